@@ -1,0 +1,67 @@
+# make demo and make test are all a newcomer needs; make help lists the rest.
+
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.rs' -o -name Cargo.toml)
+
+# Tests and linters need a Python for the extension module, and the ONNX Runtime of the environment.
+export PYO3_PYTHON := $(abspath $(BIN)/python)
+export ORT_DISABLE_TELEMETRY := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test test-rust test-python lint format lock clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
+
+demo: $(VENV)/.built ## Build, then run the main job on a simulated event log
+	$(BIN)/propense demo --out demo
+
+build: $(VENV)/.built ## Build the package and install it into .venv
+
+test: test-rust test-python ## Set up and pass every test
+
+test-rust: $(VENV)/.test ## Run the tests of the Rust crates
+	cargo test --workspace --locked
+
+test-python: $(VENV)/.built $(VENV)/.test ## Run the tests of the Python package
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.built $(VENV)/.test ## Check formatting, lints, types and the stub file
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest propense._core
+
+format: $(VENV)/.test ## Format everything
+	cargo fmt --all
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(VENV)/.run ## Resolve the pinned Python versions anew
+	$(BIN)/python -m pip install --quiet uv
+	for name in run test; do $(BIN)/uv pip compile --quiet --upgrade --no-annotate --no-header \
+		--python-version 3.11 requirements/$$name.in --output-file requirements/$$name.lock; done
+
+clean: ## Remove everything that was built
+	rm -rf $(VENV) target demo
+
+$(VENV)/.run: requirements/run.lock
+	@echo "== installing what propense runs on into $(VENV)"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements/run.lock
+	@touch $@
+
+$(VENV)/.test: requirements/test.lock $(VENV)/.run
+	@echo "== installing what the tests need into $(VENV)"
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements/test.lock
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.run $(RUST_SOURCES)
+	@echo "== building propense (a few minutes the first time)"
+	$(BIN)/maturin develop --release --locked
+	@touch $@
