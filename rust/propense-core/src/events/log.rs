@@ -1,0 +1,148 @@
+//! The log itself: what every other part reads.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use super::column::Column;
+use super::error::EventsError;
+use super::profiles::Profiles;
+use super::users::UserIds;
+
+/// Events grouped by user in canonical order, with optional profiles; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct EventLog {
+    events: Arc<Events>,
+    profiles: Option<Arc<AttachedProfiles>>,
+}
+
+#[derive(Debug)]
+struct Events {
+    users: UserIds,
+    offsets: Vec<usize>,
+    time_us: Vec<i64>,
+    event: Vec<u32>,
+    event_types: Vec<String>,
+    columns: Vec<Column>,
+    dropped: u64,
+}
+
+/// Attributes with, for every user of the log, the row of their profile.
+#[derive(Debug)]
+struct AttachedProfiles {
+    columns: Vec<Column>,
+    row_of_user: Vec<Option<u32>>,
+}
+
+impl EventLog {
+    pub(super) fn new(
+        users: UserIds,
+        offsets: Vec<usize>,
+        time_us: Vec<i64>,
+        event: Vec<u32>,
+        event_types: Vec<String>,
+        columns: Vec<Column>,
+        dropped: u64,
+    ) -> Self {
+        let events = Events { users, offsets, time_us, event, event_types, columns, dropped };
+        Self { events: Arc::new(events), profiles: None }
+    }
+
+    /// The same events with these profiles; profiles of users without an event are left out.
+    ///
+    /// # Errors
+    /// The profiles' ids are not of the events' type.
+    pub fn with_profiles(&self, profiles: Profiles) -> Result<Self, EventsError> {
+        let (ids, columns) = profiles.into_parts();
+        if !ids.is_empty() && ids.kind() != self.users().kind() {
+            return Err(EventsError::UserIdKind { profiles: ids.kind(), events: self.users().kind() });
+        }
+        let row_of_user = match self.users() {
+            UserIds::Integers(users) => users.iter().map(|&id| ids.find_integer(id)).collect::<Vec<_>>(),
+            UserIds::Texts(users) => users.iter().map(|id| ids.find_text(id)).collect(),
+        };
+        let row_of_user = row_of_user.into_iter().map(|row| row.map(|row| row as u32)).collect();
+        let profiles = Some(Arc::new(AttachedProfiles { columns, row_of_user }));
+        Ok(Self { events: Arc::clone(&self.events), profiles })
+    }
+
+    /// The users, ascending.
+    #[must_use]
+    pub fn users(&self) -> &UserIds {
+        &self.events.users
+    }
+
+    /// How many events there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.events.time_us.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many rows came without a user id and were dropped.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.events.dropped
+    }
+
+    /// The rows of a user's events, oldest first.
+    #[must_use]
+    #[inline]
+    pub fn rows(&self, user: usize) -> Range<usize> {
+        self.events.offsets[user]..self.events.offsets[user + 1]
+    }
+
+    /// Where each user's events begin; one more than users.
+    #[must_use]
+    pub fn offsets(&self) -> &[usize] {
+        &self.events.offsets
+    }
+
+    /// Event times of all rows, microseconds since 1970-01-01 UTC.
+    #[must_use]
+    pub fn time_us(&self) -> &[i64] {
+        &self.events.time_us
+    }
+
+    /// Event types of all rows, as places in [`Self::event_types`].
+    #[must_use]
+    pub fn event(&self) -> &[u32] {
+        &self.events.event
+    }
+
+    /// The event types, ascending.
+    #[must_use]
+    pub fn event_types(&self) -> &[String] {
+        &self.events.event_types
+    }
+
+    /// The property columns, ascending by name.
+    #[must_use]
+    pub fn columns(&self) -> &[Column] {
+        &self.events.columns
+    }
+
+    /// The attribute columns, ascending by name; empty without profiles.
+    #[must_use]
+    pub fn attributes(&self) -> &[Column] {
+        self.profiles.as_ref().map_or(&[], |profiles| &profiles.columns)
+    }
+
+    /// The row of a user's profile in [`Self::attributes`], if they have one.
+    #[must_use]
+    #[inline]
+    pub fn profile_row(&self, user: usize) -> Option<usize> {
+        self.profiles.as_ref().and_then(|profiles| profiles.row_of_user[user]).map(|row| row as usize)
+    }
+
+    /// The earliest and the latest event time; `None` for a log without events.
+    #[must_use]
+    pub fn time_span_us(&self) -> Option<(i64, i64)> {
+        let times = self.time_us();
+        Some((*times.iter().min()?, *times.iter().max()?))
+    }
+}

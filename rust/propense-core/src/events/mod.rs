@@ -1,0 +1,23 @@
+//! Events grouped by user, in canonical order, in columns.
+//!
+//! A log is built once ([`EventLogBuilder`]) and never changed. Users stand in ascending order of
+//! id; a user's events stand in ascending order of time, ties broken by the whole row, so that the
+//! same set of events gives the same log to the bit whatever the order of arrival.
+
+mod builder;
+mod column;
+mod dictionary;
+mod error;
+mod log;
+mod profiles;
+mod staging;
+mod summary;
+mod users;
+
+pub use builder::{EventColumns, EventLogBuilder};
+pub use column::{Column, ColumnKind, MISSING_CODE, Values};
+pub use error::EventsError;
+pub use log::EventLog;
+pub use profiles::{Profiles, ProfilesBuilder};
+pub use summary::{EventSummary, LogSummary, PropertySummary, ValueCount};
+pub use users::UserIds;

@@ -1,0 +1,100 @@
+//! What can be wrong with an expression.
+
+use thiserror::Error;
+
+/// Why an expression was refused.
+#[derive(Debug, Clone, PartialEq, Error)]
+pub enum ExprError {
+    /// The text is not an SQL expression.
+    #[error("cannot parse {text:?}: {reason}")]
+    Syntax {
+        /// The whole expression.
+        text: String,
+        /// What the parser says, with the position.
+        reason: String,
+    },
+    /// The text is longer than any sensible expression.
+    #[error("an expression of {length} bytes; at most {limit} are read")]
+    TooLong {
+        /// Its length.
+        length: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// SQL that the language does not have.
+    #[error("{what} is not part of the language, in {text:?}; {hint}")]
+    Unsupported {
+        /// The whole expression.
+        text: String,
+        /// The part that is not known.
+        what: String,
+        /// What to write instead.
+        hint: &'static str,
+    },
+    /// A function that does not exist.
+    #[error("unknown function {name:?} in {text:?}{}", did_you_mean(.nearest.as_deref()))]
+    UnknownFunction {
+        /// The whole expression.
+        text: String,
+        /// The name.
+        name: String,
+        /// The known name closest to it.
+        nearest: Option<String>,
+    },
+    /// A function with the wrong arguments.
+    #[error("{function} in {text:?}: expected {expected}")]
+    Arguments {
+        /// The whole expression.
+        text: String,
+        /// The function.
+        function: String,
+        /// How it is called.
+        expected: String,
+    },
+    /// An interval that is not a number and a unit.
+    #[error("{text:?} is not an interval; write a whole number above 0 and one of s, m, h, d, w, such as '30d'")]
+    Duration {
+        /// The text.
+        text: String,
+    },
+    /// A name that the log does not hold.
+    #[error("unknown {what} {name:?} at column {position} of {text:?}{}", did_you_mean(.nearest.as_deref()))]
+    UnknownName {
+        /// The whole expression.
+        text: String,
+        /// What the name should be: an event type, a property or an attribute.
+        what: &'static str,
+        /// The name.
+        name: String,
+        /// Where it stands, counted from 1.
+        position: u64,
+        /// The known name closest to it.
+        nearest: Option<String>,
+    },
+    /// An operation on operands that it does not have.
+    #[error("{what} in {text:?}: expected {expected}, found {found}")]
+    Type {
+        /// The whole expression.
+        text: String,
+        /// The part.
+        what: String,
+        /// What it needs.
+        expected: &'static str,
+        /// What it got.
+        found: &'static str,
+    },
+    /// Something that is only allowed elsewhere.
+    #[error("{what} in {text:?}: {reason}")]
+    Misplaced {
+        /// The whole expression.
+        text: String,
+        /// The part.
+        what: String,
+        /// Why not here.
+        reason: &'static str,
+    },
+}
+
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
+}

@@ -1,0 +1,96 @@
+//! Local days and hours of instants, from a table of a time zone's offsets.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::error::FeatureError;
+use crate::DAY_US;
+
+const HOUR_US: i64 = 3_600_000_000;
+
+/// A time zone's offsets over a span of time.
+///
+/// Instants beyond the years −9999 to 9999 have offset 0, as no calendar reaches them.
+#[derive(Debug, Clone)]
+pub(super) struct Calendar {
+    /// Where each offset begins to hold, ascending; the first holds from the beginning of time.
+    starts_us: Vec<i64>,
+    offsets_us: Vec<i64>,
+}
+
+/// A local day, hour and day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct LocalTime {
+    /// Days since 1970-01-01.
+    pub(super) day: i64,
+    /// 0 to 23.
+    pub(super) hour: u8,
+    /// 1 (Monday) to 7.
+    pub(super) weekday: u8,
+}
+
+impl Calendar {
+    /// The offsets that hold between two instants, in microseconds since 1970-01-01 UTC.
+    ///
+    /// # Errors
+    /// The IANA database does not hold the time zone.
+    pub(super) fn new(timezone: &str, first_us: i64, last_us: i64) -> Result<Self, FeatureError> {
+        let rules = TimeZone::get(timezone).map_err(|_| FeatureError::TimeZone { name: timezone.to_owned() })?;
+        let (min_us, max_us) = (Timestamp::MIN.as_microsecond(), Timestamp::MAX.as_microsecond());
+        let clamp = |time_us: i64| Timestamp::from_microsecond(time_us.clamp(min_us, max_us)).unwrap_or(Timestamp::MIN);
+        let (first, last) = (clamp(first_us), clamp(last_us));
+        let utc_offset_us = |instant: Timestamp| i64::from(rules.to_offset(instant).seconds()) * 1_000_000;
+        let mut starts_us = vec![i64::MIN, first.as_microsecond()];
+        let mut offsets_us = vec![if first_us < min_us { 0 } else { utc_offset_us(first) }, utc_offset_us(first)];
+        for transition in rules.following(first).take_while(|transition| transition.timestamp() <= last) {
+            starts_us.push(transition.timestamp().as_microsecond());
+            offsets_us.push(utc_offset_us(transition.timestamp()));
+        }
+        if last_us > max_us {
+            starts_us.push(max_us + 1);
+            offsets_us.push(0);
+        }
+        Ok(Self { starts_us, offsets_us })
+    }
+
+    /// Local time of an instant; `hint` is where the last look-up ended and makes neighbouring instants cheap.
+    pub(super) fn local(&self, time_us: i64, hint: &mut usize) -> LocalTime {
+        let holds = |place: usize| {
+            self.starts_us[place] <= time_us && self.starts_us.get(place + 1).is_none_or(|&next| time_us < next)
+        };
+        if !holds(*hint) {
+            *hint = self.starts_us.partition_point(|&start| start <= time_us) - 1;
+        }
+        let local_us = time_us.saturating_add(self.offsets_us[*hint]);
+        let day = local_us.div_euclid(DAY_US);
+        LocalTime {
+            day,
+            hour: (local_us.rem_euclid(DAY_US) / HOUR_US) as u8,
+            // 1970-01-01 was a Thursday, the fourth day.
+            weekday: ((day + 3).rem_euclid(7) + 1) as u8,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_daylight_saving_time_to_the_second() {
+        let instant = |text: &str| text.parse::<Timestamp>().map(Timestamp::as_microsecond).unwrap_or_default();
+        let (first, last) = (instant("2024-01-01T00:00:00Z"), instant("2024-12-31T00:00:00Z"));
+        let calendar = Calendar::new("Europe/London", first, last).expect("a known zone");
+        let hour = |text: &str| calendar.local(instant(text), &mut 0).hour;
+        assert_eq!(hour("2024-03-31T00:59:59Z"), 0);
+        assert_eq!(hour("2024-03-31T01:00:00Z"), 2);
+        assert_eq!(hour("2024-10-27T00:59:59Z"), 1);
+        assert_eq!(hour("2024-10-27T01:00:00Z"), 1);
+        assert_eq!(calendar.local(instant("2024-07-01T23:30:00Z"), &mut 0).weekday, 2);
+    }
+
+    #[test]
+    fn refuses_an_unknown_zone() {
+        assert!(matches!(Calendar::new("Mars/Olympus", 0, 1), Err(FeatureError::TimeZone { .. })));
+    }
+}

@@ -1,0 +1,77 @@
+//! Goals and audiences: conditions in the language of features.
+
+use super::error::FeatureError;
+use crate::events::{ColumnKind, EventLog};
+use crate::expr::{Binder, Expr, Function, UnknownEvents, parse};
+
+/// Checks that a text is a condition that a goal can be: it fits the log and has no windows, as the horizon is its
+/// window. Gives the canonical text.
+///
+/// # Errors
+/// The text is not an expression, does not fit the log, is not a condition, or has a window.
+pub fn check_goal(text: &str, log: &EventLog) -> Result<String, FeatureError> {
+    let expr = parse(text)?;
+    if let Some(part) = windowed(&expr) {
+        return Err(FeatureError::WindowInGoal { text: text.to_owned(), part });
+    }
+    check(text, &expr, log, "goal")
+}
+
+/// Checks that a text is a condition that an audience can be. Gives the canonical text.
+///
+/// # Errors
+/// The text is not an expression, does not fit the log, or is not a condition.
+pub fn check_audience(text: &str, log: &EventLog) -> Result<String, FeatureError> {
+    check(text, &parse(text)?, log, "audience")
+}
+
+fn check(text: &str, expr: &Expr, log: &EventLog, role: &'static str) -> Result<String, FeatureError> {
+    let bound = Binder::new(log, UnknownEvents::Refuse).bind(expr, text)?;
+    if bound.kind != ColumnKind::Boolean {
+        return Err(FeatureError::NotACondition { text: text.to_owned(), found: bound.kind.name(), role });
+    }
+    Ok(expr.to_string())
+}
+
+/// The first aggregate that looks at less than the whole period.
+fn windowed(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Aggregate(aggregate) => {
+            let decays = matches!(aggregate.function, Function::DecayedCount { .. });
+            (aggregate.window_us.is_some() || decays).then(|| aggregate.to_string())
+        }
+        Expr::Unary(_, operand) | Expr::InList(operand, _) | Expr::Like(operand, _) => windowed(operand),
+        Expr::Binary(_, left, right) => windowed(left).or_else(|| windowed(right)),
+        Expr::Math(_, operands) => operands.iter().find_map(windowed),
+        Expr::Literal(_) | Expr::Property { .. } | Expr::Attribute { .. } => None,
+    }
+}
+
+/// The event types that an expression names, in order of first mention.
+///
+/// # Errors
+/// The text is not an expression.
+pub fn event_types_named(text: &str) -> Result<Vec<String>, FeatureError> {
+    let mut named = Vec::new();
+    collect_event_types(&parse(text)?, &mut named);
+    Ok(named)
+}
+
+fn collect_event_types(expr: &Expr, named: &mut Vec<String>) {
+    match expr {
+        Expr::Aggregate(aggregate) => {
+            if let Some(event) = aggregate.selector.event.as_ref().filter(|event| !named.contains(event)) {
+                named.push(event.clone());
+            }
+        }
+        Expr::Unary(_, operand) | Expr::InList(operand, _) | Expr::Like(operand, _) => {
+            collect_event_types(operand, named);
+        }
+        Expr::Binary(_, left, right) => {
+            collect_event_types(left, named);
+            collect_event_types(right, named);
+        }
+        Expr::Math(_, operands) => operands.iter().for_each(|operand| collect_event_types(operand, named)),
+        Expr::Literal(_) | Expr::Property { .. } | Expr::Attribute { .. } => {}
+    }
+}

@@ -1,0 +1,68 @@
+//! The engine's matrix beside the reference's values.
+
+use jiff::tz::TimeZone;
+use propense_core::events::EventLog;
+use propense_core::expr::{Expr, UnknownEvents, parse};
+use propense_core::features::reference::{Moment, Value, evaluate};
+use propense_core::features::{Feature, FeatureSpec, Period, Plan, Progress, compute};
+
+/// A spec of expressions named `f0`, `f1`, …
+pub fn spec(expressions: &[String], timezone: &str) -> FeatureSpec {
+    let name =
+        |(place, expression): (usize, &String)| Feature { name: format!("f{place}"), expression: expression.clone() };
+    FeatureSpec {
+        features: expressions.iter().enumerate().map(name).collect(),
+        timezone: timezone.to_owned(),
+        vocabularies: std::collections::BTreeMap::new(),
+    }
+}
+
+/// The matrix of all users, ascending.
+pub fn matrix(log: &EventLog, expressions: &[String], timezone: &str, period: Period) -> Vec<f32> {
+    let plan = Plan::compile(&spec(expressions, timezone), log, UnknownEvents::Empty)
+        .unwrap_or_else(|error| panic!("{error}"));
+    let users: Vec<u32> = (0..log.users().len() as u32).collect();
+    compute(log, &plan, period, &users, &Progress::default()).unwrap()
+}
+
+/// The reference's moment of a period.
+pub fn moment(timezone: &str, period: Period) -> Moment {
+    Moment { start_us: period.start_us, end_us: period.end_us, timezone: TimeZone::get(timezone).unwrap() }
+}
+
+/// The code of a text: its place among the sorted texts of the column that the expression reads.
+fn code(log: &EventLog, expr: &Expr, text: &str) -> Option<usize> {
+    let (columns, name) = match expr {
+        Expr::Attribute { name, .. } => (log.attributes(), name),
+        Expr::Aggregate(aggregate) => (log.columns(), &aggregate.argument.as_ref()?.property),
+        _ => return None,
+    };
+    let texts = columns.iter().find(|column| column.name == *name)?.dictionary();
+    assert!(texts.is_sorted());
+    texts.iter().position(|known| known == text)
+}
+
+/// The reference's value as the matrix holds it.
+pub fn expected(log: &EventLog, expr: &Expr, user: usize, moment: &Moment) -> f32 {
+    match evaluate(log, expr, user, moment) {
+        Value::Text(text) => code(log, expr, &text).unwrap() as f32,
+        value => value.as_f64() as f32,
+    }
+}
+
+/// Every value of the matrix that is not the reference's to the bit; any NaN equals any other.
+pub fn disagreements(log: &EventLog, expressions: &[String], timezone: &str, period: Period) -> Vec<String> {
+    let matrix = matrix(log, expressions, timezone, period);
+    let parsed: Vec<Expr> = expressions.iter().map(|text| parse(text).unwrap()).collect();
+    let moment = moment(timezone, period);
+    let mut found = Vec::new();
+    for (user, row) in matrix.chunks_exact(expressions.len()).enumerate() {
+        for ((got, expr), text) in row.iter().zip(&parsed).zip(expressions) {
+            let want = expected(log, expr, user, &moment);
+            if got.to_bits() != want.to_bits() && !(got.is_nan() && want.is_nan()) {
+                found.push(format!("{text} of user {user} is {got:?}, not {want:?} ({timezone}, {period:?})"));
+            }
+        }
+    }
+    found
+}
