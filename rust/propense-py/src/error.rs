@@ -1,0 +1,74 @@
+//! The one place where errors of the Rust crates become Python exceptions.
+
+use arrow_schema::ArrowError;
+use propense_core::events::EventsError;
+use propense_core::expr::ExprError;
+use propense_core::features::FeatureError;
+use propense_core::scorer::ScoreError;
+use propense_onnx::OnnxError;
+use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
+use pyo3::prelude::*;
+use pyo3::types::PyType;
+use thiserror::Error;
+
+/// Everything that the Rust crates can fail with.
+#[derive(Debug, Error)]
+pub(crate) enum CoreError {
+    #[error(transparent)]
+    Events(#[from] EventsError),
+    #[error("the Arrow stream cannot be read: {0}")]
+    Stream(#[from] ArrowError),
+    #[error(transparent)]
+    Expression(#[from] ExprError),
+    #[error(transparent)]
+    Features(#[from] FeatureError),
+    #[error("the feature spec is not valid: {0}")]
+    Spec(#[from] serde_json::Error),
+    #[error(transparent)]
+    Model(#[from] OnnxError),
+    #[error(transparent)]
+    Score(#[from] ScoreError<OnnxError>),
+    #[error("{0}")]
+    Arguments(String),
+}
+
+impl From<CoreError> for PyErr {
+    fn from(error: CoreError) -> Self {
+        let class = match &error {
+            CoreError::Events(_) | CoreError::Stream(_) => "DataError",
+            CoreError::Features(FeatureError::Cancelled)
+            | CoreError::Score(ScoreError::Features(FeatureError::Cancelled)) => {
+                return PyKeyboardInterrupt::new_err(());
+            }
+            CoreError::Expression(_)
+            | CoreError::Features(_)
+            | CoreError::Spec(_)
+            | CoreError::Score(ScoreError::Features(_)) => "ExpressionError",
+            CoreError::Model(_) | CoreError::Score(ScoreError::Model(_) | ScoreError::Width { .. }) => "ModelError",
+            CoreError::Arguments(_) => "PropenseError",
+        };
+        Python::attach(|py| match exception_class(py, class) {
+            Ok(class) => PyErr::from_type(class, with_sources(&error)),
+            // The package is broken; the message must still get out.
+            Err(_) => PyRuntimeError::new_err(with_sources(&error)),
+        })
+    }
+}
+
+fn exception_class<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyType>> {
+    Ok(py.import("propense.exceptions")?.getattr(name)?.cast_into::<PyType>()?)
+}
+
+/// An error's message followed by those of its sources that it does not already repeat.
+fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut message = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let text = inner.to_string();
+        if !message.contains(&text) {
+            message = format!("{message}: {text}");
+        }
+        source = inner.source();
+    }
+    message
+}

@@ -1,0 +1,152 @@
+//! Event logs and profiles.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Int64Array, LargeStringArray};
+use numpy::PyReadonlyArray1;
+use propense_core::events::{
+    Column, EventColumns, EventLog as CoreLog, EventLogBuilder, Profiles as CoreProfiles, ProfilesBuilder, UserIds,
+};
+use pyo3::prelude::*;
+use pyo3_arrow::{PyArray, PyRecordBatchReader};
+
+use crate::detached::detached;
+use crate::error::CoreError;
+
+/// Events grouped by user.
+#[pyclass(frozen, module = "propense._core")]
+pub(crate) struct EventLog {
+    pub(crate) inner: CoreLog,
+}
+
+/// Attributes by user.
+#[pyclass(frozen, module = "propense._core")]
+pub(crate) struct Profiles {
+    inner: CoreProfiles,
+}
+
+#[pymethods]
+impl EventLog {
+    /// Reads an Arrow stream whose columns are the user, the time, the event type and properties.
+    #[staticmethod]
+    fn from_arrow(
+        py: Python<'_>,
+        stream: PyRecordBatchReader,
+        user: String,
+        time: String,
+        event: String,
+    ) -> PyResult<Self> {
+        let reader = stream.into_reader()?;
+        let inner = detached(py, None, move |_| -> Result<CoreLog, CoreError> {
+            let mut builder = EventLogBuilder::new(EventColumns { user, time, event });
+            for batch in reader {
+                builder.push(&batch?)?;
+            }
+            Ok(builder.finish())
+        })?;
+        Ok(Self { inner })
+    }
+
+    /// The same events with profiles.
+    fn with_profiles(&self, profiles: &Profiles) -> PyResult<Self> {
+        let inner = self.inner.with_profiles(profiles.inner.clone()).map_err(CoreError::from)?;
+        Ok(Self { inner })
+    }
+
+    /// Events in the log.
+    #[getter]
+    fn n_events(&self) -> usize {
+        self.inner.len()
+    }
+
+    /// Users in the log.
+    #[getter]
+    fn n_users(&self) -> usize {
+        self.inner.users().len()
+    }
+
+    /// Rows that came without a user id and were dropped.
+    #[getter]
+    fn dropped(&self) -> u64 {
+        self.inner.dropped()
+    }
+
+    /// Event types, ascending.
+    #[getter]
+    fn event_types(&self) -> Vec<String> {
+        self.inner.event_types().to_vec()
+    }
+
+    /// Name and kind of each property.
+    #[getter]
+    fn properties(&self) -> Vec<(String, &'static str)> {
+        names_and_kinds(self.inner.columns())
+    }
+
+    /// Name and kind of each attribute.
+    #[getter]
+    fn attributes(&self) -> Vec<(String, &'static str)> {
+        names_and_kinds(self.inner.attributes())
+    }
+
+    /// Earliest and latest event time, microseconds since 1970-01-01 UTC.
+    #[getter]
+    fn time_span_us(&self) -> Option<(i64, i64)> {
+        self.inner.time_span_us()
+    }
+
+    /// Counts of what the log holds before an instant, as JSON.
+    fn summary(&self, py: Python<'_>, before_us: i64) -> PyResult<String> {
+        let inner = &self.inner;
+        detached(py, None, |_| serde_json::to_string(&inner.summary(before_us)))
+    }
+
+    /// Ids of users given by their places, as an Arrow array.
+    fn user_ids(&self, users: PyReadonlyArray1<'_, u32>) -> PyResult<PyArray> {
+        let users = users.as_array();
+        let known = self.inner.users();
+        if let Some(&beyond) = users.iter().find(|&&user| user as usize >= known.len()) {
+            return Err(CoreError::Arguments(format!("user {beyond} of {}", known.len())).into());
+        }
+        let ids: ArrayRef = match known {
+            UserIds::Integers(ids) => Arc::new(users.iter().map(|&user| ids[user as usize]).collect::<Int64Array>()),
+            UserIds::Texts(ids) => {
+                let texts = users.iter().map(|&user| Some(ids[user as usize].as_ref()));
+                Arc::new(texts.collect::<LargeStringArray>())
+            }
+        };
+        Ok(PyArray::from_array_ref(ids))
+    }
+}
+
+#[pymethods]
+impl Profiles {
+    /// Reads an Arrow stream whose columns are the user and attributes.
+    #[staticmethod]
+    fn from_arrow(py: Python<'_>, stream: PyRecordBatchReader, user: String) -> PyResult<Self> {
+        let reader = stream.into_reader()?;
+        let inner = detached(py, None, move |_| -> Result<CoreProfiles, CoreError> {
+            let mut builder = ProfilesBuilder::new(user);
+            for batch in reader {
+                builder.push(&batch?)?;
+            }
+            Ok(builder.finish()?)
+        })?;
+        Ok(Self { inner })
+    }
+
+    /// Users with a profile.
+    fn __len__(&self) -> usize {
+        self.inner.len()
+    }
+
+    /// Name and kind of each attribute.
+    #[getter]
+    fn attributes(&self) -> Vec<(String, &'static str)> {
+        names_and_kinds(self.inner.columns())
+    }
+}
+
+fn names_and_kinds(columns: &[Column]) -> Vec<(String, &'static str)> {
+    columns.iter().map(|column| (column.name.clone(), column.kind.name())).collect()
+}

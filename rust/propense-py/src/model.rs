@@ -1,0 +1,94 @@
+//! ONNX models and whole audiences scored with them.
+
+use std::path::Path;
+use std::thread::available_parallelism;
+
+use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use propense_core::features::Period;
+use propense_core::scorer::{self, RowScorer, ScoreError};
+use propense_onnx::{Invariance, OnnxError, OnnxModel as Session, initialise};
+use pyo3::prelude::*;
+
+use crate::detached::detached;
+use crate::error::CoreError;
+use crate::features::{Plan, known_users};
+use crate::log::EventLog;
+
+/// An ONNX model with one input `features` and one output `score`.
+#[pyclass(frozen, module = "propense._core")]
+pub(crate) struct OnnxModel {
+    inner: Scorer,
+}
+
+struct Scorer(Session);
+
+impl RowScorer for Scorer {
+    type Error = OnnxError;
+
+    fn width(&self) -> usize {
+        self.0.width()
+    }
+
+    fn score(&self, rows: &[f32], scores: &mut [f32]) -> Result<(), OnnxError> {
+        self.0.score(rows, scores)
+    }
+}
+
+/// Loads the ONNX Runtime library at a path, once per process.
+#[pyfunction]
+pub(crate) fn initialise_onnxruntime(py: Python<'_>, library: String) -> PyResult<()> {
+    detached(py, None, |_| initialise(Path::new(&library)))
+}
+
+#[pymethods]
+impl OnnxModel {
+    /// Loads a model of `width` features from its bytes.
+    #[new]
+    fn new(py: Python<'_>, model: &[u8], width: usize) -> PyResult<Self> {
+        let sessions = available_parallelism().map_or(1, usize::from);
+        let session = detached(py, None, |_| Session::load(model, width, sessions))?;
+        Ok(Self { inner: Scorer(session) })
+    }
+
+    /// Whether ONNX Runtime itself gives a row the same bits alone and among others.
+    #[getter]
+    fn batch_invariant(&self) -> bool {
+        matches!(self.inner.0.invariance(), Invariance::Invariant)
+    }
+
+    /// Scores of the rows of a matrix.
+    fn score<'py>(&self, py: Python<'py>, rows: PyReadonlyArray2<'py, f32>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let [count, width] = [rows.shape()[0], rows.shape()[1]];
+        if width != self.inner.width() {
+            let wanted = self.inner.width();
+            return Err(CoreError::Score(ScoreError::Width { expected: wanted, found: width }).into());
+        }
+        let values: Vec<f32> = rows.as_array().iter().copied().collect();
+        let scores = detached(py, None, |_| -> Result<Vec<f32>, OnnxError> {
+            let mut scores = vec![0.0; count];
+            self.inner.score(&values, &mut scores)?;
+            Ok(scores)
+        })?;
+        Ok(PyArray1::from_vec(py, scores))
+    }
+}
+
+/// Scores of users given by their places, from events before `as_of_us`; no matrix is kept.
+#[pyfunction]
+#[pyo3(signature = (log, plan, model, users, *, as_of_us, report=None))]
+pub(crate) fn score_users<'py>(
+    py: Python<'py>,
+    log: &EventLog,
+    plan: &Plan,
+    model: &OnnxModel,
+    users: PyReadonlyArray1<'py, u32>,
+    as_of_us: i64,
+    report: Option<Py<PyAny>>,
+) -> PyResult<Bound<'py, PyArray1<f32>>> {
+    let users = known_users(log, &users)?;
+    let period = Period::before(as_of_us);
+    let scores = detached(py, report, |progress| {
+        scorer::score_users(&log.inner, &plan.inner, period, &users, &model.inner, progress)
+    })?;
+    Ok(PyArray1::from_vec(py, scores))
+}
