@@ -1,0 +1,67 @@
+"""From an event log to intent: who is likely to reach a goal, in tiers, calibrated and checked.
+
+>>> import propense as pp
+>>> sim = pp.simulate(users=500, seed=1)
+>>> log = pp.read_events(sim.events, time="ts")
+>>> goal = pp.Goal("buys", "count(purchase) >= 1", horizon="30d")
+>>> frame = pp.compute_features(log, ["count(purchase, '30d')"], as_of="2025-01-01")
+>>> frame.columns
+['user_id', 'purchase_count_30d']
+"""
+
+from __future__ import annotations
+
+import os
+
+# ONNX Runtime reads this when its library loads; nothing of a user's data or machine leaves it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+from importlib.metadata import version
+
+from propense.events import EventLog, Profiles, read_events, read_profiles
+from propense.exceptions import (
+    DataError,
+    ExpressionError,
+    GoalError,
+    ModelError,
+    OutputError,
+    PropenseError,
+    PropenseWarning,
+    TrainingError,
+)
+from propense.features import FeatureSet, compute_features
+from propense.goal import Audience, Goal, load_goal
+from propense.model import Model, load_model
+from propense.progress import progress_shown
+from propense.simulate import simulate
+from propense.tiers import TierPolicy
+from propense.training import export_training, train
+
+__version__ = version("propense")
+
+__all__ = [
+    "Audience",
+    "DataError",
+    "EventLog",
+    "ExpressionError",
+    "FeatureSet",
+    "Goal",
+    "GoalError",
+    "Model",
+    "ModelError",
+    "OutputError",
+    "Profiles",
+    "PropenseError",
+    "PropenseWarning",
+    "TierPolicy",
+    "TrainingError",
+    "compute_features",
+    "export_training",
+    "load_goal",
+    "load_model",
+    "progress_shown",
+    "read_events",
+    "read_profiles",
+    "simulate",
+    "train",
+]

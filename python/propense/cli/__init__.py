@@ -1,0 +1,7 @@
+"""The command line: ``propense train | score | export | demo``."""
+
+from __future__ import annotations
+
+from propense.cli.app import main
+
+__all__ = ["main"]

@@ -1,0 +1,92 @@
+"""The program: its commands, one-line errors and exit codes."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import propense
+from propense.cli import commands
+from propense.cli.demo import demo
+from propense.exceptions import (
+    DataError,
+    ExpressionError,
+    GoalError,
+    ModelError,
+    OutputError,
+    PropenseError,
+    TrainingError,
+)
+from propense.progress import progress_shown
+
+EXIT_CODES: dict[type[PropenseError], int] = {
+    DataError: 3,
+    ExpressionError: 4,
+    GoalError: 4,
+    TrainingError: 5,
+    ModelError: 6,
+    OutputError: 7,
+}
+INTERRUPTED = 130
+
+EPILOG = (
+    "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal or expression "
+    "is not valid; 5 the log does not allow the training; 6 a model cannot be used; 7 a result "
+    "cannot be written; 130 interrupted. Results go to standard output, everything else to "
+    "standard error."
+)
+
+app = typer.Typer(
+    name="propense",
+    help="From an event log to intent: train on a goal, score users, cut them into tiers.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command()(commands.train)
+app.command()(commands.score)
+app.command()(commands.export)
+app.command()(demo)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"propense {propense.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """From an event log to intent: train on a goal, score users, cut them into tiers."""
+
+
+def main() -> None:
+    """Run the program; errors are one line on standard error and an exit code."""
+    console = Console(stderr=True, soft_wrap=True)
+
+    def show_warning(message: Warning | str, *_args: object, **_kwargs: object) -> None:
+        console.print("[yellow]note:[/yellow] ", end="")
+        console.print(str(message), markup=False, highlight=False)
+
+    warnings.showwarning = show_warning
+    try:
+        with progress_shown():
+            app()
+    except PropenseError as error:
+        console.print("[red]error:[/red] ", end="")
+        console.print(" ".join(str(error).split()), markup=False, highlight=False)
+        codes = (EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
+        sys.exit(next(codes, 1))
+    except KeyboardInterrupt:
+        console.print("interrupted; nothing was written", highlight=False)
+        sys.exit(INTERRUPTED)

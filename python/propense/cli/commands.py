@@ -1,0 +1,175 @@
+"""The commands ``train``, ``score`` and ``export``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import polars as pl
+import typer
+from rich.console import Console
+
+from propense.cli import options
+from propense.cli.options import LogOptions
+from propense.features import FeatureSet
+from propense.goal import FeatureOptions, load_goal
+from propense.manifest import MODEL_FILES
+from propense.model import load_model
+from propense.output import check_writable, write_table
+from propense.tables import decile_table, quality_table, tier_summary, tier_table
+from propense.tiers import TierPolicy
+from propense.training.rows import export_training
+from propense.training.train import train as train_model
+
+STDOUT = "-"
+
+GoalFile = Annotated[
+    Path, typer.Argument(help="Goal file (TOML): name, when, horizon …", metavar="GOAL.toml")
+]
+
+
+def train(
+    goal: GoalFile,
+    events: options.Events,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the model.", metavar="models/NAME")
+    ],
+    profiles: options.ProfilesPath = None,
+    user: options.UserColumn = "user_id",
+    time: options.TimeColumn = None,
+    event: options.EventColumn = "event",
+    event_constant: options.EventConstant = None,
+    time_unit: options.TimeUnit = None,
+    as_of: options.AsOf = None,
+    seed: Annotated[int, typer.Option("--seed", help="Equal seeds give equal models.")] = 0,
+) -> None:
+    """Train a model for a goal and write it as a folder: ONNX file, manifest, checks.
+
+    A goal file:
+
+        name = "buys_again"
+        when = "count(purchase) >= 1"
+        horizon = "90d"
+
+    Prints the quality on the newest period, which training did not see.
+    """
+    asked = load_goal(goal)
+    policy = TierPolicy.from_dict(asked.tiers)
+    check_writable(out, table=False, replaceable=MODEL_FILES)
+    log = LogOptions(events, profiles, user, time, event, event_constant, time_unit).read()
+    model = train_model(
+        log,
+        asked.goal,
+        as_of=as_of,
+        features=declared(asked.features),
+        tiers=policy,
+        timezone=asked.features.timezone,
+        seed=seed,
+    )
+    model.save(out)
+    console = Console()
+    where = {
+        "held_out": "on the newest period, held out",
+        "out_of_fold": "on users held out; the log is too short to hold out a period",
+    }[model.metrics["kind"]]
+    as_of_text = f"{asked.goal.name}: quality {where} (as of {model.metrics['as_of']})"
+    console.print(quality_table(model.metrics, as_of_text))
+    console.print(decile_table(model.metrics, "calibration and lift by decile"))
+    if model.training["standing"] == "preliminary":
+        Console(stderr=True).print(
+            "[yellow]note:[/yellow] fewer than 500 users on one side: the model is preliminary"
+        )
+    console.print(f"model: {out}", highlight=False, soft_wrap=True)
+
+
+def score(
+    model: Annotated[Path, typer.Argument(help="Folder of the model.", metavar="models/NAME")],
+    events: options.Events,
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out", help="File for the scores: .parquet, .csv or .jsonl; - is CSV to the pipe."
+        ),
+    ],
+    profiles: options.ProfilesPath = None,
+    user: options.UserColumn = "user_id",
+    time: options.TimeColumn = None,
+    event: options.EventColumn = "event",
+    event_constant: options.EventConstant = None,
+    time_unit: options.TimeUnit = None,
+    as_of: options.AsOf = None,
+) -> None:
+    """Score a model's audience: user_id, score, percentile, tier.
+
+    Prints how many users are in each tier and how many of them are expected to reach the goal.
+    """
+    if out != STDOUT:
+        check_writable(out)
+    loaded = load_model(model)
+    log = LogOptions(events, profiles, user, time, event, event_constant, time_unit).read()
+    scores = loaded.score(log, as_of=as_of)
+    put(scores, out)
+    console = Console(stderr=out == STDOUT)
+    title = f"{loaded.goal.name}: {loaded.goal.when} within {loaded.goal.horizon}"
+    console.print(tier_table(tier_summary(scores), title))
+    if out != STDOUT:
+        console.print(f"scores: {out}", highlight=False, soft_wrap=True)
+
+
+def export(
+    goal: GoalFile,
+    events: options.Events,
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out", help="File for the frame: .parquet, .csv or .jsonl; - is CSV to the pipe."
+        ),
+    ],
+    profiles: options.ProfilesPath = None,
+    user: options.UserColumn = "user_id",
+    time: options.TimeColumn = None,
+    event: options.EventColumn = "event",
+    event_constant: options.EventConstant = None,
+    time_unit: options.TimeUnit = None,
+    as_of: options.AsOf = None,
+) -> None:
+    """Write a training frame for a trainer of your own: user, as_of, features, label.
+
+    A model trained on it, saved as ONNX, comes back with propense.Model.from_onnx.
+    """
+    asked = load_goal(goal)
+    if out != STDOUT:
+        check_writable(out)
+    log = LogOptions(events, profiles, user, time, event, event_constant, time_unit).read()
+    frame = export_training(
+        log,
+        asked.goal,
+        features=declared(asked.features),
+        as_of=as_of,
+        timezone=asked.features.timezone,
+    )
+    put(frame, out)
+    positives = int(frame["label"].sum())
+    dates = frame["as_of"].n_unique()
+    Console(stderr=out == STDOUT).print(
+        f"training frame: {out} ({frame.height:,} rows of {dates} as_of dates, "
+        f"{frame.width - 3} features, {positives:,} reached the goal)",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def declared(wanted: FeatureOptions) -> FeatureSet | None:
+    """Give the features that a goal file names; None where it leaves them to the automatic choice."""
+    if wanted.expressions is None:
+        return None
+    return FeatureSet(wanted.expressions, timezone=wanted.timezone)
+
+
+def put(frame: pl.DataFrame, out: str) -> None:
+    """Write a frame to a file, or as CSV to standard output."""
+    if out == STDOUT:
+        frame.write_csv(sys.stdout.buffer)
+    else:
+        write_table(frame, out)

@@ -1,0 +1,81 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import typer
+
+from propense.events import EventLog, read_events, read_profiles
+
+Events = Annotated[
+    list[str],
+    typer.Option(
+        "--events",
+        help="Event log: a path or glob of .parquet, .csv or .jsonl files; may be given again.",
+        metavar="LOG",
+    ),
+]
+ProfilesPath = Annotated[
+    str | None,
+    typer.Option("--profiles", help="One row a user of attributes, for attr(…).", metavar="P"),
+]
+UserColumn = Annotated[
+    str, typer.Option("--user", help="Column of user ids, in events and profiles.", metavar="C")
+]
+TimeColumn = Annotated[
+    str | None,
+    typer.Option(
+        "--time",
+        help="Column of event times; left out: event_time, ts, timestamp or time.",
+        metavar="C",
+    ),
+]
+EventColumn = Annotated[str, typer.Option("--event", help="Column of event types.", metavar="C")]
+EventConstant = Annotated[
+    str | None,
+    typer.Option(
+        "--event-constant",
+        help="The one event type of a log without such a column, such as purchase.",
+        metavar="TYPE",
+    ),
+]
+TimeUnit = Annotated[
+    str | None,
+    typer.Option("--time-unit", help="s, ms, us or ns since 1970, if times are integers."),
+]
+AsOf = Annotated[
+    str | None,
+    typer.Option(
+        "--as-of",
+        help="Only events strictly before this date or instant are seen; left out: all events.",
+        metavar="T",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """Where a log is and how its columns are called."""
+
+    events: list[str]
+    profiles: str | None
+    user: str
+    time: str | None
+    event: str
+    event_constant: str | None
+    time_unit: str | None
+
+    def read(self) -> EventLog:
+        """Read the log, with its profiles."""
+        known = None if self.profiles is None else read_profiles(self.profiles, user=self.user)
+        return read_events(
+            self.events,
+            user=self.user,
+            time=self.time,
+            event=self.event,
+            event_constant=self.event_constant,
+            time_unit=self.time_unit,
+            profiles=known,
+        )

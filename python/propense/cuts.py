@@ -1,0 +1,72 @@
+"""Which as_of dates train, and which one tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from propense.exceptions import TrainingError
+from propense.instants import DAY_US, in_words
+
+MAX_PERIODS = 6
+MAX_STEP_DAYS = 30
+MAX_MIN_HISTORY_DAYS = 30
+
+
+@dataclass(frozen=True)
+class Cuts:
+    """As_of dates in microseconds, ascending; each label window ``[as_of, as_of + horizon)``."""
+
+    as_of_us: tuple[int, ...]
+    """Of the model that ships: every label window ends at or before the cut."""
+
+    held_out_us: tuple[int, ...]
+    """Of the held-out run: every label window ends at or before the test; may be empty."""
+
+    @property
+    def test_us(self) -> int:
+        """The as_of of the test period: the newest whose label window is complete."""
+        return self.as_of_us[-1]
+
+
+def choose_cuts(first_us: int, cut_us: int, horizon_us: int) -> Cuts:
+    """Choose the as_of dates for a model that may learn from everything before ``cut_us``.
+
+    The newest is one horizon before the cut. Up to five older ones follow at steps of 30 days, or
+    of less where the log is short, as long as a third of the time before the newest (at most 30
+    days) remains as history. The test period is the newest; the held-out run trains on dates chosen
+    by the same rule as if the test's as_of were the cut, so no label window reaches into the test.
+
+    Parameters
+    ----------
+    first_us
+        Time of the first event.
+    cut_us
+        Nothing at or after it is seen.
+    horizon_us
+        The goal's horizon.
+
+    Raises
+    ------
+    TrainingError
+        The log is too short for one as_of with history before it and a full horizon after it.
+    """
+    as_of_us = _periods(first_us, cut_us, horizon_us)
+    if not as_of_us:
+        raise TrainingError(
+            f"the log begins {in_words(first_us)}; a horizon of {horizon_us / DAY_US:g} days before "
+            f"{in_words(cut_us)} leaves no history to learn from. Use a later as_of, a longer log or "
+            "a shorter horizon"
+        )
+    return Cuts(as_of_us, _periods(first_us, as_of_us[-1], horizon_us))
+
+
+def _periods(first_us: int, cut_us: int, horizon_us: int) -> tuple[int, ...]:
+    newest_us = cut_us - horizon_us
+    span_us = newest_us - first_us
+    if span_us <= 0:
+        return ()
+    min_history_us = min(MAX_MIN_HISTORY_DAYS * DAY_US, span_us // 3)
+    step_days = (span_us - min_history_us) / ((MAX_PERIODS - 1) * DAY_US)
+    step_us = max(1, min(MAX_STEP_DAYS, int(step_days))) * DAY_US
+    steps = min(MAX_PERIODS - 1, (span_us - min_history_us) // step_us)
+    return tuple(newest_us - step * step_us for step in range(steps, -1, -1))

@@ -1,0 +1,223 @@
+"""Event logs and profiles: reading them, and what they say of themselves."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+import polars as pl
+
+from propense import _core
+from propense.columns import UserColumn, event_time, first_present, property_columns, user_column
+from propense.exceptions import DataError, PropenseWarning
+from propense.instants import from_us, in_words
+from propense.progress import track
+from propense.sources import Source, collect, scan, schema_of
+
+_TIME_COLUMNS = ("event_time", "ts", "timestamp", "time")
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """One row a user of slowly changing attributes; attach them with ``log.with_profiles``."""
+
+    core: _core.Profiles
+
+    def __len__(self) -> int:
+        """Count the users with a profile."""
+        return len(self.core)
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Each attribute's kind: ``number``, ``boolean``, ``time`` or ``text``."""
+        return dict(self.core.attributes)
+
+    def __repr__(self) -> str:
+        """Say how many users and which attributes."""
+        return f"Profiles({len(self):,} users; {', '.join(self.attributes) or 'no attributes'})"
+
+
+@dataclass(frozen=True)
+class EventLog:
+    """Events grouped by user, in canonical order; made by :func:`read_events`."""
+
+    core: _core.EventLog
+    user_column: UserColumn
+
+    @property
+    def n_events(self) -> int:
+        """Events in the log."""
+        return self.core.n_events
+
+    @property
+    def n_users(self) -> int:
+        """Users with at least one event."""
+        return self.core.n_users
+
+    @property
+    def dropped(self) -> int:
+        """Rows that came without a user id and were left out."""
+        return self.core.dropped
+
+    @property
+    def event_types(self) -> list[str]:
+        """The event types, ascending."""
+        return self.core.event_types
+
+    @property
+    def properties(self) -> dict[str, str]:
+        """Each property's kind: ``number``, ``boolean``, ``time`` or ``text``."""
+        return dict(self.core.properties)
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """Each profile attribute's kind; empty without profiles."""
+        return dict(self.core.attributes)
+
+    @property
+    def span_us(self) -> tuple[int, int]:
+        """Earliest and latest event time, both in, microseconds since 1970-01-01 UTC."""
+        span = self.core.time_span_us
+        if span is None:  # pragma: no cover - read_events refuses an empty log
+            raise DataError("the log has no events")
+        return span
+
+    @property
+    def first(self) -> datetime:
+        """Time of the earliest event, UTC."""
+        return from_us(self.span_us[0])
+
+    @property
+    def last(self) -> datetime:
+        """Time of the latest event, UTC."""
+        return from_us(self.span_us[1])
+
+    def with_profiles(self, profiles: Profiles) -> EventLog:
+        """Give the same events with these profiles, for ``attr(…)``.
+
+        Profiles of users without an event are left out; users without a profile have missing attributes.
+
+        Raises
+        ------
+        DataError
+            The ids of the two are not of one type.
+        """
+        return replace(self, core=self.core.with_profiles(profiles.core))
+
+    def __repr__(self) -> str:
+        """Say how much the log holds."""
+        first, last = self.span_us
+        return (
+            f"EventLog({self.n_events:,} events of {self.n_users:,} users, "
+            f"{in_words(first)} … {in_words(last)}; {', '.join(self.event_types)})"
+        )
+
+
+def read_events(
+    source: Source,
+    *,
+    user: str = "user_id",
+    time: str | None = None,
+    event: str = "event",
+    event_constant: str | None = None,
+    time_unit: str | None = None,
+    properties: Sequence[str] | None = None,
+    profiles: Profiles | None = None,
+) -> EventLog:
+    """Read an event log.
+
+    Parameters
+    ----------
+    source
+        Path or glob of Parquet, CSV or JSON-lines files, a list of them, a Polars frame or lazy
+        frame, or anything that exports Arrow (pandas, pyarrow, DuckDB).
+    user
+        Column of user ids: text or integers (CSV ids are read as text). Rows without one are
+        dropped, with a warning that counts them.
+    time
+        Column of event times: timestamps, dates, or ISO 8601 text; UTC unless they say otherwise.
+        Left out: the first of ``event_time``, ``ts``, ``timestamp``, ``time`` that is there.
+    event
+        Column of event types.
+    event_constant
+        The one event type of a log that has no such column.
+    time_unit
+        ``"s"``, ``"ms"``, ``"us"`` or ``"ns"`` since 1970, for times that are integers.
+    properties
+        Columns to keep as properties; left out: all others. Nested columns are left out with a
+        warning. Integers that f64 cannot hold exactly are kept as text.
+    profiles
+        Attributes of the users, from :func:`read_profiles`.
+
+    Raises
+    ------
+    DataError
+        A file cannot be read, a column is missing, a time cannot be parsed or lies outside ±292,000
+        years (says which row), all user ids are missing, or there are no events.
+    """
+    frame, where = scan(source, text_columns=(user,))
+    schema = schema_of(frame, where)
+    time = time or first_present(schema, _TIME_COLUMNS, where)
+    roles = {"user": user, "time": time}
+    if event_constant is None:
+        roles["event"] = event
+    else:
+        while event in schema:
+            event += "_"
+        frame = frame.with_columns(pl.lit(event_constant).alias(event))
+    kept = property_columns(schema, roles, properties, where)
+    with track(f"reading {where}"):
+        table = collect(frame.select(user, time, event, *kept), where)
+        table = event_time(table, time, time_unit, where)
+        table = table.with_columns(*exact_integers(table, kept))
+        ids = user_column(table[user], where)
+        core = _core.EventLog.from_arrow(typed_nulls(table, user, event), user, time, event)
+    if core.n_events == 0:
+        reason = f"all {core.dropped:,} user ids are missing" if core.dropped else "it has no rows"
+        raise DataError(f"{where} has no events: {reason}")
+    if core.dropped:
+        message = f"{where}: {core.dropped:,} rows without a user id were dropped"
+        warnings.warn(message, PropenseWarning, stacklevel=2)
+    log = EventLog(core, ids)
+    return log if profiles is None else log.with_profiles(profiles)
+
+
+def read_profiles(source: Source, *, user: str = "user_id") -> Profiles:
+    """Read profiles: one row a user, every other column an attribute.
+
+    Parameters
+    ----------
+    source
+        As in :func:`read_events`.
+    user
+        Column of user ids, of the same type as the events'.
+
+    Raises
+    ------
+    DataError
+        A file cannot be read, the user column is missing or has missing ids, or a user has two rows.
+    """
+    frame, where = scan(source, text_columns=(user,))
+    schema = schema_of(frame, where)
+    kept = property_columns(schema, {"user": user}, None, where)
+    table = collect(frame.select(user, *kept), where)
+    user_column(table[user], where)
+    table = table.with_columns(*exact_integers(table, kept))
+    return Profiles(_core.Profiles.from_arrow(typed_nulls(table, user), user))
+
+
+def typed_nulls(table: pl.DataFrame, *texts: str) -> pl.DataFrame:
+    """Give columns without any value a type: text where that is the role, else numbers."""
+    empty = [name for name, dtype in table.schema.items() if dtype == pl.Null]
+    typed = [pl.col(name).cast(pl.String if name in texts else pl.Float64) for name in empty]
+    return table.with_columns(typed)
+
+
+def exact_integers(table: pl.DataFrame, columns: Sequence[str]) -> list[pl.Series]:
+    """Turn integer columns with values beyond ±2^53, which f64 cannot hold exactly, into text."""
+    wide = [table[name] for name in columns if table.schema[name] in (pl.Int64, pl.UInt64)]
+    limit = 2**53
+    beyond = [column for column in wide if not column.is_between(-limit, limit).all()]
+    return [column.cast(pl.String) for column in beyond]

@@ -1,0 +1,234 @@
+"""Feature sets, and the matrix they give."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from propense import _core
+from propense.auto import automatic
+from propense.events import EventLog
+from propense.exceptions import DataError, ExpressionError
+from propense.goal import Goal
+from propense.instants import Instant, in_words, to_us
+from propense.progress import track
+
+
+@dataclass(frozen=True, init=False)
+class FeatureSet:
+    """Declared features, in order.
+
+    Parameters
+    ----------
+    expressions
+        Texts in the language of features, such as ``"count(purchase, '30d')"``, or a mapping from
+        column name to text. A text without a name is named after itself (``purchase_count_30d``).
+    timezone
+        IANA time zone of calendar days and hours, and of dates without one.
+
+    Raises
+    ------
+    ExpressionError
+        A text cannot be parsed, is declared twice, or two names are equal.
+
+    Examples
+    --------
+    >>> import propense as pp
+    >>> pp.FeatureSet(["count(purchase, '30d')", "recency(app_open)"]).names
+    ['purchase_count_30d', 'app_open_recency']
+    """
+
+    spec: str
+    """The features as JSON, the form in which they go to Rust and into manifests."""
+
+    def __init__(
+        self, expressions: Sequence[str] | Mapping[str, str], *, timezone: str = "UTC"
+    ) -> None:
+        if isinstance(expressions, str):
+            expressions = [expressions]
+        declared: list[tuple[str | None, str]]
+        if isinstance(expressions, Mapping):
+            declared = [(name, text) for name, text in expressions.items()]
+        else:
+            declared = [(None, text) for text in expressions]
+        object.__setattr__(self, "spec", _core.declare(declared, timezone))
+
+    @classmethod
+    def from_spec(cls, spec: str) -> FeatureSet:
+        """Take over a spec as JSON, such as a manifest's."""
+        features = object.__new__(cls)
+        object.__setattr__(features, "spec", spec)
+        return features
+
+    @classmethod
+    def auto(
+        cls,
+        log: EventLog,
+        *,
+        goal: Goal | None = None,
+        before: Instant | None = None,
+        timezone: str = "UTC",
+    ) -> FeatureSet:
+        """Declare about 200 features from what the log holds.
+
+        Parameters
+        ----------
+        log
+            The log.
+        goal
+            The event types that this goal names are looked at in most detail, then the commonest.
+        before
+            Only events before this instant are looked at when choosing; left out: all.
+        timezone
+            IANA time zone of calendar days and hours, and of ``before``.
+
+        Raises
+        ------
+        DataError
+            There is no event before that instant.
+        """
+        before_us = log.span_us[1] + 1 if before is None else to_us(before, timezone)
+        return cls.auto_before(log, before_us, goal=goal, timezone=timezone)
+
+    @classmethod
+    def auto_before(
+        cls, log: EventLog, before_us: int, *, goal: Goal | None, timezone: str
+    ) -> FeatureSet:
+        """Declare features as :meth:`auto` does, with the instant in microseconds."""
+        summary = json.loads(log.core.summary(before_us))
+        if not summary["events"]:
+            raise DataError(f"no event before {in_words(before_us)} to choose features from")
+        first = [] if goal is None else _core.event_types_named(goal.when)
+        return cls(automatic(summary, first), timezone=timezone)
+
+    def bound(self, log: EventLog, before_us: int) -> FeatureSet:
+        """Give the same features with the codes of every text feature fixed by events before then."""
+        plan = _core.Plan.compile(self.spec, log.core, strict=True, before_us=before_us)
+        return FeatureSet.from_spec(plan.spec)
+
+    @property
+    def names(self) -> list[str]:
+        """Column names, in order."""
+        return [feature["name"] for feature in self._fields["features"]]
+
+    @property
+    def expressions(self) -> list[str]:
+        """Canonical texts, in order."""
+        return [feature["expression"] for feature in self._fields["features"]]
+
+    @property
+    def timezone(self) -> str:
+        """IANA time zone of calendar days and hours."""
+        return str(self._fields["timezone"])
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of names, texts, time zone and codes; equal only for equal features."""
+        return _core.fingerprint(self.spec)
+
+    @property
+    def _fields(self) -> dict[str, Any]:
+        fields: dict[str, Any] = json.loads(self.spec)
+        return fields
+
+    def __len__(self) -> int:
+        """Count the features."""
+        return len(self.names)
+
+    def __repr__(self) -> str:
+        """Name the first few features."""
+        names = self.names
+        shown = ", ".join(names[:4]) + (", …" if len(names) > 4 else "")
+        return f"FeatureSet({len(names)} features: {shown})"
+
+
+def compute_features(
+    log: EventLog, features: FeatureSet | Sequence[str], *, as_of: Instant
+) -> pl.DataFrame:
+    """Give every user's features at an as_of.
+
+    Parameters
+    ----------
+    log
+        The events.
+    features
+        A feature set, or texts.
+    as_of
+        Only events strictly before this instant are seen; a date is its first instant in the
+        features' time zone.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row a user with an event before the as_of, ascending by id: the user column as it came,
+        then one Float32 column a feature. NaN is missing: no such events, except for ``count``,
+        ``sum``, ``distinct`` and ``active_days``, which are then 0.
+
+    Raises
+    ------
+    ExpressionError
+        A feature names an event, property or attribute that the log does not hold, or compares what
+        cannot be compared.
+    """
+    features = features if isinstance(features, FeatureSet) else FeatureSet(features)
+    as_of_us = to_us(as_of, features.timezone)
+    refuse_clashes(features, {log.user_column.name})
+    plan = _core.Plan.compile(features.spec, log.core, strict=True, before_us=as_of_us)
+    users = everyone(log, as_of_us)
+    matrix = compute_matrix(log, plan, users, as_of_us)
+    return user_frame(log, users).hstack(matrix_columns(matrix, features.names))
+
+
+def everyone(log: EventLog, as_of_us: int) -> NDArray[np.uint32]:
+    """Give the places of the users with an event before an as_of, ascending."""
+    return members(log, ["count(*) >= 1"], "UTC", as_of_us)
+
+
+def members(
+    log: EventLog, conditions: Sequence[str], timezone: str, as_of_us: int, *, strict: bool = True
+) -> NDArray[np.uint32]:
+    """Give the places of the users for whom all conditions hold at an as_of, ascending."""
+    spec = FeatureSet(conditions, timezone=timezone).spec
+    plan = _core.Plan.compile(spec, log.core, strict=strict, before_us=as_of_us)
+    return _core.audience(log.core, plan, as_of_us)
+
+
+def refuse_clashes(features: FeatureSet, taken: set[str]) -> None:
+    """Refuse features named like other columns of the frame that they go into.
+
+    Raises
+    ------
+    ExpressionError
+        Names the feature.
+    """
+    for name in features.names:
+        if name in taken:
+            raise ExpressionError(
+                f"the feature named {name!r} would hide the column {name!r}; give it another name"
+            )
+
+
+def compute_matrix(
+    log: EventLog, plan: _core.Plan, users: NDArray[np.uint32], as_of_us: int
+) -> NDArray[np.float32]:
+    """Give the matrix (len(users), width) of a plan at an as_of, with a progress bar if shown."""
+    with track("computing features", len(users)) as report:
+        return _core.compute(log.core, plan, users, start_us=None, end_us=as_of_us, report=report)
+
+
+def matrix_columns(matrix: NDArray[np.float32], names: Sequence[str]) -> list[pl.Series]:
+    """Give the columns of a matrix as Polars series."""
+    by_column = np.ascontiguousarray(matrix.T)
+    return [pl.Series(name, values) for name, values in zip(names, by_column, strict=True)]
+
+
+def user_frame(log: EventLog, users: NDArray[np.uint32]) -> pl.DataFrame:
+    """Give a frame of one column: the ids of users given by their places, as they came."""
+    ids = pl.Series(log.core.user_ids(users)).cast(log.user_column.dtype)
+    return pl.DataFrame({log.user_column.name: ids})

@@ -1,0 +1,203 @@
+"""Goals: what users may do within a horizon, and who is meant."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from propense import _core
+from propense.exceptions import GoalError
+from propense.goal_types import Direction, check_choice, check_interval, check_text, did_you_mean
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Audience:
+    """The users to whom a goal applies at an as_of.
+
+    With nothing named, everyone with an event before the as_of is in it.
+
+    Parameters
+    ----------
+    active_within
+        Only users with an event in ``[as_of − active_within, as_of)``, such as ``"365d"``.
+    where
+        Only users for whom this condition holds at the as_of, such as ``"attr(country) = 'GB'"``.
+
+    Raises
+    ------
+    GoalError
+        A field is not valid; names it.
+    """
+
+    active_within: str | None = None
+    where: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        if self.active_within is not None:
+            check_interval("audience.active_within", self.active_within)
+        if self.where is not None:
+            check_text("audience.where", self.where)
+
+    @property
+    def condition(self) -> list[str]:
+        """The conditions, all of which a member meets, in the language of features."""
+        window = f", '{self.active_within}'" if self.active_within else ""
+        return [f"count(*{window}) >= 1", *([self.where] if self.where else [])]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A condition over the horizon after an as_of.
+
+    Parameters
+    ----------
+    name
+        What the goal is called; also names files and segments, so letters, digits, ``_`` and ``-``.
+    when
+        The condition, over the events in ``[as_of, as_of + horizon)``, such as
+        ``"count(purchase) >= 1 AND count(refund) = 0"``. Its functions take no window.
+    horizon
+        How long users have to reach it, such as ``"90d"``.
+    direction
+        Whether reaching it is to be encouraged or prevented. It changes words, not scores.
+    audience
+        To whom it applies.
+
+    Raises
+    ------
+    GoalError
+        A field is not valid; names it.
+
+    Examples
+    --------
+    >>> Goal("buys_again", "count(purchase) >= 1", horizon="90d").horizon_us
+    7776000000000
+    """
+
+    name: str
+    when: str
+    horizon: str
+    direction: Direction = "encourage"
+    audience: Audience = field(default_factory=Audience)
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        check_text("name", self.name)
+        if not _NAME.fullmatch(self.name):
+            raise GoalError(
+                f"name: {self.name!r} names files too; use up to 64 letters, digits, _ and -"
+            )
+        check_text("when", self.when)
+        check_interval("horizon", self.horizon)
+        check_choice("direction", self.direction, get_args(Direction))
+        if not isinstance(self.audience, Audience):
+            raise GoalError(f"audience: expected an Audience, found {self.audience!r}")
+
+    @property
+    def horizon_us(self) -> int:
+        """The horizon in microseconds."""
+        return _core.parse_duration_us(self.horizon)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Give the goal as a manifest keeps it."""
+        audience = {"active_within": self.audience.active_within, "where": self.audience.where}
+        return {
+            "name": self.name,
+            "when": self.when,
+            "horizon": self.horizon,
+            "direction": self.direction,
+            "audience": {key: value for key, value in audience.items() if value is not None},
+        }
+
+
+@dataclass(frozen=True)
+class FeatureOptions:
+    """The ``[features]`` table of a goal file: texts, or names with texts; absent: automatic."""
+
+    timezone: str = "UTC"
+    expressions: list[str] | dict[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        check_text("features.timezone", self.timezone)
+        texts = self.expressions
+        if texts is None:
+            return
+        members = list(texts.values()) if isinstance(texts, dict) else texts
+        if not isinstance(members, list) or not all(isinstance(text, str) for text in members):
+            raise GoalError("features.expressions: expected a list of texts or a table of texts")
+
+
+@dataclass(frozen=True)
+class GoalFile:
+    """A goal file: the goal, and how its features and tiers are made."""
+
+    goal: Goal
+    features: FeatureOptions
+    tiers: dict[str, Any]
+    """The ``[tiers]`` table, for :meth:`propense.TierPolicy.from_dict`."""
+
+
+def goal_from(values: dict[str, Any], where: str) -> Goal:
+    """Build a goal from a table, such as a manifest's.
+
+    Raises
+    ------
+    GoalError
+        A field is missing, unknown or not valid; says which, and where.
+    """
+    try:
+        audience = _build(Audience, values.get("audience", {}), "audience.")
+        return _build(Goal, {**values, "audience": audience}, "")
+    except GoalError as error:
+        raise GoalError(f"{where}: {error}") from None
+
+
+def load_goal(path: str | Path) -> GoalFile:
+    """Read a goal file.
+
+    Raises
+    ------
+    GoalError
+        The file cannot be read, is not TOML, or a field is missing, unknown or not valid.
+    """
+    try:
+        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise GoalError(f"{path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise GoalError(f"{path} is not TOML: {error}") from error
+    features, tiers = table.pop("features", {}), table.pop("tiers", {})
+    goal = goal_from(table, str(path))
+    try:
+        options = _build(FeatureOptions, features, "features.")
+    except GoalError as error:
+        raise GoalError(f"{path}: {error}") from None
+    if not isinstance(tiers, dict):
+        raise GoalError(f"{path}: tiers: expected a table, found {tiers!r}")
+    return GoalFile(goal, options, tiers)
+
+
+def _build(kind: type[T], table: Any, prefix: str) -> T:
+    """Build a dataclass from a table whose keys must be its fields."""
+    if isinstance(table, kind):
+        return table
+    if not isinstance(table, dict):
+        raise GoalError(f"{prefix.rstrip('.')}: expected a table, found {table!r}")
+    known = {entry.name: entry for entry in fields(kind)}  # type: ignore[arg-type]
+    for name in table:
+        if name not in known:
+            hint = did_you_mean(name, known)
+            raise GoalError(f"{prefix}{name}: no such field{hint}; expected {', '.join(known)}")
+    for name, entry in known.items():
+        required = entry.default is MISSING and entry.default_factory is MISSING
+        if required and name not in table:
+            raise GoalError(f"{prefix}{name}: missing")
+    return kind(**table)

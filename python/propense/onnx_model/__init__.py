@@ -1,0 +1,1 @@
+"""ONNX models: made from LightGBM, taken over from other trainers, and checked before use."""

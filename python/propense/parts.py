@@ -1,0 +1,153 @@
+"""What a model directory holds, in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from propense import manifest as files
+from propense.exceptions import ModelError
+from propense.features import FeatureSet
+from propense.goal import Goal, goal_from
+from propense.instants import in_words
+from propense.tiers import CutOffs, TierPolicy, cut_offs
+
+AUDIENCE_POINTS = 10_001
+"""Order statistics of the audience's scores that are kept; smaller audiences are kept whole."""
+EXPECTED = "expected_score"
+
+
+@dataclass(frozen=True)
+class ModelParts:
+    """Everything a model is made of."""
+
+    onnx: bytes
+    engine: str
+    goal: Goal
+    features: FeatureSet
+    as_of_us: int
+    training: dict[str, Any]
+    calibration: dict[str, Any]
+    tiers: TierPolicy
+    cut_offs: CutOffs
+    metrics: dict[str, Any]
+    checks: dict[str, Any]
+    check_rows: NDArray[np.float32]
+    """Rows whose scores are compared at load, shape (n, width)."""
+    check_scores: NDArray[np.float32]
+    """Their scores in plain ONNX Runtime, shape (n,)."""
+    audience: NDArray[np.float32]
+    """Scores of the audience at training, ascending."""
+    test_scores: NDArray[np.float32]
+    """Scores of the test period, shape (m,)."""
+    test_labels: NDArray[np.bool_]
+    """What happened in the test period, shape (m,)."""
+
+    def with_tiers(self, policy: TierPolicy) -> ModelParts:
+        """Give the same model with tiers cut by another policy."""
+        cuts = cut_offs(policy, self.audience, self.test_scores, self.test_labels)
+        return replace(self, tiers=policy, cut_offs=cuts)
+
+    def contents(self) -> dict[str, bytes]:
+        """Give the directory's files by name."""
+        width = self.check_rows.shape[1]
+        checks = pl.DataFrame(
+            {f"f{place}": self.check_rows[:, place] for place in range(width)}
+            | {EXPECTED: self.check_scores}
+        )
+        test = pl.DataFrame({"score": self.test_scores, "label": self.test_labels})
+        contents = {
+            files.MODEL_FILE: self.onnx,
+            files.CHECKS_FILE: _arrow(checks),
+            files.AUDIENCE_FILE: _arrow(pl.DataFrame({"score": self.audience})),
+            files.TEST_FILE: _arrow(test),
+        }
+        sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+        return contents | {files.MANIFEST_FILE: self._manifest(sums).sealed().to_json().encode()}
+
+    def _manifest(self, sha256: dict[str, str]) -> files.Manifest:
+        cuts = {"most_likely_from": self.cut_offs.most, "least_likely_below": self.cut_offs.least}
+        return files.Manifest(
+            format=1,
+            propense_version=version("propense"),
+            engine=self.engine,
+            goal=self.goal.as_dict(),
+            plan=json.loads(self.features.spec),
+            fingerprint=self.features.fingerprint,
+            as_of=in_words(self.as_of_us),
+            as_of_us=self.as_of_us,
+            training=self.training,
+            calibration=self.calibration,
+            tiers=self.tiers.as_dict() | {"cut_offs": cuts},
+            metrics=self.metrics,
+            checks=self.checks,
+            sha256=sha256,
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> ModelParts:
+        """Read a directory, refusing whatever does not match its manifest.
+
+        Raises
+        ------
+        ModelError
+            A file is missing, has another checksum or shape, or the plan another fingerprint.
+        """
+        stated = files.read_manifest(folder)
+        contents = files.read_checked(folder, stated)
+        features = FeatureSet.from_spec(json.dumps(stated.plan))
+        if features.fingerprint != stated.fingerprint:
+            raise ModelError(
+                f"{folder / files.MANIFEST_FILE}: the plan is not the one this model was made "
+                f"for: expected fingerprint {stated.fingerprint}, found {features.fingerprint}"
+            )
+        try:
+            checks = pl.read_ipc(io.BytesIO(contents[files.CHECKS_FILE]))
+            audience = pl.read_ipc(io.BytesIO(contents[files.AUDIENCE_FILE]))
+            test = pl.read_ipc(io.BytesIO(contents[files.TEST_FILE]))
+            tiers = dict(stated.tiers)
+            cuts = tiers.pop("cut_offs")
+            return cls(
+                onnx=contents[files.MODEL_FILE],
+                engine=stated.engine,
+                goal=goal_from(stated.goal, str(folder / files.MANIFEST_FILE)),
+                features=features,
+                as_of_us=stated.as_of_us,
+                training=stated.training,
+                calibration=stated.calibration,
+                tiers=TierPolicy.from_dict(tiers),
+                cut_offs=CutOffs(cuts["most_likely_from"], cuts["least_likely_below"]),
+                metrics=stated.metrics,
+                checks=stated.checks,
+                check_rows=checks.drop(EXPECTED).to_numpy(order="c"),
+                check_scores=checks[EXPECTED].to_numpy(),
+                audience=audience["score"].to_numpy(),
+                test_scores=test["score"].to_numpy(),
+                test_labels=test["label"].to_numpy(),
+            )
+        except (pl.exceptions.PolarsError, KeyError) as error:
+            raise ModelError(f"{folder} does not hold what a model holds: {error}") from error
+
+
+def audience_points(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Give the scores ascending, thinned to evenly spaced order statistics where there are many."""
+    ordered = np.sort(scores)
+    if len(ordered) <= AUDIENCE_POINTS:
+        return ordered
+    places = np.linspace(0, len(ordered) - 1, AUDIENCE_POINTS).astype(np.int64)
+    return ordered[places]
+
+
+def _arrow(frame: pl.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.write_ipc(buffer)
+    return buffer.getvalue()

@@ -1,0 +1,56 @@
+"""A bar for long work, on the terminal only, and only when asked for."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+_SHOWN: ContextVar[bool] = ContextVar("propense_progress", default=False)
+_PATIENCE_S = 1.0
+
+
+@contextmanager
+def progress_shown() -> Iterator[None]:
+    """Show bars on standard error for the work inside, as the command line does."""
+    token = _SHOWN.set(True)
+    try:
+        yield
+    finally:
+        _SHOWN.reset(token)
+
+
+@contextmanager
+def track(description: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Yield a function that takes how much is done; a bar appears if the work outlasts a second.
+
+    Without a terminal, one line says what was done and how long it took, so that logs stay readable.
+    """
+    if not _SHOWN.get():
+        yield lambda _done: None
+        return
+    console = Console(stderr=True)
+    started = time.monotonic()
+    if not sys.stderr.isatty():
+        yield lambda _done: None
+        console.print(f"{description}: {time.monotonic() - started:.1f} s", highlight=False)
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
+    counts = (MofNCompleteColumn(),) if total is not None else ()
+    with Progress(*columns, *counts, TimeElapsedColumn(), console=console) as bar:
+        task = bar.add_task(description, total=total)
+        yield lambda done: bar.update(task, completed=done)
+        bar.update(task, total=total or 1, completed=total or 1)
+        bar.refresh()

@@ -1,0 +1,146 @@
+"""Tables from wherever they are: files, globs, Polars frames, anything that speaks Arrow."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+import polars as pl
+
+from propense.exceptions import DataError
+
+
+class ArrowExport(Protocol):
+    """Anything that exports an Arrow stream: pandas, pyarrow, DuckDB and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Export the stream."""
+
+
+Source: TypeAlias = str | Path | Sequence[str | Path] | pl.DataFrame | pl.LazyFrame | ArrowExport
+
+T = TypeVar("T")
+
+_PARQUET = (".parquet", ".pq")
+_CSV = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_JSON_LINES = (".jsonl", ".ndjson", ".json", ".jsonl.gz", ".ndjson.gz")
+_ALL = (*_PARQUET, *_CSV, *_JSON_LINES)
+
+
+def scan(source: Source, *, text_columns: Sequence[str] = ()) -> tuple[pl.LazyFrame, str]:
+    """Open a source lazily and say in words what it is.
+
+    Parameters
+    ----------
+    source
+        A path or glob, several, a Polars frame or lazy frame, or an object with ``__arrow_c_stream__``.
+    text_columns
+        Columns of CSV files that stay text even if they look like numbers: ids such as ``007``.
+
+    Raises
+    ------
+    DataError
+        No file matches, the ending is not known, or the object is no table.
+    """
+    if isinstance(source, pl.LazyFrame):
+        return source, "the lazy frame"
+    if isinstance(source, pl.DataFrame):
+        return source.lazy(), "the data frame"
+    if isinstance(source, str | Path):
+        return _scan_files([source], text_columns)
+    if hasattr(source, "__arrow_c_stream__"):
+        frame: Any = pl.DataFrame(source)
+        return frame.lazy(), f"the {type(source).__name__}"
+    several = isinstance(source, Sequence) and not isinstance(source, bytes)
+    if several and all(isinstance(member, str | Path) for member in source):
+        return _scan_files(list(source), text_columns)
+    raise DataError(
+        f"cannot read events from a {type(source).__name__}; expected a path, a Polars frame "
+        "or an object with __arrow_c_stream__ (pandas, pyarrow, DuckDB)"
+    )
+
+
+def collect(frame: pl.LazyFrame, where: str) -> pl.DataFrame:
+    """Read a lazy frame; what Polars cannot read becomes an error that names the place."""
+    return _reading(where, lambda: frame.collect(engine="streaming"))
+
+
+def schema_of(frame: pl.LazyFrame, where: str) -> pl.Schema:
+    """Names and types of a lazy frame's columns."""
+    return _reading(where, frame.collect_schema)
+
+
+def _reading(where: str, read: Callable[[], T]) -> T:
+    try:
+        return read()
+    except (pl.exceptions.PolarsError, OSError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise DataError(f"{where} cannot be read: {reason}") from error
+
+
+def _scan_files(sources: list[str | Path], text_columns: Sequence[str]) -> tuple[pl.LazyFrame, str]:
+    where = ", ".join(str(source) for source in sources)
+    files = [file for source in sources for file in _expand(source)]
+    if not files:
+        raise DataError(f"no file matches {where}; give a path or glob of {_listed()} files")
+    frames = []
+    for kind, endings in (("parquet", _PARQUET), ("csv", _CSV), ("jsonl", _JSON_LINES)):
+        members = [file for file in files if file.lower().endswith(endings)]
+        if members:
+            frames.append(_scan_kind(kind, members, text_columns))
+        files = [file for file in files if file not in members]
+    if files:
+        raise DataError(f"{files[0]} has an unknown ending; expected {_listed()}")
+    if len(frames) > 1:
+        raise DataError(f"{where} mixes kinds of files; read one kind at a time")
+    return frames[0], where
+
+
+def _expand(source: str | Path) -> list[str]:
+    path = Path(source)
+    if path.is_dir():
+        files = sorted(str(file) for file in path.rglob("*") if file.name.lower().endswith(_ALL))
+        return [file for file in files if not Path(file).name.startswith((".", "_"))]
+    if path.exists():
+        return [str(path)]
+    return sorted(glob.glob(str(source), recursive=True))
+
+
+def _listed() -> str:
+    return ".parquet, .csv, .tsv or .jsonl"
+
+
+def _scan_kind(kind: str, files: list[str], text_columns: Sequence[str]) -> pl.LazyFrame:
+    empty = next((file for file in files if Path(file).stat().st_size == 0), None)
+    if empty is not None:
+        raise DataError(f"{empty} is empty (0 bytes)")
+    if kind == "parquet":
+        return _reading(
+            files[0],
+            lambda: pl.scan_parquet(
+                files,
+                glob=False,
+                missing_columns="insert",
+                cast_options=pl.ScanCastOptions(
+                    integer_cast="upcast", float_cast="upcast", datetime_cast="nanosecond-downcast"
+                ),
+            ),
+        )
+    if kind == "jsonl":
+        return _reading(
+            files[0],
+            lambda: pl.scan_ndjson([glob.escape(file) for file in files], infer_schema_length=None),
+        )
+    separator = "\t" if ".tsv" in files[0].lower() else ","
+    return _reading(
+        files[0],
+        lambda: pl.scan_csv(
+            files,
+            separator=separator,
+            glob=False,
+            infer_schema_length=None,
+            schema_overrides=dict.fromkeys(text_columns, pl.String),
+        ),
+    )

@@ -1,0 +1,123 @@
+"""The last steps of every model: check rows, the audience's scores, tiers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propense import _core
+from propense.exceptions import TrainingError
+from propense.features import FeatureSet
+from propense.goal import Goal
+from propense.instants import in_words
+from propense.model import Model
+from propense.parts import ModelParts, audience_points
+from propense.progress import track
+from propense.runtime import initialise
+from propense.tiers import TierPolicy, cut_offs
+from propense.training.rows import Question, TrainingRows
+
+STORED_CHECK_ROWS = 512
+
+
+@dataclass(frozen=True)
+class TestPeriod:
+    """Scores and outcomes of the test period: float32 and bool, shape (m,)."""
+
+    __test__ = False  # not a test case, whatever pytest thinks of its name
+
+    scores: NDArray[np.float32]
+    labels: NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, rows: TrainingRows, as_of_us: int, scores: NDArray[np.float64]) -> TestPeriod:
+        """Take one period's part of the scores of all rows."""
+        here = rows.period == rows.as_of_us.index(as_of_us)
+        return cls(scores[here].astype(np.float32), rows.label[here])
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """What is known of a model before its tiers are cut."""
+
+    engine: str
+    goal: Goal
+    features: FeatureSet
+    as_of_us: int
+    training: dict[str, Any]
+    calibration: dict[str, Any]
+    metrics: dict[str, Any]
+    test: TestPeriod
+
+
+def finish(
+    candidate: Candidate,
+    question: Question,
+    onnx: bytes,
+    checks: dict[str, Any],
+    matrix: NDArray[np.float32],
+    policy: TierPolicy,
+) -> Model:
+    """Store check rows, score the audience at the as_of, cut the tiers.
+
+    Parameters
+    ----------
+    candidate, question
+        The model so far, and what was asked.
+    onnx
+        The canonical ONNX file.
+    checks
+        What it was compared with.
+    matrix
+        Real rows, float32 of shape (n, width).
+    policy
+        How tiers are cut.
+    """
+    from propense.onnx_model.check import hostile_rows, run_onnxruntime
+
+    rows = hostile_rows(matrix[:: max(1, len(matrix) // 64)][:64], seed=0)
+    rows = rows[np.linspace(0, len(rows) - 1, min(STORED_CHECK_ROWS, len(rows))).astype(int)]
+    scores = audience_scores(candidate, question, onnx)
+    test = candidate.test
+    cuts = cut_offs(policy, scores, test.scores, test.labels)
+    return Model(
+        ModelParts(
+            onnx=onnx,
+            engine=candidate.engine,
+            goal=candidate.goal,
+            features=candidate.features,
+            as_of_us=candidate.as_of_us,
+            training=candidate.training,
+            calibration=candidate.calibration,
+            tiers=policy,
+            cut_offs=cuts,
+            metrics=candidate.metrics,
+            checks=checks,
+            check_rows=rows,
+            check_scores=run_onnxruntime(onnx, rows),
+            audience=audience_points(scores),
+            test_scores=test.scores,
+            test_labels=test.labels,
+        )
+    )
+
+
+def audience_scores(candidate: Candidate, question: Question, onnx: bytes) -> NDArray[np.float32]:
+    """Score the audience at the as_of; shares and percentiles are of these scores."""
+    initialise()
+    core = _core.OnnxModel(onnx, len(candidate.features))
+    spec, as_of_us = candidate.features.spec, candidate.as_of_us
+    plan = _core.Plan.compile(spec, question.log.core, strict=True, before_us=as_of_us)
+    users = question.audience(as_of_us)
+    if len(users) == 0:
+        raise TrainingError(
+            f"goal {candidate.goal.name!r}: nobody is in the audience at "
+            f"{in_words(candidate.as_of_us)}; widen the audience or choose another as_of"
+        )
+    with track("scoring the audience", len(users)) as report:
+        return _core.score_users(
+            question.log.core, plan, core, users, as_of_us=as_of_us, report=report
+        )

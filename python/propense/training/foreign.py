@@ -1,0 +1,96 @@
+"""Models trained elsewhere, taken over from their ONNX files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from propense.cuts import choose_cuts
+from propense.events import EventLog
+from propense.features import FeatureSet
+from propense.goal import Goal
+from propense.instants import Instant, in_words
+from propense.model import Model
+from propense.tiers import TierPolicy
+from propense.training.extra import require_train_extra
+from propense.training.finish import Candidate, TestPeriod, finish
+from propense.training.metrics import evaluate
+from propense.training.rows import Question, TrainingRows, resolve_features
+from propense.training.train import MAX_ROWS, check_classes, described
+
+
+def adopt(
+    source: str | Path | bytes,
+    features: FeatureSet | Sequence[str],
+    goal: Goal,
+    log: EventLog,
+    as_of: Instant | None,
+    positive_class: int | str | None,
+    tiers: TierPolicy | None,
+) -> Model:
+    """Build a model around a foreign ONNX file; see :meth:`propense.Model.from_onnx`."""
+    require_train_extra("onnx")
+    from propense.onnx_model.check import run_onnxruntime
+    from propense.onnx_model.foreign import canonical, with_calibration
+
+    declared = features if isinstance(features, FeatureSet) else FeatureSet(features)
+    found = canonical(source, width=len(declared), positive_class=positive_class)
+    question = Question(log, goal, declared.timezone)
+    cut_us = question.cut_us(as_of)
+    cuts = choose_cuts(log.span_us[0], cut_us, goal.horizon_us)
+    chosen = resolve_features(question, declared, cut_us)
+    # A value is calibrated on the date before the test, so that the test stays unseen; where the
+    # log has no such date, on the test itself, and the metrics say so.
+    earlier = cuts.held_out_us[-1:] if found.kind == "value" else ()
+    rows = question.rows(chosen, sorted({*earlier, cuts.test_us}), max_rows=MAX_ROWS)
+    test = rows.of([cuts.test_us])
+    check_classes(test, goal, cut_us)
+    model, calibration = found.model, {"method": "none: the model's own probability"}
+    kind = "held_out"
+    if found.kind == "value":
+        learnt = rows.of(earlier) if earlier else test
+        kind = "held_out" if earlier else "calibrated_on_test"
+        slope, intercept = calibrate_values(model.SerializeToString(), learnt)
+        model = with_calibration(model, "value", slope=slope, intercept=intercept)
+        calibration = described_calibration(learnt, slope, intercept)
+    onnx: bytes = model.SerializeToString(deterministic=True)
+    scores = run_onnxruntime(onnx, test.matrix)
+    candidate = Candidate(
+        engine=found.source,
+        goal=goal,
+        features=chosen,
+        as_of_us=cut_us,
+        training=described(test, cuts, chosen) | {"trained": "elsewhere", "held_out_run": []},
+        calibration=calibration,
+        metrics=evaluate(test.label, scores) | {"kind": kind, "as_of": in_words(cuts.test_us)},
+        test=TestPeriod(scores, test.label),
+    )
+    checks = {"against": "the model's own scores in plain ONNX Runtime"}
+    return finish(candidate, question, onnx, checks, test.matrix, tiers or TierPolicy.quantile())
+
+
+def calibrate_values(model: bytes, rows: TrainingRows) -> tuple[float, float]:
+    """Fit the slope and intercept that turn a model's values into probabilities."""
+    from propense.onnx_model.check import run_onnxruntime
+    from propense.training.lightgbm_fit import calibrate
+
+    values = run_onnxruntime(model, rows.matrix).astype(np.float64)
+    # Newton's steps are bounded in units of the slope, so the values are first brought to unit scale.
+    centre, scale = float(values.mean()), float(values.std()) or 1.0
+    labels = rows.label.astype(np.float64)
+    slope, intercept = calibrate((values - centre) / scale, labels, np.ones(len(labels)))
+    return slope / scale, intercept - slope * centre / scale
+
+
+def described_calibration(rows: TrainingRows, slope: float, intercept: float) -> dict[str, Any]:
+    """Say in the manifest how values became probabilities."""
+    return {
+        "method": "logistic on the model's value",
+        "as_of": in_words(rows.as_of_us[-1]),
+        "rows": len(rows),
+        "slope": slope,
+        "intercept": intercept,
+    }

@@ -1,0 +1,203 @@
+"""From a log and a goal to a model: LightGBM, calibrated, exported to ONNX, checked, cut into tiers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from propense.cuts import Cuts, choose_cuts
+from propense.events import EventLog
+from propense.exceptions import TrainingError
+from propense.features import FeatureSet
+from propense.goal import Goal
+from propense.instants import Instant, in_words
+from propense.model import Model
+from propense.progress import track
+from propense.tiers import TierPolicy
+from propense.training.extra import require_train_extra
+from propense.training.finish import Candidate, TestPeriod, finish
+from propense.training.metrics import evaluate
+from propense.training.rows import Question, TrainingRows, resolve_features
+
+if TYPE_CHECKING:
+    from propense.training.lightgbm_fit import Fit
+
+MAX_ROWS = 250_000
+"""Training rows at most; beyond, a random share of users is learnt from."""
+MIN_EACH_CLASS = 20
+PRELIMINARY_BELOW = 500
+"""With fewer positives or negatives than this a model is called preliminary."""
+CHECK_ROWS = 2_000
+"""Real rows that the ONNX file is compared on; hostile ones are made from them."""
+
+
+def train(
+    log: EventLog,
+    goal: Goal,
+    *,
+    as_of: Instant | None = None,
+    features: FeatureSet | Sequence[str] | None = None,
+    tiers: TierPolicy | None = None,
+    timezone: str = "UTC",
+    seed: int = 0,
+) -> Model:
+    """Train a model: LightGBM, calibrated, exported to ONNX and checked against it.
+
+    Several as_of dates train (:func:`propense.cuts.choose_cuts`). The newest whose horizon has passed
+    is the test: a held-out run learns from older ones whose label windows end before it, and its
+    quality is what ``metrics`` says. The model that ships is then fitted on every date. Scores
+    are calibrated on users the trees did not see. Over 250,000 rows a random share of users is
+    learnt from.
+
+    Parameters
+    ----------
+    log
+        The events, with profiles if expressions name attributes.
+    goal
+        What is to be learnt.
+    as_of
+        Nothing at or after this instant is seen; left out: just after the last event. A date is its
+        first instant in the features' time zone.
+    features
+        A feature set, or texts; left out: :meth:`FeatureSet.auto` over the events before ``as_of``.
+    tiers
+        How scores are cut; left out: :meth:`TierPolicy.quantile`. Shares are of the audience at the
+        as_of.
+    timezone
+        IANA time zone of days and hours, where ``features`` does not bring one.
+    seed
+        Equal logs, goals and seeds give equal models.
+
+    Raises
+    ------
+    ExpressionError
+        The goal, the audience or a feature does not fit the log.
+    TrainingError
+        The log is too short for the horizon, or has fewer than 20 users who reached the goal or
+        fewer than 20 who did not; or the extra ``train`` is not installed.
+    ModelError
+        The ONNX file does not give LightGBM's scores, or no cut-off suits the tier policy.
+    """
+    require_train_extra()
+    if isinstance(features, FeatureSet):
+        timezone = features.timezone
+    question = Question(log, goal, timezone)
+    cut_us = question.cut_us(as_of)
+    cuts = choose_cuts(log.span_us[0], cut_us, goal.horizon_us)
+    chosen = resolve_features(question, features, cut_us)
+    instants = sorted({*cuts.as_of_us, *cuts.held_out_us})
+    rows = question.rows(
+        chosen, instants, max_rows=MAX_ROWS * len(instants) // len(cuts.as_of_us), seed=seed
+    )
+    shipped = rows.of(cuts.as_of_us)
+    check_classes(shipped, goal, cut_us)
+    test, metrics = hold_out(rows, cuts, seed)
+    fit = fit_rows(shipped, seed, "training")
+    if test is None:
+        test = TestPeriod.of(shipped, cuts.test_us, fit.out_of_fold)
+        metrics = evaluate(test.labels, test.scores) | {"kind": "out_of_fold"}
+    candidate = Candidate(
+        engine="lightgbm",
+        goal=goal,
+        features=chosen,
+        as_of_us=cut_us,
+        training=described(shipped, cuts, chosen),
+        calibration={
+            "method": "linear on the logit, fitted on users the trees did not see",
+            "slope": fit.slope,
+            "intercept": fit.intercept,
+        },
+        metrics=metrics | {"as_of": in_words(cuts.test_us)},
+        test=test,
+    )
+    onnx, checks = export(fit, shipped.matrix)
+    return finish(candidate, question, onnx, checks, shipped.matrix, tiers or TierPolicy.quantile())
+
+
+def hold_out(rows: TrainingRows, cuts: Cuts, seed: int) -> tuple[TestPeriod | None, dict[str, Any]]:
+    """Fit on the dates before the test and measure on it; nothing if the log is too short for that."""
+    if not cuts.held_out_us:
+        return None, {}
+    past, test = rows.of(cuts.held_out_us), rows.of([cuts.test_us])
+    few = min(past.label.sum(), (~past.label).sum()) < MIN_EACH_CLASS
+    if few or test.label.all() or not test.label.any():
+        return None, {}
+    fit = fit_rows(past, seed, "training the held-out run")
+    scores = predict(fit, test.matrix)
+    period = TestPeriod(scores.astype(np.float32), test.label)
+    return period, evaluate(test.label, scores) | {"kind": "held_out"}
+
+
+def fit_rows(rows: TrainingRows, seed: int, description: str) -> Fit:
+    """Fit the default trainer."""
+    from propense.training import lightgbm_fit
+
+    with track(description, lightgbm_fit.ROUNDS) as report:
+        return lightgbm_fit.fit(
+            rows.matrix,
+            rows.label,
+            rows.users,
+            rows.period,
+            seed=seed,
+            progress=lambda done, _total: report(done),
+        )
+
+
+def predict(fit: Fit, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Give the fit's calibrated probabilities by LightGBM itself; float64 of shape (n,)."""
+    raw = np.mean([booster.predict(matrix, raw_score=True) for booster in fit.boosters], axis=0)
+    probability: NDArray[np.float64] = 1.0 / (1.0 + np.exp(-(fit.slope * raw + fit.intercept)))
+    return probability
+
+
+def check_classes(rows: TrainingRows, goal: Goal, cut_us: int) -> None:
+    """Refuse to learn from fewer than 20 of either kind."""
+    positives = int(rows.label.sum())
+    negatives = len(rows) - positives
+    if min(positives, negatives) >= MIN_EACH_CLASS:
+        return
+    who = "reached the goal" if positives < MIN_EACH_CLASS else "did not reach the goal"
+    raise TrainingError(
+        f"goal {goal.name!r}: of {len(rows):,} users and dates before {in_words(cut_us)} only "
+        f"{min(positives, negatives)} {who} ({goal.when} within {goal.horizon}); at least "
+        f"{MIN_EACH_CLASS} are needed. Use a longer log, another horizon or a wider goal"
+    )
+
+
+def described(rows: TrainingRows, cuts: Cuts, features: FeatureSet) -> dict[str, Any]:
+    """Say in the manifest what was learnt from."""
+    periods = [
+        {
+            "as_of": in_words(instant),
+            "rows": int((rows.period == place).sum()),
+            "positives": int(rows.label[rows.period == place].sum()),
+        }
+        for place, instant in enumerate(rows.as_of_us)
+    ]
+    positives = int(rows.label.sum())
+    few = min(positives, len(rows) - positives) < PRELIMINARY_BELOW
+    return {
+        "rows": len(rows),
+        "positives": positives,
+        "features": len(features),
+        "periods": periods,
+        "held_out_run": [in_words(instant) for instant in cuts.held_out_us],
+        "standing": "preliminary" if few else "full",
+    }
+
+
+def export(fit: Fit, matrix: NDArray[np.float32]) -> tuple[bytes, dict[str, Any]]:
+    """Give the ONNX file and how far its scores are from LightGBM's."""
+    from propense.onnx_model.check import check_lightgbm
+    from propense.onnx_model.lightgbm_export import from_lightgbm
+
+    model = from_lightgbm(
+        fit.boosters, slope=fit.slope, intercept=fit.intercept, width=matrix.shape[1]
+    )
+    onnx: bytes = model.SerializeToString(deterministic=True)
+    sample = matrix[np.linspace(0, len(matrix) - 1, min(CHECK_ROWS, len(matrix))).astype(int)]
+    checks = check_lightgbm(fit.boosters, fit.slope, fit.intercept, onnx, sample)
+    return onnx, {"against": "LightGBM, in plain ONNX Runtime", **checks}
