@@ -1,0 +1,50 @@
+"""The as_of dates: no label window crosses the cut, none of the held-out run reaches the test."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from propense.cuts import MAX_PERIODS, choose_cuts
+from propense.exceptions import TrainingError
+from propense.instants import DAY_US
+
+INSTANTS = st.integers(-(10**16), 10**16)
+SPANS = st.one_of(st.integers(1, 10**6), st.integers(1, 4_000).map(lambda d: d * DAY_US))
+
+
+def periods_hold(as_of_us: tuple[int, ...], first_us: int, end_us: int, horizon_us: int) -> None:
+    assert all(instant + horizon_us <= end_us for instant in as_of_us)
+    assert all(first_us < instant for instant in as_of_us)
+    assert list(as_of_us) == sorted(set(as_of_us))
+    assert len(as_of_us) <= MAX_PERIODS
+    # A third of the history before the newest, or 30 days, lies before the oldest.
+    if as_of_us:
+        history = as_of_us[0] - first_us
+        assert history >= min(30 * DAY_US, (as_of_us[-1] - first_us) // 3)
+
+
+@given(first_us=INSTANTS, span_us=SPANS, horizon_us=SPANS)
+@example(first_us=0, span_us=2, horizon_us=1)
+@example(first_us=0, span_us=DAY_US + 1, horizon_us=DAY_US)
+@example(first_us=-5, span_us=400 * DAY_US, horizon_us=90 * DAY_US)
+def test_windows_stay_where_they_belong(first_us: int, span_us: int, horizon_us: int) -> None:
+    cut_us = first_us + span_us
+    if span_us <= horizon_us:
+        with pytest.raises(TrainingError, match="no history to learn from"):
+            choose_cuts(first_us, cut_us, horizon_us)
+        return
+    cuts = choose_cuts(first_us, cut_us, horizon_us)
+    assert cuts.as_of_us[-1] == cuts.test_us == cut_us - horizon_us
+    periods_hold(cuts.as_of_us, first_us, cut_us, horizon_us)
+    periods_hold(cuts.held_out_us, first_us, cuts.test_us, horizon_us)
+
+
+def test_a_long_log_gives_six_months_a_short_one_what_it_can() -> None:
+    long = choose_cuts(0, 1_000 * DAY_US, 30 * DAY_US)
+    assert [instant // DAY_US for instant in long.as_of_us] == [820, 850, 880, 910, 940, 970]
+    assert [instant // DAY_US for instant in long.held_out_us] == [790, 820, 850, 880, 910, 940]
+    short = choose_cuts(0, 31 * DAY_US, 30 * DAY_US)
+    assert [instant // DAY_US for instant in short.as_of_us] == [1]
+    assert short.held_out_us == ()

@@ -1,0 +1,122 @@
+"""Models trained elsewhere on the exported frame come back with their own scores."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from numpy.typing import NDArray
+
+import propense as pp
+from propense.simulate import Simulation
+
+pytest.importorskip("onnx")
+
+TEXTS = ["count(*)", "count(app_open, '30d')", "count(view_item, '30d')", "count(purchase)"]
+Trained = tuple[bytes, Callable[[NDArray[Any]], NDArray[Any]]]
+
+
+@pytest.fixture(scope="module")
+def frame(log: pp.EventLog, goal: pp.Goal, sim: Simulation) -> pl.DataFrame:
+    return pp.export_training(log, goal, features=TEXTS, as_of=sim.as_of)
+
+
+def pipeline(x: NDArray[Any], y: NDArray[Any], _: Path) -> Trained:
+    linear = pytest.importorskip("sklearn.linear_model")
+    pipes = pytest.importorskip("sklearn.pipeline")
+    scaling = pytest.importorskip("sklearn.preprocessing")
+    model = pipes.make_pipeline(scaling.StandardScaler(), linear.LogisticRegression()).fit(x, y)
+    return _converted(model, x), lambda rows: model.predict_proba(rows)[:, 1]
+
+
+def forest(x: NDArray[Any], y: NDArray[Any], _: Path) -> Trained:
+    ensemble = pytest.importorskip("sklearn.ensemble")
+    model = ensemble.RandomForestClassifier(15, max_depth=6, random_state=0).fit(x, y)
+    return _converted(model, x), lambda rows: model.predict_proba(rows)[:, 1]
+
+
+def _converted(model: Any, x: NDArray[Any]) -> bytes:
+    skl2onnx = pytest.importorskip("skl2onnx")
+    with warnings.catch_warnings():  # as errors, numpy's deprecations stop protobuf
+        warnings.simplefilter("ignore")
+        data: bytes = skl2onnx.to_onnx(model, x[:1]).SerializeToString()
+    return data
+
+
+def xgboost(x: NDArray[Any], y: NDArray[Any], _: Path) -> Trained:
+    xgb = pytest.importorskip("xgboost")
+    tools = pytest.importorskip("onnxmltools")
+    types = pytest.importorskip("onnxmltools.convert.common.data_types")
+    model = xgb.XGBClassifier(n_estimators=20, max_depth=3, n_jobs=1).fit(x, y)
+    kinds = [("input", types.FloatTensorType([None, x.shape[1]]))]
+    data = tools.convert_xgboost(model, initial_types=kinds).SerializeToString()
+    return data, lambda rows: model.predict_proba(rows)[:, 1]
+
+
+def catboost(x: NDArray[Any], y: NDArray[Any], folder: Path) -> Trained:
+    cat = pytest.importorskip("catboost")
+    model = cat.CatBoostRegressor(
+        iterations=20, depth=3, verbose=0, allow_writing_files=False, thread_count=1
+    )
+    model.fit(x, y.astype(float)).save_model(str(folder / "cat.onnx"), format="onnx")
+    return (folder / "cat.onnx").read_bytes(), model.predict
+
+
+@pytest.mark.parametrize("trainer", [pipeline, forest, xgboost, catboost], ids=lambda f: f.__name__)
+def test_a_foreign_model_keeps_its_scores(
+    trainer: Callable[[NDArray[Any], NDArray[Any], Path], Trained],
+    frame: pl.DataFrame,
+    log: pp.EventLog,
+    goal: pp.Goal,
+    sim: Simulation,
+    tmp_path: Path,
+) -> None:
+    past = frame.filter(pl.col("as_of") < sim.as_of - timedelta(days=60))
+    names = pp.FeatureSet(TEXTS).names
+    assert frame.columns == ["user_id", "as_of", *names, "label"]
+    x, y = past.select(names).to_numpy(order="c"), past["label"].to_numpy().astype(int)
+    data, own = trainer(x, y, tmp_path)
+    file = tmp_path / "mine.onnx"
+    file.write_bytes(data)
+    model = pp.Model.from_onnx(file, features=TEXTS, goal=goal, log=log, as_of=sim.as_of)
+    scores = model.score(log, as_of=sim.as_of)
+    matrix = pp.compute_features(log, TEXTS, as_of=sim.as_of).select(names).to_numpy(order="c")
+    expected = np.asarray(own(matrix), np.float64)
+    if trainer is catboost:
+        # A regressor's value becomes a probability by a logistic calibration.
+        slope, intercept = model.calibration["slope"], model.calibration["intercept"]
+        assert slope > 0
+        expected = 1 / (1 + np.exp(-(slope * expected + intercept)))
+    assert np.abs(scores["score"].to_numpy() - expected).max() < 2e-6
+    truth = scores.join(sim.truth, on="user_id", how="left", maintain_order="left")
+    assert np.corrcoef(truth["score"], truth["probability"])[0, 1] > 0.3
+    assert model.metrics["kind"] == "held_out"
+    assert model.metrics["auc"]["value"] > 0.6
+
+    loaded = pp.load_model(model.save(tmp_path / "m"))
+    assert loaded.score(log, as_of=sim.as_of).equals(scores)
+    # The mean score on the test period is that of what happened, where it was calibrated.
+    if trainer is catboost:
+        rate = model.metrics["positives"] / model.metrics["n"]
+        assert abs(model.metrics["base_rate"] - rate) < 1e-9
+
+
+def test_another_width_is_refused_before_any_work(
+    frame: pl.DataFrame, log: pp.EventLog, goal: pp.Goal, tmp_path: Path
+) -> None:
+    names = pp.FeatureSet(TEXTS).names
+    x, y = frame.select(names).to_numpy(order="c"), frame["label"].to_numpy().astype(int)
+    data, _ = pipeline(x, y, tmp_path)
+    for texts in (TEXTS[:3], [*TEXTS, "recency(*)"]):
+        with pytest.raises(pp.ModelError, match=rf"4.*{len(texts)}"):
+            pp.Model.from_onnx(data, features=texts, goal=goal, log=log)
+    file = tmp_path / "mine.onnx"
+    file.write_bytes(data[: len(data) // 2])
+    with pytest.raises(pp.ModelError, match=r"mine\.onnx"):
+        pp.Model.from_onnx(file, features=TEXTS, goal=goal, log=log)
