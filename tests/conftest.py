@@ -33,7 +33,7 @@ FEATURES = [
 
 @pytest.fixture(scope="session")
 def sim() -> Simulation:
-    return pp.simulate(users=2_000, seed=11)
+    return pp.simulate(users=1_500, seed=11)
 
 
 @pytest.fixture(scope="session")

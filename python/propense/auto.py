@@ -17,6 +17,9 @@ ATTRIBUTE_VALUES = 8
 EPOCH_SECONDS = 5e8
 """Whole numbers that are all above this count seconds (or less) since 1970."""
 
+CLOCK_CORRELATION = 0.9
+"""A number that follows the event time more closely than this is a clock: a week, a counter."""
+
 _WINDOWS = ("1d", "7d", "30d", "90d", "180d", "365d", None)
 _HALF_LIVES = ("7d", "30d", "90d")
 _ID = re.compile(r"(^|[_\s-])(id|ids|uuid|guid|no|nr|num|number|code|key|hash|zip|upc|sku|ean)$")
@@ -150,7 +153,8 @@ def _attributes(attributes: list[dict[str, Any]]) -> list[str]:
 
 def _is_id_or_epoch(known: dict[str, Any]) -> bool:
     epoch = known["whole"] and known["smallest"] >= EPOCH_SECONDS
-    return epoch or _ID.search(known["name"].lower()) is not None
+    clock = abs(known["time_correlation"] or 0.0) > CLOCK_CORRELATION
+    return epoch or clock or _ID.search(known["name"].lower()) is not None
 
 
 def _windowed(function: str, subject: str, window: str | None) -> str:

@@ -8,8 +8,8 @@ from propense.exceptions import TrainingError
 from propense.instants import DAY_US, in_words
 
 MAX_PERIODS = 6
-MAX_STEP_DAYS = 30
-MAX_MIN_HISTORY_DAYS = 30
+STEP_DAYS = 30
+MIN_HISTORY_DAYS = 30
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,9 @@ class Cuts:
 def choose_cuts(first_us: int, cut_us: int, horizon_us: int) -> Cuts:
     """Choose the as_of dates for a model that may learn from everything before ``cut_us``.
 
-    The newest is one horizon before the cut. Up to five older ones follow at steps of 30 days, or
-    of less where the log is short, as long as a third of the time before the newest (at most 30
-    days) remains as history. The test period is the newest; the held-out run trains on dates chosen
+    The newest is one horizon before the cut. Up to five older ones follow at steps of 30 days, as
+    long as 30 days of history remain before each; the newest is kept whatever its history, if there
+    is any. The test period is the newest; the held-out run trains on dates chosen
     by the same rule as if the test's as_of were the cut, so no label window reaches into the test.
 
     Parameters
@@ -62,11 +62,8 @@ def choose_cuts(first_us: int, cut_us: int, horizon_us: int) -> Cuts:
 
 def _periods(first_us: int, cut_us: int, horizon_us: int) -> tuple[int, ...]:
     newest_us = cut_us - horizon_us
-    span_us = newest_us - first_us
-    if span_us <= 0:
+    if newest_us <= first_us:
         return ()
-    min_history_us = min(MAX_MIN_HISTORY_DAYS * DAY_US, span_us // 3)
-    step_days = (span_us - min_history_us) / ((MAX_PERIODS - 1) * DAY_US)
-    step_us = max(1, min(MAX_STEP_DAYS, int(step_days))) * DAY_US
-    steps = min(MAX_PERIODS - 1, (span_us - min_history_us) // step_us)
-    return tuple(newest_us - step * step_us for step in range(steps, -1, -1))
+    spare_us = max(0, newest_us - first_us - MIN_HISTORY_DAYS * DAY_US)
+    steps = min(MAX_PERIODS - 1, spare_us // (STEP_DAYS * DAY_US))
+    return tuple(newest_us - step * STEP_DAYS * DAY_US for step in range(steps, -1, -1))

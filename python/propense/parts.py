@@ -15,7 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from propense import manifest as files
-from propense.exceptions import ModelError
+from propense.exceptions import ModelError, PropenseError
 from propense.features import FeatureSet
 from propense.goal import Goal, goal_from
 from propense.instants import in_words
@@ -104,11 +104,17 @@ class ModelParts:
         """
         stated = files.read_manifest(folder)
         contents = files.read_checked(folder, stated)
-        features = FeatureSet.from_spec(json.dumps(stated.plan))
-        if features.fingerprint != stated.fingerprint:
+        place = folder / files.MANIFEST_FILE
+        try:
+            features = FeatureSet.from_spec(json.dumps(stated.plan))
+            fingerprint = features.fingerprint
+            goal = goal_from(stated.goal, "goal")
+        except PropenseError as error:
+            raise ModelError(f"{place}: {error}") from error
+        if fingerprint != stated.fingerprint:
             raise ModelError(
-                f"{folder / files.MANIFEST_FILE}: the plan is not the one this model was made "
-                f"for: expected fingerprint {stated.fingerprint}, found {features.fingerprint}"
+                f"{place}: the plan is not the one this model was made for: expected fingerprint "
+                f"{stated.fingerprint}, found {fingerprint}"
             )
         try:
             checks = pl.read_ipc(io.BytesIO(contents[files.CHECKS_FILE]))
@@ -119,13 +125,15 @@ class ModelParts:
             return cls(
                 onnx=contents[files.MODEL_FILE],
                 engine=stated.engine,
-                goal=goal_from(stated.goal, str(folder / files.MANIFEST_FILE)),
+                goal=goal,
                 features=features,
                 as_of_us=stated.as_of_us,
                 training=stated.training,
                 calibration=stated.calibration,
                 tiers=TierPolicy.from_dict(tiers),
-                cut_offs=CutOffs(cuts["most_likely_from"], cuts["least_likely_below"]),
+                cut_offs=CutOffs(
+                    float(cuts["most_likely_from"]), float(cuts["least_likely_below"])
+                ),
                 metrics=stated.metrics,
                 checks=stated.checks,
                 check_rows=checks.drop(EXPECTED).to_numpy(order="c"),
@@ -134,7 +142,7 @@ class ModelParts:
                 test_scores=test["score"].to_numpy(),
                 test_labels=test["label"].to_numpy(),
             )
-        except (pl.exceptions.PolarsError, KeyError) as error:
+        except (pl.exceptions.PolarsError, KeyError, TypeError, ValueError) as error:
             raise ModelError(f"{folder} does not hold what a model holds: {error}") from error
 
 

@@ -170,7 +170,9 @@ def _above(scores: NDArray[np.float32]) -> float:
     return float(np.nextafter(scores.max(), np.float32(np.inf)))
 
 
-def precision_cut(scores: NDArray[np.floating[Any]], labels: NDArray[np.bool_], floor: float) -> float:
+def precision_cut(
+    scores: NDArray[np.floating[Any]], labels: NDArray[np.bool_], floor: float
+) -> float:
     """Give the lowest score such that those at or above it are positive at a rate of ``floor``.
 
     Raises

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,9 +34,7 @@ def place(
 
 
 @pytest.fixture
-def run(
-    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Run:
+def run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
     """Run the program in this process; it must leave the folder as it was."""
 
     def call(*arguments: str) -> tuple[int, str]:
@@ -88,6 +86,9 @@ def test_events_that_cannot_be_read_exit_3(run: Run, place: Path) -> None:
         ("[features]", "[features", "goal.toml is not TOML"),
         ('"count(*)"', '"cuont(*)"', 'did you mean "count"'),
         ("[features]", '[features]\ntimezone = "Mars/X"', "Mars/X"),
+        ("[features]", '[tiers]\npolicy = "best"\n[features]', "goal.toml: tiers"),
+        ("[features]", "[tiers]\nmost = 2.0\n[features]", "goal.toml: tiers"),
+        ("[features]", "[tiers]\nmots = 0.5\n[features]", "goal.toml: tiers"),
     ],
 )
 def test_goals_that_are_not_valid_exit_4(
@@ -133,7 +134,7 @@ def test_models_that_cannot_be_used_exit_6(run: Run, place: Path) -> None:
     assert "format 99" in one_line(error)
 
 
-@pytest.mark.parametrize("out", ["goal.toml/model", "/proc/none/model", "goal.toml"])
+@pytest.mark.parametrize("out", ["goal.toml/model", "goal.toml", "."])
 def test_a_model_that_cannot_be_written_exits_7_before_the_log_is_read(
     out: str, run: Run, place: Path
 ) -> None:
@@ -147,7 +148,6 @@ def test_a_model_that_cannot_be_written_exits_7_before_the_log_is_read(
     ("out", "said"),
     [
         ("goal.toml/x.csv", "goal.toml/x.csv cannot be written"),
-        ("/proc/none/x.csv", "/proc/none/x.csv cannot be written"),
         ("scores.xlsx", ".parquet, .csv, .jsonl"),
     ],
 )
@@ -158,6 +158,12 @@ def test_a_table_that_cannot_be_written_exits_7_before_the_log_is_read(
     code, error = run("export", "goal.toml", "--events", "log.parquet", "--out", out)
     assert code == 7
     assert said in one_line(error)
+
+
+def test_a_place_that_only_writing_tells_of_exits_7(run: Run) -> None:
+    code, error = run("export", "goal.toml", "--events", "log.parquet", "--out", "/proc/none/x.csv")
+    assert code == 7
+    assert "/proc/none/x.csv cannot be written" in one_line(error)
 
 
 def test_an_interruption_exits_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,11 +191,12 @@ def test_an_error_of_our_own_without_a_code_exits_1(
 def test_warnings_are_notes_in_full(run: Run, place: Path) -> None:
     events = pl.read_parquet(place / "log.parquet")
     holed = events.with_columns(pl.when(pl.int_range(pl.len()) > 5).then("user_id"))
-    os.remove(place / "log.parquet")
     holed.write_parquet(place / "a[b] [red].parquet")
-    with pytest.warns(pp.PropenseWarning) if False else pytest.MonkeyPatch.context():
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
         code, error = run(
-            "export", "goal.toml", "--events", "a[b] [red].parquet", "--out", "goal.toml/x.csv"
-        )
-    assert code == 7
-    assert "error" in error
+            "train", "goal.toml", "--events", "a[b] [red].parquet", "--out", "model",
+            "--as-of", "2020-01-01",
+        )  # fmt: skip
+    assert code == 5
+    assert "note: a[b] [red].parquet: 6 rows without a user id were dropped" in error

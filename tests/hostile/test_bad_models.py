@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import polars as pl
 import pytest
 
 import propense as pp
+from propense.manifest import Manifest
 
 FILES = ["model.onnx", "checks.arrow", "audience.arrow", "test.arrow"]
 
@@ -79,16 +81,17 @@ def test_folders_that_are_no_models(folder: Path, tmp_path: Path) -> None:
         refused(folder, "manifest.json")
 
 
-def changed(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+def changed(folder: Path, change: Callable[[dict[str, Any]], object], *, sealed: bool) -> None:
+    """Change the manifest, with or without a checksum that fits."""
     path = folder / "manifest.json"
     values = json.loads(path.read_text())
     change(values)
+    if sealed:
+        values = Manifest.model_validate(values).sealed().model_dump()
     path.write_text(json.dumps(values))
 
 
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "format": (lambda m: m.update(format=2), "format 2"),
-    "no format": (lambda m: m.pop("format"), "format None"),
     "fingerprint": (lambda m: m.update(fingerprint="0" * 64), "fingerprint"),
     "feature": (
         lambda m: m["plan"]["features"][0].update(expression="count(*, '1d')"),
@@ -96,35 +99,48 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     ),
     "order": (lambda m: m["plan"]["features"].reverse(), "fingerprint"),
     "time zone": (lambda m: m["plan"].update(timezone="Asia/Tokyo"), "fingerprint"),
-    "plan gone": (lambda m: m.update(plan={}), "manifest.json"),
+    "plan gone": (lambda m: m.update(plan={}), "`features`"),
     "plan of another kind": (lambda m: m["plan"].update(features="count(*)"), "manifest.json"),
-    "field gone": (lambda m: m.pop("tiers"), "tiers"),
-    "field more": (lambda m: m.update(extra=1), "extra"),
     "no sums": (lambda m: m.update(sha256={}), "sha256"),
     "goal": (lambda m: m["goal"].update(horizon="soon"), "horizon"),
     "goal field": (lambda m: m["goal"].update(hrizon="9d"), "hrizon"),
-    "cut-offs": (lambda m: m["tiers"].pop("cut_offs"), "manifest.json"),
+    "cut-offs": (lambda m: m["tiers"].pop("cut_offs"), "cut_offs"),
     "cut-offs of another kind": (
         lambda m: m["tiers"]["cut_offs"].update(most_likely_from="high"),
-        "manifest.json",
+        "high",
     ),
     "policy": (lambda m: m["tiers"].update(policy="best"), "best"),
+}
+UNREADABLE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
+    "format": (lambda m: m.update(format=2), "format 2"),
+    "no format": (lambda m: m.pop("format"), "format None"),
+    "field gone": (lambda m: m.pop("tiers"), "tiers"),
+    "field more": (lambda m: m.update(extra=1), "extra"),
     "as_of": (lambda m: m.update(as_of_us="soon"), "as_of_us"),
 }
 
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_manifest_that_does_not_fit_is_refused(name: str, folder: Path) -> None:
+    """First as found, then as if it had been written so."""
     change, message = CHANGES[name]
-    changed(folder, change)
-    refused(folder, message)
+    changed(folder, change, sealed=False)
+    refused(folder, "manifest.json", "was changed after it was written")
+    changed(folder, lambda _: None, sealed=True)
+    refused(folder, "copy", message)
+
+
+@pytest.mark.parametrize("name", UNREADABLE)
+def test_a_manifest_that_cannot_be_read_is_refused(name: str, folder: Path) -> None:
+    change, message = UNREADABLE[name]
+    changed(folder, change, sealed=False)
+    refused(folder, "manifest.json", message)
 
 
 def replaced(folder: Path, name: str, content: bytes) -> None:
-    import hashlib
-
     (folder / name).write_bytes(content)
-    changed(folder, lambda m: m["sha256"].update({name: hashlib.sha256(content).hexdigest()}))
+    digest = hashlib.sha256(content).hexdigest()
+    changed(folder, lambda m: m["sha256"].update({name: digest}), sealed=True)
 
 
 def test_files_of_another_model_are_refused_even_with_their_checksums(folder: Path) -> None:
@@ -161,5 +177,5 @@ def test_a_model_that_would_flip_a_tier_is_refused(folder: Path) -> None:
     checks.with_columns(up.cast(pl.Float32)).write_ipc(other)
     replaced(folder, "checks.arrow", other.read_bytes())
     cut = {"most_likely_from": score + 2e-7, "least_likely_below": 0.0}
-    changed(folder, lambda m: m["tiers"].update(cut_offs=cut))
+    changed(folder, lambda m: m["tiers"].update(cut_offs=cut), sealed=True)
     refused(folder, "other tiers")

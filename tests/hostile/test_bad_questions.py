@@ -24,8 +24,8 @@ SMALL = pl.DataFrame(
 
 EXPRESSIONS = [
     ("count(purchse)", "event type", "purchse", "purchase"),
-    ("sum(purchase.prise)", "property", "prise", "price"),
-    ("count(purchase) FILTER (WHERE chanel = 'web')", "property", "chanel", "channel"),
+    ("sum(app_open.prise)", "property", "prise", "price"),
+    ("count(app_open) FILTER (WHERE chanel = 'web')", "property", "chanel", "channel"),
     ("attr(contry)", "attribute", "contry", "country"),
     ("cuont(purchase)", "function", "cuont", "count"),
 ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -19,10 +21,10 @@ def periods_hold(as_of_us: tuple[int, ...], first_us: int, end_us: int, horizon_
     assert all(first_us < instant for instant in as_of_us)
     assert list(as_of_us) == sorted(set(as_of_us))
     assert len(as_of_us) <= MAX_PERIODS
-    # A third of the history before the newest, or 30 days, lies before the oldest.
-    if as_of_us:
-        history = as_of_us[0] - first_us
-        assert history >= min(30 * DAY_US, (as_of_us[-1] - first_us) // 3)
+    # All but the newest stand at steps of 30 days with at least as much history before them.
+    assert all(instant - first_us >= 30 * DAY_US for instant in as_of_us[:-1])
+    steps = {later - earlier for earlier, later in pairwise(as_of_us)}
+    assert steps <= {30 * DAY_US}
 
 
 @given(first_us=INSTANTS, span_us=SPANS, horizon_us=SPANS)

@@ -159,7 +159,7 @@ def test_the_random_logs_have_what_could_go_wrong(
 def test_texts_are_codes_of_their_vocabulary(random_events: Callable[..., pl.DataFrame]) -> None:
     events = random_events(4)
     log = pp.read_events(events)
-    features = pp.FeatureSet({"x": "last(view.category)"}).bound(log)
+    features = pp.FeatureSet({"x": "last(view.category)"}).bound(log, to_us(AS_OF))
     frame = pp.compute_features(log, features, as_of=AS_OF)
     known = events.filter(TIME < AS_OF.replace(tzinfo=None), pl.col("event") == "view")
     last = known.sort(ORDER, nulls_last=True).drop_nulls("category")

@@ -44,7 +44,7 @@ def test_equal_seeds_give_equal_models_and_another_seed_another() -> None:
 def test_number_of_threads_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = simulated()
     one = fit(*rows, seed=5)
-    monkeypatch.setattr(lightgbm_fit, "ONE_THREAD_BELOW_ROWS", 0)
+    monkeypatch.setattr(lightgbm_fit.os, "cpu_count", lambda: 1)
     all_of_them = fit(*rows, seed=5)
     np.testing.assert_array_equal(one.out_of_fold, all_of_them.out_of_fold)
 

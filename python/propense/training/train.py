@@ -25,7 +25,7 @@ from propense.training.rows import Question, TrainingRows, resolve_features
 if TYPE_CHECKING:
     from propense.training.lightgbm_fit import Fit
 
-MAX_ROWS = 250_000
+MAX_ROWS = 150_000
 """Training rows at most; beyond, a random share of users is learnt from."""
 MIN_EACH_CLASS = 20
 PRELIMINARY_BELOW = 500
@@ -49,7 +49,7 @@ def train(
     Several as_of dates train (:func:`propense.cuts.choose_cuts`). The newest whose horizon has passed
     is the test: a held-out run learns from older ones whose label windows end before it, and its
     quality is what ``metrics`` says. The model that ships is then fitted on every date. Scores
-    are calibrated on users the trees did not see. Over 250,000 rows a random share of users is
+    are calibrated on users the trees did not see. Over 150,000 rows a random share of users is
     learnt from.
 
     Parameters

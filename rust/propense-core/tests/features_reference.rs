@@ -59,7 +59,7 @@ proptest! {
         let found = disagreements(&log, &goals, moments.timezone, horizon);
         prop_assert!(found.is_empty(), "{}", found.join("\n"));
 
-        let plan = Plan::compile(&spec(&goals, moments.timezone), &log, UnknownEvents::Empty).unwrap();
+        let plan = Plan::compile(&spec(&goals, moments.timezone), &log, UnknownEvents::Empty, horizon.end_us).unwrap();
         let members = audience(&log, &plan, horizon, &Progress::default()).unwrap();
         let goals: Vec<_> = goals.iter().map(|goal| parse(goal).unwrap()).collect();
         let moment = moment(moments.timezone, horizon);
@@ -85,7 +85,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(4))]
+    #![proptest_config(config(8))]
 
     #[test]
     fn every_function_over_every_window_equals_the_reference(

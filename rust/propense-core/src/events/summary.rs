@@ -57,6 +57,8 @@ pub struct PropertySummary {
     pub whole: bool,
     /// The smallest number; `None` for texts and without a finite value.
     pub smallest: Option<f64>,
+    /// Pearson correlation with the event time; `None` for texts, attributes and where either does not vary.
+    pub time_correlation: Option<f64>,
     /// The commonest texts, the commonest first; empty for other kinds and for texts of 1,000 or more.
     pub values: Vec<ValueCount>,
 }
@@ -101,7 +103,7 @@ impl EventLog {
                 name: self.event_types()[code].clone(),
                 events: rows_of_type[code].len() as u64,
                 users: users_of_type[code],
-                properties: properties(self.columns(), &rows_of_type[code]),
+                properties: properties(self.columns(), &rows_of_type[code], Some(self.time_us())),
             })
             .collect();
         event_types.sort_by(|a, b| b.events.cmp(&a.events).then_with(|| a.name.cmp(&b.name)));
@@ -111,21 +113,42 @@ impl EventLog {
             first_us: times().min(),
             last_us: times().max(),
             event_types,
-            attributes: properties(self.attributes(), &profiles),
+            attributes: properties(self.attributes(), &profiles, None),
         }
     }
 }
 
-fn properties(columns: &[Column], rows: &[u32]) -> Vec<PropertySummary> {
-    columns.iter().map(|column| property(column, rows)).filter(|summary| summary.present > 0).collect()
+fn properties(columns: &[Column], rows: &[u32], time_us: Option<&[i64]>) -> Vec<PropertySummary> {
+    columns.iter().map(|column| property(column, rows, time_us)).filter(|summary| summary.present > 0).collect()
 }
 
-fn property(column: &Column, rows: &[u32]) -> PropertySummary {
+fn property(column: &Column, rows: &[u32], time_us: Option<&[i64]>) -> PropertySummary {
     let counted = match &column.values {
-        Values::Numbers(numbers) => count_numbers(rows.iter().map(|&row| numbers[row as usize])),
+        Values::Numbers(numbers) => PropertySummary {
+            time_correlation: time_us.and_then(|time_us| correlation(numbers, time_us, rows)),
+            ..count_numbers(rows.iter().map(|&row| numbers[row as usize]))
+        },
         Values::Codes { codes, dictionary } => count_texts(rows.iter().map(|&row| codes[row as usize]), dictionary),
     };
     PropertySummary { name: column.name.clone(), kind: column.kind.name(), ..counted }
+}
+
+/// Pearson correlation of two columns over those rows in which the first is finite.
+fn correlation(numbers: &[f64], time_us: &[i64], rows: &[u32]) -> Option<f64> {
+    let pairs = || {
+        let rows = rows.iter().map(|&row| row as usize).filter(|&row| numbers[row].is_finite());
+        rows.map(|row| (numbers[row], time_us[row] as f64))
+    };
+    let count = pairs().count() as f64;
+    let (sum_x, sum_y) = pairs().fold((0.0, 0.0), |(sum_x, sum_y), (x, y)| (sum_x + x, sum_y + y));
+    let (mean_x, mean_y) = (sum_x / count, sum_y / count);
+    let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);
+    for (x, y) in pairs() {
+        let (x, y) = (x - mean_x, y - mean_y);
+        (xx, yy, xy) = (xx + x * x, yy + y * y, xy + x * y);
+    }
+    let correlation = xy / (xx * yy).sqrt();
+    correlation.is_finite().then_some(correlation)
 }
 
 /// Counts of a column without values, to be filled in.
@@ -137,6 +160,7 @@ fn nothing_counted() -> PropertySummary {
         distinct: 0,
         whole: false,
         smallest: None,
+        time_correlation: None,
         values: Vec::new(),
     }
 }

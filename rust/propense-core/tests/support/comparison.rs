@@ -1,8 +1,10 @@
 //! The engine's matrix beside the reference's values.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jiff::tz::TimeZone;
 use propense_core::events::EventLog;
-use propense_core::expr::{Expr, UnknownEvents, parse};
+use propense_core::expr::{Aggregate, Expr, UnknownEvents, parse};
 use propense_core::features::reference::{Moment, Value, evaluate};
 use propense_core::features::{Feature, FeatureSpec, Period, Plan, Progress, compute};
 
@@ -13,13 +15,13 @@ pub fn spec(expressions: &[String], timezone: &str) -> FeatureSpec {
     FeatureSpec {
         features: expressions.iter().enumerate().map(name).collect(),
         timezone: timezone.to_owned(),
-        vocabularies: std::collections::BTreeMap::new(),
+        vocabularies: BTreeMap::new(),
     }
 }
 
 /// The matrix of all users, ascending.
 pub fn matrix(log: &EventLog, expressions: &[String], timezone: &str, period: Period) -> Vec<f32> {
-    let plan = Plan::compile(&spec(expressions, timezone), log, UnknownEvents::Empty)
+    let plan = Plan::compile(&spec(expressions, timezone), log, UnknownEvents::Empty, period.end_us)
         .unwrap_or_else(|error| panic!("{error}"));
     let users: Vec<u32> = (0..log.users().len() as u32).collect();
     compute(log, &plan, period, &users, &Progress::default()).unwrap()
@@ -30,22 +32,27 @@ pub fn moment(timezone: &str, period: Period) -> Moment {
     Moment { start_us: period.start_us, end_us: period.end_us, timezone: TimeZone::get(timezone).unwrap() }
 }
 
-/// The code of a text: its place among the sorted texts of the column that the expression reads.
-fn code(log: &EventLog, expr: &Expr, text: &str) -> Option<usize> {
-    let (columns, name) = match expr {
-        Expr::Attribute { name, .. } => (log.attributes(), name),
-        Expr::Aggregate(aggregate) => (log.columns(), &aggregate.argument.as_ref()?.property),
+/// The code of a text that an expression gave: its place among the sorted texts that its property has in the whole
+/// log before the end of the period, or its attribute in all profiles.
+fn code(log: &EventLog, expr: &Expr, text: &str, before_us: i64) -> Option<usize> {
+    let texts: BTreeSet<&str> = match expr {
+        Expr::Attribute { name, .. } => {
+            let column = log.attributes().iter().find(|column| column.name == *name)?;
+            column.dictionary().iter().map(String::as_str).collect()
+        }
+        Expr::Aggregate(Aggregate { argument: Some(argument), .. }) => {
+            let column = log.columns().iter().find(|column| column.name == argument.property)?;
+            (0..log.len()).filter(|&row| log.time_us()[row] < before_us).filter_map(|row| column.text(row)).collect()
+        }
         _ => return None,
     };
-    let texts = columns.iter().find(|column| column.name == *name)?.dictionary();
-    assert!(texts.is_sorted());
-    texts.iter().position(|known| known == text)
+    texts.iter().position(|known| *known == text)
 }
 
 /// The reference's value as the matrix holds it.
-pub fn expected(log: &EventLog, expr: &Expr, user: usize, moment: &Moment) -> f32 {
+fn expected(log: &EventLog, expr: &Expr, user: usize, moment: &Moment) -> f32 {
     match evaluate(log, expr, user, moment) {
-        Value::Text(text) => code(log, expr, &text).unwrap() as f32,
+        Value::Text(text) => code(log, expr, &text, moment.end_us).unwrap() as f32,
         value => value.as_f64() as f32,
     }
 }

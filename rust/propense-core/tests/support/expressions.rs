@@ -131,11 +131,17 @@ fn attribute(name: &'static str) -> Texts {
     Just(format!("attr({name})")).boxed()
 }
 
+/// What a number leaves after the last multiple of a tiny one. The remainder is exact, so it brings the last bits of
+/// an f64 into the f32 of the matrix.
+pub fn low_bits(number: &str) -> String {
+    format!("({number}) % 1e-9")
+}
+
 /// Numbers of a user, bare aggregates the most.
 pub fn number() -> Texts {
     let aggregate = aggregate_of(numeric_call()).boxed();
     let leaf = prop_oneof![6 => aggregate.clone(), 1 => attribute("age"), 1 => constant()].boxed();
-    prop_oneof![2 => aggregate, 1 => numbers(leaf)].boxed()
+    prop_oneof![3 => aggregate.clone(), 1 => aggregate.prop_map(|text| low_bits(&text)), 2 => numbers(leaf)].boxed()
 }
 
 /// Conditions over a user.
@@ -153,21 +159,22 @@ pub fn feature() -> Texts {
 
 /// Every function over every window and all history, for one event type and one filter.
 pub fn grid(event: &str, filter: &str) -> Vec<String> {
-    let properties = OF_NUMBERS[..5].iter().map(|function| format!("{function}({event}.amount"));
-    let any_property = PROPERTIES.iter().flat_map(|property| {
-        ["count", "distinct", "first", "last"]
-            .iter()
-            .filter(move |function| *property != "due" || !["first", "last"].contains(function))
-            .map(move |function| format!("{function}({event}.{property}"))
-    });
+    let of_numbers = OF_NUMBERS.iter().map(|function| format!("{function}({event}.amount"));
+    let of_all = PROPERTIES
+        .iter()
+        .flat_map(|property| ["count", "distinct"].map(|function| format!("{function}({event}.{property}")));
+    let ends = ["gift", "category"].map(|property| format!("last({event}.{property}"));
     let of_events = OF_EVENTS[..6].iter().map(|function| format!("{function}({event}"));
     let hours = (0..24).step_by(5).map(|hour| format!("hour_share({event}, {hour}, {}", (hour + 3) % 24));
     let weekdays = [format!("weekday_share({event}, 6, 1")];
-    let calls: Vec<String> = properties.chain(any_property).chain(of_events).chain(hours).chain(weekdays).collect();
+    let calls: Vec<String> =
+        of_numbers.chain(of_all).chain(ends).chain(of_events).chain(hours).chain(weekdays).collect();
     let windowed = calls.iter().flat_map(|call| {
         let windows = WINDOWS.iter().map(move |window| format!("{call}, '{window}'){filter}"));
         windows.chain([format!("{call}){filter}")])
     });
     let decayed = WINDOWS.iter().map(|life| format!("decayed_count({event}, '{life}'){filter}"));
-    windowed.chain(decayed).collect()
+    let grid: Vec<String> = windowed.chain(decayed).collect();
+    let accumulates = |text: &&String| ["sum", "mea", "std", "gap", "dec"].contains(&&text[..3]);
+    grid.iter().cloned().chain(grid.iter().filter(accumulates).map(|text| low_bits(text))).collect()
 }

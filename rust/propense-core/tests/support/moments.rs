@@ -9,7 +9,7 @@ use proptest::sample::select;
 pub const WINDOWS: [&str; 9] = ["1s", "30m", "1h", "6h", "1d", "7d", "30d", "52w", "106751991d"];
 
 /// Time zones with instants at which their clocks change, and some far from any change.
-const CHANGES: [(&str, &str); 26] = [
+pub const CHANGES: [(&str, &str); 26] = [
     ("UTC", "1970-01-01T00:00:00Z"),
     ("UTC", "2024-02-29T00:00:00Z"),
     ("Europe/London", "2024-03-31T01:00:00Z"),
@@ -42,6 +42,10 @@ const CHANGES: [(&str, &str); 26] = [
 ];
 const EXTREME_US: [i64; 5] = [i64::MIN, i64::MIN + 1, 0, i64::MAX - 1, i64::MAX];
 const HALF_HOUR_US: i64 = 1_800_000_000;
+
+pub fn instant_us(text: &str) -> i64 {
+    text.parse::<Timestamp>().unwrap().as_microsecond()
+}
 
 /// A time zone, an `as_of` close to a change of its clocks, and a few times close to the `as_of`.
 #[derive(Debug, Clone)]
@@ -79,7 +83,7 @@ fn time_us(as_of_us: i64, change_us: i64) -> impl Strategy<Value = i64> {
 
 pub fn moments() -> impl Strategy<Value = Moments> {
     select(&CHANGES[..]).prop_flat_map(|(timezone, change)| {
-        let change_us = change.parse::<Timestamp>().unwrap().as_microsecond();
+        let change_us = instant_us(change);
         let moments = as_of_us(change_us)
             .prop_flat_map(move |as_of_us| (Just(as_of_us), vec(time_us(as_of_us, change_us), 1..=12)));
         moments.prop_map(move |(as_of_us, times_us)| Moments { timezone, as_of_us, times_us })
