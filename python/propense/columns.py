@@ -123,7 +123,7 @@ def _from_timestamps(times: pl.Series, where: str) -> pl.Series:
 
 def _refuse_beyond(times: pl.Series, limit: int, where: str) -> None:
     """Refuse what does not fit 64 bits of microseconds."""
-    beyond = (~times.is_between(-limit, limit)).arg_true()
+    beyond = (~times.cast(pl.Int128).is_between(-limit, limit)).arg_true()
     if len(beyond):
         row = beyond[0]
         raise DataError(

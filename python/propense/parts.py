@@ -142,7 +142,14 @@ class ModelParts:
                 test_scores=test["score"].to_numpy(),
                 test_labels=test["label"].to_numpy(),
             )
-        except (pl.exceptions.PolarsError, KeyError, TypeError, ValueError) as error:
+        except (
+            pl.exceptions.PolarsError,
+            ModelError,
+            OSError,
+            KeyError,
+            TypeError,
+            ValueError,
+        ) as error:
             raise ModelError(f"{folder} does not hold what a model holds: {error}") from error
 
 

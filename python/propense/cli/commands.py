@@ -13,7 +13,9 @@ from rich.console import Console
 from propense.cli import options
 from propense.cli.options import LogOptions
 from propense.features import FeatureSet
+from propense.exceptions import GoalError, ModelError
 from propense.goal import FeatureOptions, load_goal
+from propense.goal import GoalFile as Asked
 from propense.manifest import MODEL_FILES
 from propense.model import load_model
 from propense.output import check_writable, write_table
@@ -55,7 +57,7 @@ def train(
     Prints the quality on the newest period, which training did not see.
     """
     asked = load_goal(goal)
-    policy = TierPolicy.from_dict(asked.tiers)
+    policy = asked_tiers(asked, goal)
     check_writable(out, table=False, replaceable=MODEL_FILES)
     log = LogOptions(events, profiles, user, time, event, event_constant, time_unit).read()
     model = train_model(
@@ -158,6 +160,14 @@ def export(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def asked_tiers(asked: Asked, path: Path) -> TierPolicy:
+    """Give the tier policy that a goal file names."""
+    try:
+        return TierPolicy.from_dict(asked.tiers)
+    except ModelError as error:
+        raise GoalError(f"{path}: {error}") from None
 
 
 def declared(wanted: FeatureOptions) -> FeatureSet | None:

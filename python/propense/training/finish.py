@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propense import _core
-from propense.exceptions import TrainingError
+from propense.exceptions import ModelError, TrainingError
 from propense.features import FeatureSet
 from propense.goal import Goal
 from propense.instants import in_words
@@ -78,8 +78,18 @@ def finish(
     """
     from propense.onnx_model.check import hostile_rows, run_onnxruntime
 
-    rows = hostile_rows(matrix[:: max(1, len(matrix) // 64)][:64], seed=0)
+    real = matrix[:: max(1, len(matrix) // 64)][:64]
+    rows = hostile_rows(real, seed=0)
     rows = rows[np.linspace(0, len(rows) - 1, min(STORED_CHECK_ROWS, len(rows))).astype(int)]
+    expected = run_onnxruntime(onnx, rows)
+    # Some models, such as a plain logistic regression, have no answer where a feature is missing;
+    # such a row cannot be compared later.
+    answered = np.isfinite(expected)
+    if not answered.any():
+        raise ModelError(
+            "the model gives no finite score for any of its check rows; it must accept missing "
+            "features (NaN), for instance by an imputer in front of it"
+        )
     scores = audience_scores(candidate, question, onnx)
     test = candidate.test
     cuts = cut_offs(policy, scores, test.scores, test.labels)
@@ -96,8 +106,8 @@ def finish(
             cut_offs=cuts,
             metrics=candidate.metrics,
             checks=checks,
-            check_rows=rows,
-            check_scores=run_onnxruntime(onnx, rows),
+            check_rows=rows[answered],
+            check_scores=expected[answered],
             audience=audience_points(scores),
             test_scores=test.scores,
             test_labels=test.labels,

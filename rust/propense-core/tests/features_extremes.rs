@@ -15,7 +15,7 @@ const DAY_US: i64 = 86_400_000_000;
 const AS_OF_US: i64 = 1_711_929_600_000_000;
 
 fn event(user: u32, time_us: i64) -> Event {
-    Event { user, time_us, event: "buy", amount: None, unit_price: None, category: None, gift: None, due_us: None }
+    Event { user, time_us, kind: "buy", amount: None, unit_price: None, category: None, gift: None, due_us: None }
 }
 
 fn amounts(amounts: &[f64]) -> Vec<Event> {
@@ -48,7 +48,7 @@ fn one_user_has_everything() {
         .map(|_| Event {
             user: 0,
             time_us: AS_OF_US + DAY_US - below(1_100) as i64 * DAY_US - below(DAY_US as u64) as i64,
-            event: EVENT_TYPES[below(3) as usize],
+            kind: EVENT_TYPES[below(3) as usize],
             amount: (below(10) > 0).then(|| NUMBERS[below(9) as usize] * 1.1),
             unit_price: (below(10) > 0).then(|| below(300) as f64 / 7.0),
             category: (below(10) > 0).then(|| TEXTS[below(5) as usize]),

@@ -12,10 +12,10 @@ use support::comparison::{matrix, moment};
 use support::logs::{Event, Profile, log};
 
 fn small_log() -> EventLog {
-    let event = |event| Event {
+    let event = |kind| Event {
         user: 0,
         time_us: 0,
-        event,
+        kind,
         amount: Some(1.0),
         unit_price: None,
         category: Some("movie"),
@@ -31,7 +31,7 @@ fn small_log() -> EventLog {
 fn refusal(text: &str) -> String {
     let log = small_log();
     let bound = parse(text).and_then(|expr| Binder::new(&log, UnknownEvents::Refuse).bind(&expr, text));
-    bound.map(|_| text).expect_err("must be refused").to_string()
+    bound.map(|_| text).unwrap_err().to_string()
 }
 
 #[track_caller]

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use sqlparser::ast::{Expr as Sql, FunctionArg, FunctionArgExpr, FunctionArguments, Ident};
+use sqlparser::dialect::DuckDbDialect;
+use sqlparser::parser::Parser;
+
 use super::aggregate::Aggregate;
 
 /// A constant.
@@ -202,10 +206,28 @@ pub enum Expr {
 /// A name as the language writes it: bare where that parses back, else double-quoted.
 pub(super) fn quote_identifier(name: &str) -> String {
     let mut bytes = name.bytes();
-    let starts = bytes.next().is_some_and(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    let bare = starts && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_');
-    let keyword = sqlparser::keywords::ALL_KEYWORDS.binary_search(&name.to_ascii_uppercase().as_str()).is_ok();
-    if bare && !keyword { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    let starts = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
+    let bare = starts && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    if bare && reads_back(name) { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+/// Whether the parser takes a bare word for a name, alone and as an argument, and not for a word of SQL's own.
+fn reads_back(name: &str) -> bool {
+    let ident = |ident: &Ident| ident.value == name && ident.quote_style.is_none();
+    let alone = matches!(parse_sql(&format!("{name} = 1")), Some(Sql::BinaryOp { left, .. })
+        if matches!(left.as_ref(), Sql::Identifier(found) if ident(found)));
+    let Some(Sql::Function(function)) = parse_sql(&format!("f({name}, {name}.{name})")) else { return false };
+    let FunctionArguments::List(list) = &function.args else { return false };
+    let is_name = |arg: &FunctionArg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Sql::Identifier(found))) => ident(found),
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Sql::CompoundIdentifier(parts))) => parts.iter().all(ident),
+        _ => false,
+    };
+    alone && list.args.len() == 2 && list.args.iter().all(is_name)
+}
+
+fn parse_sql(text: &str) -> Option<Sql> {
+    Parser::new(&DuckDbDialect {}).try_with_sql(text).ok()?.parse_expr().ok()
 }
 
 impl fmt::Display for Literal {

@@ -21,7 +21,8 @@ const ODD_NUMBERS: [f64; 6] = [-0.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY,
 pub struct Event {
     pub user: u32,
     pub time_us: i64,
-    pub event: &'static str,
+    /// The event type.
+    pub kind: &'static str,
     pub amount: Option<f64>,
     pub unit_price: Option<f64>,
     pub category: Option<&'static str>,
@@ -51,10 +52,10 @@ fn event(times_us: Vec<i64>, users: u32) -> impl Strategy<Value = Event> {
         weighted(0.7, select(times_us.clone())),
     );
     (0..users, select(times_us), select(&EVENT_TYPES[..]), properties).prop_map(
-        |(user, time_us, event, (amount, unit_price, category, gift, due_us))| Event {
+        |(user, time_us, kind, (amount, unit_price, category, gift, due_us))| Event {
             user,
             time_us,
-            event,
+            kind,
             amount,
             unit_price,
             category,
@@ -101,7 +102,7 @@ fn event_batch(events: &[Event]) -> RecordBatch {
     RecordBatch::try_from_iter([
         ("user_id", users(events.iter().map(|event| event.user))),
         ("event_time", times(events.iter().map(|event| Some(event.time_us)))),
-        ("event", texts(events.iter().map(|event| Some(event.event)))),
+        ("event", texts(events.iter().map(|event| Some(event.kind)))),
         ("amount", numbers(events.iter().map(|event| event.amount))),
         ("unit price", numbers(events.iter().map(|event| event.unit_price))),
         ("category", texts(events.iter().map(|event| event.category))),
