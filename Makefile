@@ -8,6 +8,8 @@ RUST_SOURCES := Cargo.toml Cargo.lock pyproject.toml $(shell find rust -name '*.
 # Tests and linters need a Python for the extension module, and the ONNX Runtime of the environment.
 export PYO3_PYTHON := $(abspath $(BIN)/python)
 export ORT_DISABLE_TELEMETRY := 1
+# Every test that starts the program would otherwise compile all it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo build test test-rust test-python lint format lock clean

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import propense as pp
-from propense.simulate import Simulation
+from propense.simulator import Simulation
 
 FEATURES = [
     "count(*)",

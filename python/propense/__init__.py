@@ -33,7 +33,7 @@ from propense.features import FeatureSet, compute_features
 from propense.goal import Audience, Goal, load_goal
 from propense.model import Model, load_model
 from propense.progress import progress_shown
-from propense.simulate import simulate
+from propense.simulator import simulate
 from propense.tiers import TierPolicy
 from propense.training import export_training, train
 

@@ -1,9 +1,28 @@
 from collections.abc import Callable
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
+__all__ = [
+    "EventLog",
+    "OnnxModel",
+    "Plan",
+    "Profiles",
+    "audience",
+    "check_audience",
+    "check_goal",
+    "compute",
+    "declare",
+    "event_types_named",
+    "fingerprint",
+    "initialise_onnxruntime",
+    "parse_duration_us",
+    "reference",
+    "score_users",
+]
+
+@final
 class EventLog:
     @staticmethod
     def from_arrow(stream: object, user: str, time: str, event: str) -> EventLog: ...
@@ -25,6 +44,7 @@ class EventLog:
     def summary(self, before_us: int) -> str: ...
     def user_ids(self, users: NDArray[np.uint32]) -> Any: ...
 
+@final
 class Profiles:
     @staticmethod
     def from_arrow(stream: object, user: str) -> Profiles: ...
@@ -32,6 +52,7 @@ class Profiles:
     @property
     def attributes(self) -> list[tuple[str, str]]: ...
 
+@final
 class Plan:
     @staticmethod
     def compile(spec: str, log: EventLog, *, strict: bool, before_us: int) -> Plan: ...
@@ -40,6 +61,7 @@ class Plan:
     @property
     def width(self) -> int: ...
 
+@final
 class OnnxModel:
     def __new__(cls, model: bytes, width: int) -> OnnxModel: ...
     @property

@@ -96,12 +96,10 @@ class TierPolicy:
             return makers[kind](**values)
         except KeyError:
             known = ", ".join(makers)
-            raise ModelError(
-                f"tiers.policy: {kind!r} is unknown; expected one of {known}"
-            ) from None
+            raise ModelError(f"policy: {kind!r} is unknown; expected one of {known}") from None
         except TypeError:
             raise ModelError(
-                f"tiers: {values} do not fit the policy {kind!r}; see TierPolicy.{kind}"
+                f"{values} do not fit the policy {kind!r}; see TierPolicy.{kind}"
             ) from None
 
 

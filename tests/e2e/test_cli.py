@@ -10,12 +10,11 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 import propense as pp
 from propense.cli.app import app
-from propense.simulate import Simulation, write
+from propense.simulator import Simulation, write
 
 GOAL = """
 name = "buys_ticket"

@@ -46,7 +46,10 @@ def test_python_examples_run_in_order(demo: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_shell_examples_run(demo: Path) -> None:
     commands = [
-        line for block in blocks("sh") for line in block.splitlines() if line.startswith("propense ")
+        line
+        for block in blocks("sh")
+        for line in block.splitlines()
+        if line.startswith("propense ")
     ]
     assert len(commands) >= 2
     for command in commands:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
@@ -59,7 +59,7 @@ def scores_of(yardstick: Yardstick, folder: Path) -> pl.DataFrame:
 
 
 def outcomes(yardstick: Yardstick, scores: pl.DataFrame) -> pl.Series:
-    cut = datetime.fromisoformat(yardstick.cut).replace(tzinfo=timezone.utc)
+    cut = datetime.fromisoformat(yardstick.cut).replace(tzinfo=UTC)
     events = pl.read_parquet(DATA / yardstick.folder / "events.parquet")
     before = events.filter(pl.col("ts") < cut, pl.col("user_id").is_not_null())
     assert set(scores["user_id"]) == set(before["user_id"]), "everyone with a history is scored"

@@ -11,7 +11,7 @@ import pytest
 
 import propense as pp
 from propense import features as features_module
-from propense.simulate import Simulation
+from propense.simulator import Simulation
 
 SMALL = pl.DataFrame(
     {

@@ -12,7 +12,7 @@ import pytest
 import propense as pp
 from propense.cuts import choose_cuts
 from propense.instants import DAY_US, from_us, to_us
-from propense.simulate import Simulation
+from propense.simulator import Simulation
 from propense.training.rows import Question, resolve_features
 
 TIME = pl.col("event_time")

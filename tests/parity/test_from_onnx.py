@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 import propense as pp
-from propense.simulate import Simulation
+from propense.simulator import Simulation
 
 pytest.importorskip("onnx")
 

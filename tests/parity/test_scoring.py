@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import propense as pp
 from propense.model import Model
-from propense.simulate import Simulation
+from propense.simulator import Simulation
 from propense.tiers import TIERS
 
 

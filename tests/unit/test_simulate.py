@@ -11,9 +11,9 @@ import numpy.typing as npt
 import polars as pl
 import pytest
 
-import propense.simulate.simulation as simulation_module
+import propense.simulator.simulation as simulation_module
 from propense.exceptions import DataError, OutputError
-from propense.simulate import Simulation, intent, population, seasons, simulate, write
+from propense.simulator import Simulation, intent, population, seasons, simulate, write
 
 USERS = 2_000
 DAYS = 540

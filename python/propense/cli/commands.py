@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -12,8 +13,8 @@ from rich.console import Console
 
 from propense.cli import options
 from propense.cli.options import LogOptions
-from propense.features import FeatureSet
 from propense.exceptions import GoalError, ModelError
+from propense.features import FeatureSet
 from propense.goal import FeatureOptions, load_goal
 from propense.goal import GoalFile as Asked
 from propense.manifest import MODEL_FILES
@@ -25,6 +26,7 @@ from propense.training.rows import export_training
 from propense.training.train import train as train_model
 
 STDOUT = "-"
+PIPED_ROWS = 50_000
 
 GoalFile = Annotated[
     Path, typer.Argument(help="Goal file (TOML): name, when, horizon …", metavar="GOAL.toml")
@@ -167,7 +169,7 @@ def asked_tiers(asked: Asked, path: Path) -> TierPolicy:
     try:
         return TierPolicy.from_dict(asked.tiers)
     except ModelError as error:
-        raise GoalError(f"{path}: {error}") from None
+        raise GoalError(f"{path}: tiers: {error}") from None
 
 
 def declared(wanted: FeatureOptions) -> FeatureSet | None:
@@ -179,7 +181,14 @@ def declared(wanted: FeatureOptions) -> FeatureSet | None:
 
 def put(frame: pl.DataFrame, out: str) -> None:
     """Write a frame to a file, or as CSV to standard output."""
-    if out == STDOUT:
-        frame.write_csv(sys.stdout.buffer)
-    else:
+    if out != STDOUT:
         write_table(frame, out)
+        return
+    try:
+        sys.stdout.write(frame.head(0).write_csv())
+        for part in frame.iter_slices(PIPED_ROWS):
+            sys.stdout.write(part.write_csv(include_header=False))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever reads has seen enough; closing the descriptor keeps the exit quiet.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

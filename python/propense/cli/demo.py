@@ -18,7 +18,7 @@ from propense.goal import Goal
 from propense.instants import to_us
 from propense.output import check_writable, write_table
 from propense.progress import track
-from propense.simulate import Simulation, simulate, write
+from propense.simulator import Simulation, simulate, write
 from propense.tables import quality_table, tier_summary, tier_table
 from propense.training.metrics import auc
 from propense.training.rows import Question

@@ -122,6 +122,18 @@ impl BinaryOp {
         }
     }
 
+    /// Whether a chain of the two is read from the left.
+    fn binds_like(self, other: Self) -> bool {
+        let class = |op: Self| match op {
+            Self::Add | Self::Subtract => 1,
+            Self::Multiply | Self::Divide | Self::Modulo => 2,
+            Self::And => 3,
+            Self::Or => 4,
+            _ => 0,
+        };
+        class(self) == class(other) && class(self) > 0
+    }
+
     /// Whether it compares.
     #[must_use]
     pub fn is_comparison(self) -> bool {
@@ -243,7 +255,8 @@ impl fmt::Display for Literal {
     }
 }
 
-/// Writes the canonical text, which parses to the same expression: every nested operation stands in parentheses.
+/// Writes the canonical text, which parses to the same expression: every nested operation stands in
+/// parentheses, but a chain of one kind does not.
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -254,7 +267,14 @@ impl fmt::Display for Expr {
             Self::Unary(UnaryOp::Negate, operand) => write!(f, "-{}", Nested(operand)),
             Self::Unary(UnaryOp::Not, operand) => write!(f, "NOT {}", Nested(operand)),
             Self::Unary(UnaryOp::IsNull, operand) => write!(f, "{} IS NULL", Nested(operand)),
-            Self::Binary(op, left, right) => write!(f, "{} {} {}", Nested(left), op.symbol(), Nested(right)),
+            Self::Binary(op, left, right) => {
+                // A chain such as a + b − c reads from the left, so it needs no parentheses there.
+                match left.as_ref() {
+                    Self::Binary(inner, ..) if inner.binds_like(*op) => write!(f, "{left}")?,
+                    _ => write!(f, "{}", Nested(left))?,
+                }
+                write!(f, " {} {}", op.symbol(), Nested(right))
+            }
             Self::InList(operand, list) => write!(f, "{} IN ({})", Nested(operand), comma_separated(list)),
             Self::Like(operand, pattern) => {
                 write!(f, "{} LIKE {}", Nested(operand), Literal::Text(pattern.clone()))

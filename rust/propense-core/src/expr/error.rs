@@ -21,6 +21,12 @@ pub enum ExprError {
         /// The limit.
         limit: usize,
     },
+    /// Operations inside operations beyond any sensible expression.
+    #[error("an expression that nests deeper than {limit}, or has a longer chain of operators; split it, or use IN")]
+    TooDeep {
+        /// The limit.
+        limit: usize,
+    },
     /// SQL that the language does not have.
     #[error("{what} is not part of the language, in {text:?}; {hint}")]
     Unsupported {

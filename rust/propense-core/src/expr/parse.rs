@@ -1,12 +1,15 @@
 //! Text to [`Expr`], by `sqlparser`, refusing the SQL that the language does not have.
 
+use std::cell::Cell;
+
 use sqlparser::ast::{
     BinaryOperator, Expr as Sql, Function as SqlFunction, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
     UnaryOperator, Value,
 };
 use sqlparser::dialect::DuckDbDialect;
+use sqlparser::keywords::Keyword;
 use sqlparser::parser::Parser;
-use sqlparser::tokenizer::Token;
+use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, TokenizerError};
 
 use super::aggregate::{Aggregate, Argument, Function, Selector};
 use super::ast::{BinaryOp, Expr, Literal, MathFunction, UnaryOp};
@@ -16,6 +19,11 @@ use super::nearest::nearest;
 
 /// Longer texts are refused before they are read, which also bounds how deep an expression can nest.
 const TEXT_LIMIT: usize = 8_192;
+
+/// An expression nests at most so deep; a chain of operators counts its length.
+const DEPTH_LIMIT: usize = 128;
+/// The longest text of an expression that BETWEEN can be asked of.
+const BETWEEN_LIMIT: usize = 2_048;
 
 /// Parses an expression.
 ///
@@ -32,7 +40,8 @@ pub fn parse(text: &str) -> Result<Expr, ExprError> {
     }
     let syntax = |reason: String| ExprError::Syntax { text: text.to_owned(), reason };
     let clean = |error: sqlparser::parser::ParserError| syntax(error.to_string().replace("sql parser error: ", ""));
-    let mut parser = Parser::new(&DuckDbDialect {}).try_with_sql(text).map_err(clean)?;
+    let mut parser =
+        Parser::new(&DuckDbDialect {}).with_tokens_with_locations(tokens(text).map_err(|error| clean(error.into()))?);
     let sql = parser.parse_expr().map_err(clean)?;
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
@@ -42,17 +51,44 @@ pub fn parse(text: &str) -> Result<Expr, ExprError> {
             place.column
         )));
     }
-    Reader { text, in_filter: false }.expr(&sql)
+    Reader { text, in_filter: false, depth: Cell::new(0) }.expr(&sql)
+}
+
+/// The text's tokens; `distinct(` is the function of that name, not SQL's DISTINCT.
+fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, TokenizerError> {
+    let mut tokens = Tokenizer::new(&DuckDbDialect {}, text).tokenize_with_location()?;
+    for place in 1..tokens.len() {
+        let called = tokens[place].token == Token::LParen;
+        if let Token::Word(word) = &mut tokens[place - 1].token
+            && word.keyword == Keyword::DISTINCT
+            && called
+        {
+            word.keyword = Keyword::NoKeyword;
+        }
+    }
+    Ok(tokens)
 }
 
 /// Walks the SQL tree; knows whether it stands inside a FILTER.
 struct Reader<'a> {
     text: &'a str,
     in_filter: bool,
+    depth: Cell<usize>,
 }
 
 impl Reader<'_> {
     fn expr(&self, sql: &Sql) -> Result<Expr, ExprError> {
+        let depth = self.depth.get() + 1;
+        if depth > DEPTH_LIMIT {
+            return Err(ExprError::TooDeep { limit: DEPTH_LIMIT });
+        }
+        self.depth.set(depth);
+        let read = self.read(sql);
+        self.depth.set(depth - 1);
+        read
+    }
+
+    fn read(&self, sql: &Sql) -> Result<Expr, ExprError> {
         let negate = |negated: bool, expr: Expr| {
             if negated { Expr::Unary(UnaryOp::Not, Box::new(expr)) } else { expr }
         };
@@ -100,6 +136,10 @@ impl Reader<'_> {
 
     fn between(&self, value: &Sql, low: &Sql, high: &Sql) -> Result<Expr, ExprError> {
         let value = self.expr(value)?;
+        // The value is written twice; a long one inside another would grow without end.
+        if value.to_string().len() > BETWEEN_LIMIT {
+            return Err(self.unsupported("BETWEEN of so long an expression".to_owned(), "write two comparisons"));
+        }
         let above = Expr::Binary(BinaryOp::GreaterEqual, Box::new(value.clone()), Box::new(self.expr(low)?));
         let below = Expr::Binary(BinaryOp::LessEqual, Box::new(value), Box::new(self.expr(high)?));
         Ok(Expr::Binary(BinaryOp::And, Box::new(above), Box::new(below)))
@@ -195,7 +235,7 @@ impl Reader<'_> {
         let shape = aggregate_shape(name, args)?.map_err(|usage| self.arguments_error(name, usage))?;
         let filter = match filter {
             None => None,
-            Some(condition) => Some(Box::new(Reader { text: self.text, in_filter: true }.expr(condition)?)),
+            Some(condition) => Some(Box::new(self.inside_filter().expr(condition)?)),
         };
         let (event, position) = match shape.event {
             None => (None, 0),
@@ -253,6 +293,10 @@ impl Reader<'_> {
             other => Err(refused(other.to_string())),
         };
         list.args.iter().map(read).collect()
+    }
+
+    fn inside_filter(&self) -> Self {
+        Self { text: self.text, in_filter: true, depth: self.depth.clone() }
     }
 
     fn unsupported(&self, what: String, hint: &'static str) -> ExprError {

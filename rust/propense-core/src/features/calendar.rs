@@ -37,7 +37,11 @@ impl Calendar {
     pub(super) fn new(timezone: &str, first_us: i64, last_us: i64) -> Result<Self, FeatureError> {
         let rules = TimeZone::get(timezone).map_err(|_| FeatureError::TimeZone { name: timezone.to_owned() })?;
         let (min_us, max_us) = (Timestamp::MIN.as_microsecond(), Timestamp::MAX.as_microsecond());
-        let clamp = |time_us: i64| Timestamp::from_microsecond(time_us.clamp(min_us, max_us)).unwrap_or(Timestamp::MIN);
+        // The last second that can be represented is cut short, so an instant is taken at its whole second.
+        let clamp = |time_us: i64| {
+            let second = time_us.clamp(min_us, max_us).div_euclid(1_000_000);
+            Timestamp::from_second(second).unwrap_or(if time_us < 0 { Timestamp::MIN } else { Timestamp::MAX })
+        };
         let (first, last) = (clamp(first_us), clamp(last_us));
         let utc_offset_us = |instant: Timestamp| i64::from(rules.to_offset(instant).seconds()) * 1_000_000;
         let mut starts_us = vec![i64::MIN, first.as_microsecond()];

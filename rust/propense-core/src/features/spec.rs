@@ -55,6 +55,8 @@ impl FeatureSpec {
         for (name, text) in features {
             let expr = parse(text)?;
             let expression = expr.to_string();
+            // What is kept must read back, however much longer than the text it is.
+            parse(&expression)?;
             if !expressions.insert(expression.clone()) {
                 return Err(FeatureError::DuplicateExpression { expression });
             }

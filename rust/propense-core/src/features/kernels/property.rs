@@ -45,14 +45,17 @@ pub(in crate::features) fn spread(values: &[f64], bounds: &[usize], mut each: im
     });
 }
 
-/// Smallest and largest values.
+/// Smallest and largest values; −0 is below 0, so that the order of arrival cannot show.
 pub(in crate::features) fn extremes(values: &[f64], bounds: &[usize], mut each: impl FnMut(usize, (f64, f64))) {
     let (mut min, mut max) = (f64::NAN, f64::NAN);
     segments(values, bounds, |window, _, values| {
-        for &value in values {
-            // `min` and `max` of f64 skip NaN.
-            min = min.min(value);
-            max = max.max(value);
+        for &value in values.iter().filter(|value| !value.is_nan()) {
+            if min.is_nan() || value.total_cmp(&min).is_lt() {
+                min = value;
+            }
+            if max.is_nan() || value.total_cmp(&max).is_gt() {
+                max = value;
+            }
         }
         each(window, (min, max));
     });

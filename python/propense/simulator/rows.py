@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from propense.simulate.population import DEVICES
-from propense.simulate.seasons import CATEGORIES
+from propense.simulator.population import DEVICES
+from propense.simulator.seasons import CATEGORIES
 
 Records = npt.NDArray[np.void]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from propense.exceptions import OutputError
-from propense.simulate.simulation import Simulation
+from propense.simulator.simulation import Simulation
 
 
 def write(simulation: Simulation, directory: str | Path) -> list[Path]:

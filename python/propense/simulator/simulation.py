@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from propense.exceptions import DataError
-from propense.simulate import aftermath, intent, population, rows, seasons
-from propense.simulate.sessions import session_events
-from propense.simulate.walk import Walk, walk
+from propense.simulator import aftermath, intent, population, rows, seasons
+from propense.simulator.sessions import session_events
+from propense.simulator.walk import Walk, walk
 
 Progress = Callable[[int, int], None]
 

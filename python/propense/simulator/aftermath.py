@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from propense.simulate import intent
-from propense.simulate.intent import States
-from propense.simulate.rows import CHANNELS, NONE, Kind, Records, blank_events
-from propense.simulate.seasons import DAY_US, START_US, draw_time_of_day_us
-from propense.simulate.walk import HOUR_US, log_us
+from propense.simulator import intent
+from propense.simulator.intent import States
+from propense.simulator.rows import CHANNELS, NONE, Kind, Records, blank_events
+from propense.simulator.seasons import DAY_US, START_US, draw_time_of_day_us
+from propense.simulator.walk import HOUR_US, log_us
 
 _SHARE_REFUNDED = 0.05
 _REFUND_WITHIN_DAYS = 21

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from propense.simulate.population import Population
-from propense.simulate.seasons import NO_MESSAGE, Calendar, Floats
+from propense.simulator.population import Population
+from propense.simulator.seasons import NO_MESSAGE, Calendar, Floats
 
 States = npt.NDArray[np.uint8]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from propense.simulate import intent
-from propense.simulate.population import DEVICES, Population
-from propense.simulate.rows import Kind, Records, blank_events
-from propense.simulate.seasons import CATEGORIES, DAY_US, Calendar, Floats, draw_time_of_day_us
-from propense.simulate.walk import HOUR_US, ORGANIC, log_us
+from propense.simulator import intent
+from propense.simulator.population import DEVICES, Population
+from propense.simulator.rows import Kind, Records, blank_events
+from propense.simulator.seasons import CATEGORIES, DAY_US, Calendar, Floats, draw_time_of_day_us
+from propense.simulator.walk import HOUR_US, ORGANIC, log_us
 
 _Ints = npt.NDArray[np.int64]
 

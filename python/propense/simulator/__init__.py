@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from propense.simulate.files import write
-from propense.simulate.simulation import Simulation, simulate
+from propense.simulator.files import write
+from propense.simulator.simulation import Simulation, simulate
 
 __all__ = ["Simulation", "simulate", "write"]

@@ -9,11 +9,11 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
-from propense.simulate import intent
-from propense.simulate.intent import States, Today
-from propense.simulate.population import BEFORE_THE_LOG, Population
-from propense.simulate.rows import Records
-from propense.simulate.seasons import START_US, Calendar
+from propense.simulator import intent
+from propense.simulator.intent import States, Today
+from propense.simulator.population import BEFORE_THE_LOG, Population
+from propense.simulator.rows import Records
+from propense.simulator.seasons import START_US, Calendar
 
 ORGANIC = -1  # a session that begins when the user likes, not after a message
 

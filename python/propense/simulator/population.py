@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
-from propense.simulate.seasons import WEEKDAY, Calendar, Floats
+from propense.simulator.seasons import WEEKDAY, Calendar, Floats
 
 Bools = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
