@@ -169,6 +169,17 @@ def test_texts_are_codes_of_their_vocabulary(random_events: Callable[..., pl.Dat
     assert [code.get(text) for text in want["category"]] == frame["x"].fill_nan(None).to_list()
 
 
+@pytest.mark.parametrize(("zone", "hour"), [("UTC", 0), (ZONE, 4), ("Asia/Tokyo", -9)])
+def test_a_date_is_its_first_instant_in_the_features_zone(zone: str, hour: int) -> None:
+    edge = datetime(2024, 5, 1, tzinfo=UTC) + timedelta(hours=hour)
+    times = [edge - timedelta(microseconds=1), edge]
+    events = pl.DataFrame({"user_id": [1, 1], "event_time": times, "event": ["a", "a"]})
+    features = pp.FeatureSet(["count(a)", "recency(a)"], timezone=zone)
+    frame = pp.compute_features(pp.read_events(events), features, as_of="2024-05-01")
+    assert frame.row(0)[:2] == (1, 1.0)
+    assert frame.row(0)[2] == pytest.approx(1e-6 / 86_400)
+
+
 def test_attributes_come_from_profiles(random_events: Callable[..., pl.DataFrame]) -> None:
     table = pl.DataFrame(
         {"user_id": [0, 1, 2, 999], "age": [30, None, 41, 5], "plan": ["pro", "free", None, "x"]}

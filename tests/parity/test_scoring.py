@@ -143,6 +143,18 @@ def test_retier_needs_no_rescoring(
         assert (found["tier"] == "most_likely").sum() <= 50
 
 
+def test_capacity_is_of_each_audience_that_is_scored(
+    model_folder: Path, scores: pl.DataFrame
+) -> None:
+    loaded = pp.load_model(model_folder)
+    loaded.tiers = pp.TierPolicy.capacity(50)
+    larger = pl.concat([scores, scores.with_columns(pl.col("score") * 0.999)])
+    for audience in (larger, scores.filter(pl.col("score") < 0.02)):
+        taken = loaded.retier(audience).filter(pl.col("tier") == "most_likely")
+        assert 30 <= taken.height <= 50
+        assert taken["score"].min() > audience["score"].sort(descending=True)[50]
+
+
 def test_retier_refuses_a_frame_without_scores(model: pp.Model) -> None:
     with pytest.raises(pp.ModelError, match="'score'.*user_id"):
         model.retier(pl.DataFrame({"user_id": [1]}))
