@@ -87,7 +87,11 @@ def test_events_that_cannot_be_read_exit_3(run: Run, place: Path) -> None:
         ('"count(*)"', '"cuont(*)"', 'did you mean "count"'),
         ("[features]", '[features]\ntimezone = "Mars/X"', "Mars/X"),
         ("[features]", '[tiers]\npolicy = "best"\n[features]', "goal.toml: tiers"),
-        ("[features]", "[tiers]\nmost = 2.0\n[features]", "goal.toml: tiers: quantile tiers: most=2.0"),
+        (
+            "[features]",
+            "[tiers]\nmost = 2.0\n[features]",
+            "goal.toml: tiers: quantile tiers: most=2.0",
+        ),
         ("[features]", "[tiers]\nmots = 0.5\n[features]", "goal.toml: tiers"),
     ],
 )
