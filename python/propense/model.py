@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from propense import _core
 from propense.events import EventLog
-from propense.exceptions import ModelError
+from propense.exceptions import DataError, ModelError
 from propense.features import FeatureSet, members, user_frame
 from propense.goal import Goal
 from propense.instants import Instant, in_words, to_us
@@ -25,6 +25,9 @@ from propense.tiers import CutOffs, TierPolicy, upper_cut
 
 TOLERANCE = 1e-6
 """How far a score may lie from the one stored with the model's check rows."""
+
+
+OWN_COLUMNS = ("score", "percentile", "tier")
 
 
 class Model:
@@ -119,7 +122,14 @@ class Model:
         ------
         ExpressionError
             The log lacks a property or attribute that a feature reads.
+        DataError
+            The user column is named like a column of the scores.
         """
+        if log.user_column.name in OWN_COLUMNS:
+            raise DataError(
+                f"the user column is named {log.user_column.name!r}, like a column of the scores; "
+                "rename it before reading the log"
+            )
         timezone = self.features.timezone
         as_of_us = log.span_us[1] + 1 if as_of is None else to_us(as_of, timezone)
         spec = self.features.spec

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -116,31 +117,20 @@ def _scan_kind(kind: str, files: list[str], text_columns: Sequence[str]) -> pl.L
     empty = next((file for file in files if Path(file).stat().st_size == 0), None)
     if empty is not None:
         raise DataError(f"{empty} is empty (0 bytes)")
+    frames = [_reading(file, partial(_scan_file, kind, file, text_columns)) for file in files]
+    # Parts may lack a column that others have, or hold whole numbers where others have fractions.
+    return frames[0] if len(frames) == 1 else pl.concat(frames, how="diagonal_relaxed")
+
+
+def _scan_file(kind: str, file: str, text_columns: Sequence[str]) -> pl.LazyFrame:
     if kind == "parquet":
-        return _reading(
-            files[0],
-            lambda: pl.scan_parquet(
-                files,
-                glob=False,
-                missing_columns="insert",
-                cast_options=pl.ScanCastOptions(
-                    integer_cast="upcast", float_cast="upcast", datetime_cast="nanosecond-downcast"
-                ),
-            ),
-        )
+        return pl.scan_parquet(file, glob=False)
     if kind == "jsonl":
-        return _reading(
-            files[0],
-            lambda: pl.scan_ndjson([glob.escape(file) for file in files], infer_schema_length=None),
-        )
-    separator = "\t" if ".tsv" in files[0].lower() else ","
-    return _reading(
-        files[0],
-        lambda: pl.scan_csv(
-            files,
-            separator=separator,
-            glob=False,
-            infer_schema_length=None,
-            schema_overrides=dict.fromkeys(text_columns, pl.String),
-        ),
+        return pl.scan_ndjson(glob.escape(file), infer_schema_length=None)
+    return pl.scan_csv(
+        file,
+        separator="\t" if ".tsv" in file.lower() else ",",
+        glob=False,
+        infer_schema_length=None,
+        schema_overrides=dict.fromkeys(text_columns, pl.String),
     )

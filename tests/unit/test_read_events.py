@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -81,11 +84,6 @@ def write_csv_glob(events: pl.DataFrame, folder: Path) -> Any:
     return str(folder / "*.csv")
 
 
-def as_duckdb(events: pl.DataFrame, folder: Path) -> Any:
-    duckdb = pytest.importorskip("duckdb")
-    return duckdb.connect().read_parquet(str(write_parquet(events, folder)))
-
-
 def as_pandas(events: pl.DataFrame, _: Path) -> Any:
     pytest.importorskip("pandas")
     return events.to_pandas()
@@ -103,8 +101,28 @@ FORMS: dict[str, Callable[[pl.DataFrame, Path], Any]] = {
     "lazy frame": lambda events, _: events.lazy(),
     "pandas": as_pandas,
     "pyarrow": lambda events, _: events.to_arrow(),
-    "duckdb": as_duckdb,
 }
+
+
+DUCKDB_SCRIPT = """
+import sys, duckdb
+sys.path.insert(0, sys.argv[1])
+from test_read_events import features_of
+features_of(duckdb.connect().read_parquet(sys.argv[2])).write_ipc(sys.argv[3])
+"""
+
+
+def test_a_duckdb_relation_gives_the_same_log(
+    events: pl.DataFrame, expected: pl.DataFrame, tmp_path: Path
+) -> None:
+    """In a process of its own: DuckDB prints pages about its bindings when its process ends."""
+    if find_spec("duckdb") is None:
+        pytest.skip("duckdb is not installed")
+    paths = [Path(__file__).parent, write_parquet(events, tmp_path), tmp_path / "features.arrow"]
+    command = [sys.executable, "-c", DUCKDB_SCRIPT, *map(str, paths)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert pl.read_ipc(paths[2]).equals(expected)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -3,8 +3,10 @@
 
 mod support;
 
+use std::collections::BTreeMap;
+
 use propense_core::expr::UnknownEvents;
-use propense_core::features::{FeatureSpec, Period, Plan, Progress, compute};
+use propense_core::features::{FeatureError, FeatureSpec, Period, Plan, Progress, compute};
 use support::comparison::{disagreements, matrix, spec};
 use support::expressions::{SUBJECTS, grid};
 use support::logs::{EVENT_TYPES, Event, NUMBERS, TEXTS, log};
@@ -174,4 +176,11 @@ fn clocks_that_change_are_followed_around_the_world() {
             assert!(found.is_empty(), "{}", found.join("\n"));
         }
     }
+}
+
+#[test]
+fn a_plan_of_nothing_is_refused() {
+    let nothing = FeatureSpec { features: Vec::new(), timezone: "UTC".to_owned(), vocabularies: BTreeMap::new() };
+    let compiled = Plan::compile(&nothing, &log(&[&[event(0, 0)]], &[]), UnknownEvents::Refuse, 0);
+    assert_eq!(compiled.err(), Some(FeatureError::NoFeatures));
 }

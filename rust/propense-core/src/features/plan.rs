@@ -126,13 +126,16 @@ impl Plan {
     /// before `before_us`, so that they tell nothing of what came later.
     ///
     /// # Errors
-    /// A feature does not fit the log (says which), or the time zone is unknown.
+    /// A feature does not fit the log (says which), there is none, or the time zone is unknown.
     pub fn compile(
         spec: &FeatureSpec,
         log: &EventLog,
         unknown_events: UnknownEvents,
         before_us: i64,
     ) -> Result<Self, FeatureError> {
+        if spec.features.is_empty() {
+            return Err(FeatureError::NoFeatures);
+        }
         let mut spec = spec.clone();
         let mut binder = Binder::new(log, unknown_events);
         let mut outputs = Vec::with_capacity(spec.features.len());
