@@ -33,7 +33,7 @@ test-python: $(VENV)/.built $(VENV)/.test ## Run the tests of the Python package
 lint: $(VENV)/.built $(VENV)/.test ## Check formatting, lints, types and the stub file
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --locked --quiet
+	RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps --document-private-items --locked --quiet
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -1,7 +1,7 @@
 //! The extension module `propense._core`: conversions between Python and the Rust crates, and nothing else.
 //!
 //! Whole Arrow streams and arrays cross the boundary, and a spec crosses it once, as JSON. The GIL is released
-//! in one place ([`detached`]) and errors become Python exceptions in one place ([`error`]).
+//! in one place (`detached`) and errors become Python exceptions in one place (`error`).
 #![forbid(unsafe_code)]
 // PyO3's functions take what Python hands over by value, and its classes are not called from Rust.
 #![allow(clippy::needless_pass_by_value, clippy::must_use_candidate, clippy::missing_errors_doc)]

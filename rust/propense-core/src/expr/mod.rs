@@ -1,6 +1,6 @@
 //! The language of features, goals and audiences: SQL expressions with functions over a user's events.
 //!
-//! [`parse`] turns text into an [`Expr`] and refuses what the language does not know. [`bind`] checks it against a
+//! [`parse()`] turns text into an [`Expr`] and refuses what the language does not know. A [`Binder`] checks it against a
 //! log: every event type, property and attribute exists and every operation has operands of its type. A bound
 //! expression is a [`Program`] over numbered leaves, with SQL's three-valued logic; missing is NaN.
 
