@@ -70,6 +70,19 @@ def user_column(ids: pl.Series, where: str) -> UserColumn:
     return UserColumn(ids.name, pl.String() if text else ids.dtype)
 
 
+def event_type(kinds: pl.Series, where: str) -> pl.Series:
+    """Check that a column can hold event types; whole numbers become text."""
+    if kinds.dtype.is_integer():
+        return kinds.cast(pl.String)
+    text = kinds.dtype in (pl.String, pl.Categorical, pl.Null) or isinstance(kinds.dtype, pl.Enum)
+    if not text:
+        raise DataError(
+            f"{where}: event types in {kinds.name!r} are {kinds.dtype}; expected text or integers. "
+            "Name another column with event=…, or all events alike with event_constant=…"
+        )
+    return kinds
+
+
 def event_time(table: pl.DataFrame, name: str, time_unit: str | None, where: str) -> pl.DataFrame:
     """Bring a time column to microseconds UTC, or say which row cannot be."""
     times = table[name]

@@ -10,7 +10,14 @@ from datetime import datetime
 import polars as pl
 
 from propense import _core
-from propense.columns import UserColumn, event_time, first_present, property_columns, user_column
+from propense.columns import (
+    UserColumn,
+    event_time,
+    event_type,
+    first_present,
+    property_columns,
+    user_column,
+)
 from propense.exceptions import DataError, PropenseWarning
 from propense.instants import from_us, in_words
 from propense.progress import track
@@ -140,7 +147,7 @@ def read_events(
         Column of event times: timestamps, dates, or ISO 8601 text; UTC unless they say otherwise.
         Left out: the first of ``event_time``, ``ts``, ``timestamp``, ``time`` that is there.
     event
-        Column of event types.
+        Column of event types: text, or integers, which are then written as text.
     event_constant
         The one event type of a log that has no such column.
     time_unit
@@ -171,7 +178,7 @@ def read_events(
     with track(f"reading {where}"):
         table = collect(frame.select(user, time, event, *kept), where)
         table = event_time(table, time, time_unit, where)
-        table = table.with_columns(*exact_integers(table, kept))
+        table = table.with_columns(event_type(table[event], where), *exact_integers(table, kept))
         ids = user_column(table[user], where)
         core = _core.EventLog.from_arrow(typed_nulls(table, user, event), user, time, event)
     if core.n_events == 0:

@@ -136,3 +136,10 @@ def test_parts_may_differ_a_little(tmp_path: Path) -> None:
     log = pp.read_events(str(tmp_path / "*.parquet"))
     assert log.n_events == 9
     assert counted(log, "sum(x.price)") == [2.5, 0, 2.5]
+
+
+def test_event_types_may_be_integers_but_nothing_else() -> None:
+    log = pp.read_events(GOOD.with_columns(pl.Series("event", [1, 2, 1])))
+    assert log.event_types == ["1", "2"]
+    with pytest.raises(pp.DataError, match="'event' are Boolean; expected text or integers"):
+        pp.read_events(GOOD.with_columns(pl.lit(True).alias("event")))
