@@ -9,7 +9,7 @@ use propense_core::expr::UnknownEvents;
 use propense_core::features::{FeatureError, FeatureSpec, Period, Plan, Progress, compute};
 use support::comparison::{disagreements, matrix, spec};
 use support::expressions::{SUBJECTS, grid};
-use support::logs::{EVENT_TYPES, Event, NUMBERS, TEXTS, log};
+use support::logs::{EVENT_TYPES, Event, NUMBERS, Profile, TEXTS, log};
 use support::moments::{CHANGES, instant_us};
 
 const DAY_US: i64 = 86_400_000_000;
@@ -176,6 +176,16 @@ fn clocks_that_change_are_followed_around_the_world() {
             assert!(found.is_empty(), "{}", found.join("\n"));
         }
     }
+}
+
+#[test]
+fn an_instant_is_no_feature() {
+    let joined = Profile { age: None, country: None, member: None, joined_us: Some(0) };
+    let log = log(&[&[event(0, 0)]], &[joined]);
+    let compile = |text: &str| Plan::compile(&spec(&[text.to_owned()], "UTC"), &log, UnknownEvents::Refuse, 0);
+    let refused = compile("attr(joined)").err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(refused.contains("found a time"), "{refused}");
+    assert!(compile("attr(joined) < '2024-05-01'").is_ok());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::error::FeatureError;
 use super::spec::FeatureSpec;
 use crate::events::{ColumnKind, EventLog};
 use crate::expr::{
-    Binder, BoundAggregate, BoundFilter, EventSet, Function, Node, Program, UnknownEvents, UserLeaf, parse,
+    Binder, BoundAggregate, BoundFilter, EventSet, ExprError, Function, Node, Program, UnknownEvents, UserLeaf, parse,
 };
 
 /// The half-open span `[start, end)` of the events that are looked at; windows are measured back from its end.
@@ -143,6 +143,14 @@ impl Plan {
             let located = |source| FeatureError::Feature { name: feature.name.clone(), source };
             let expr = parse(&feature.expression).map_err(located)?;
             let bound = binder.bind(&expr, &feature.expression).map_err(located)?;
+            if bound.kind == ColumnKind::Time {
+                return Err(located(ExprError::Type {
+                    text: feature.expression.clone(),
+                    what: "a feature".to_owned(),
+                    expected: "a number, a truth value or a text; compare the time with an instant such as '2024-05-01'",
+                    found: "a time",
+                }));
+            }
             outputs.push(match (bound.kind, bound.program.as_leaf()) {
                 (ColumnKind::Text, Some(leaf)) => {
                     let known = spec.vocabularies.entry(feature.name.clone());

@@ -153,7 +153,7 @@ pub fn condition() -> Texts {
 
 /// Features of every type.
 pub fn feature() -> Texts {
-    let text = prop_oneof![2 => end_of("category"), 1 => attribute("country"), 1 => attribute("joined")];
+    let text = prop_oneof![2 => end_of("category"), 1 => attribute("country")];
     prop_oneof![6 => number(), 2 => condition(), 1 => text].boxed()
 }
 
