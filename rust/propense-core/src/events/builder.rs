@@ -10,7 +10,7 @@ use rayon::slice::ParallelSliceMut;
 use super::column::{Column, Values};
 use super::dictionary::Interner;
 use super::error::EventsError;
-use super::log::EventLog;
+use super::log::{EventLog, Events};
 use super::staging::{ColumnStage, UserStage, column, convert, for_each_text};
 
 /// Rows are numbered with u32 while they are grouped.
@@ -156,15 +156,15 @@ impl EventLogBuilder {
         sort_users(&offsets, 0, &mut order, &ties);
 
         let rows: Vec<u32> = order.iter().map(|&(_, row)| row).collect();
-        EventLog::new(
+        EventLog::new(Events {
             users,
             offsets,
-            order.into_iter().map(|(time, _)| time).collect(),
-            rows.iter().map(|&row| event[row as usize]).collect(),
-            event_order.iter().map(|&id| self.events.text(id).to_owned()).collect(),
-            columns.into_iter().map(|column| column.gather(&rows)).collect(),
-            self.dropped,
-        )
+            time_us: order.into_iter().map(|(time, _)| time).collect(),
+            event: rows.iter().map(|&row| event[row as usize]).collect(),
+            event_types: event_order.iter().map(|&id| self.events.text(id).to_owned()).collect(),
+            columns: columns.into_iter().map(|column| column.gather(&rows)).collect(),
+            dropped: self.dropped,
+        })
     }
 }
 

@@ -15,15 +15,16 @@ pub struct EventLog {
     profiles: Option<Arc<AttachedProfiles>>,
 }
 
+/// What the builder hands over.
 #[derive(Debug)]
-struct Events {
-    users: UserIds,
-    offsets: Vec<usize>,
-    time_us: Vec<i64>,
-    event: Vec<u32>,
-    event_types: Vec<String>,
-    columns: Vec<Column>,
-    dropped: u64,
+pub(super) struct Events {
+    pub(super) users: UserIds,
+    pub(super) offsets: Vec<usize>,
+    pub(super) time_us: Vec<i64>,
+    pub(super) event: Vec<u32>,
+    pub(super) event_types: Vec<String>,
+    pub(super) columns: Vec<Column>,
+    pub(super) dropped: u64,
 }
 
 /// Attributes with, for every user of the log, the row of their profile.
@@ -34,16 +35,7 @@ struct AttachedProfiles {
 }
 
 impl EventLog {
-    pub(super) fn new(
-        users: UserIds,
-        offsets: Vec<usize>,
-        time_us: Vec<i64>,
-        event: Vec<u32>,
-        event_types: Vec<String>,
-        columns: Vec<Column>,
-        dropped: u64,
-    ) -> Self {
-        let events = Events { users, offsets, time_us, event, event_types, columns, dropped };
+    pub(super) fn new(events: Events) -> Self {
         Self { events: Arc::new(events), profiles: None }
     }
 
