@@ -19,7 +19,6 @@ from rich.progress import (
 )
 
 _SHOWN: ContextVar[bool] = ContextVar("propense_progress", default=False)
-_PATIENCE_S = 1.0
 
 
 @contextmanager
@@ -34,7 +33,7 @@ def progress_shown() -> Iterator[None]:
 
 @contextmanager
 def track(description: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Yield a function that takes how much is done; a bar appears if the work outlasts a second.
+    """Yield a function that takes how much is done, and shows a bar of it.
 
     Without a terminal, one line says what was done and how long it took, so that logs stay readable.
     """
