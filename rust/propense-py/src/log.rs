@@ -42,7 +42,7 @@ impl EventLog {
             for batch in reader {
                 builder.push(&batch?)?;
             }
-            Ok(builder.finish())
+            Ok(builder.finish()?)
         })?;
         Ok(Self { inner })
     }
@@ -111,7 +111,7 @@ impl EventLog {
         let ids: ArrayRef = match known {
             UserIds::Integers(ids) => Arc::new(users.iter().map(|&user| ids[user as usize]).collect::<Int64Array>()),
             UserIds::Texts(ids) => {
-                let texts = users.iter().map(|&user| Some(ids[user as usize].as_ref()));
+                let texts = users.iter().map(|&user| Some(ids.value(user as usize)));
                 Arc::new(texts.collect::<LargeStringArray>())
             }
         };

@@ -7,7 +7,8 @@ use arrow_schema::{DataType, TimeUnit};
 use arrow_select::filter::filter_record_batch;
 use rayon::slice::ParallelSliceMut;
 
-use super::column::{Column, Values};
+use super::cells::Cells;
+use super::column::Column;
 use super::dictionary::Interner;
 use super::error::EventsError;
 use super::log::{EventLog, Events};
@@ -142,8 +143,10 @@ impl EventLogBuilder {
     }
 
     /// Groups what was collected by user and puts every user's events in canonical order.
-    #[must_use]
-    pub fn finish(self) -> EventLog {
+    ///
+    /// # Errors
+    /// None that input can cause; the parts are checked as any log's are.
+    pub fn finish(self) -> Result<EventLog, EventsError> {
         let (users, user_rank) = self.users.finish();
         let (event_order, event_rank) = self.events.sorted();
         let columns: Vec<Column> = self.columns.into_iter().flatten().map(ColumnStage::finish).collect();
@@ -156,13 +159,13 @@ impl EventLogBuilder {
         sort_users(&offsets, 0, &mut order, &ties);
 
         let rows: Vec<u32> = order.iter().map(|&(_, row)| row).collect();
-        EventLog::new(Events {
+        EventLog::from_parts(Events {
             users,
-            offsets,
+            offsets: offsets.into_iter().map(|offset| offset as u64).collect(),
             time_us: order.into_iter().map(|(time, _)| time).collect(),
-            event: rows.iter().map(|&row| event[row as usize]).collect(),
+            event: Cells::of_codes(rows.iter().map(|&row| event[row as usize]).collect(), event_order.len()),
             event_types: event_order.iter().map(|&id| self.events.text(id).to_owned()).collect(),
-            columns: columns.into_iter().map(|column| column.gather(&rows)).collect(),
+            columns: columns.iter().map(|column| column.gather(&rows)).collect(),
             dropped: self.dropped,
         })
     }
@@ -201,10 +204,8 @@ struct Ties<'a> {
 impl Ties<'_> {
     fn compare(&self, a: u32, b: u32) -> std::cmp::Ordering {
         let (a, b) = (a as usize, b as usize);
-        let columns = self.columns.iter().map(|column| match &column.values {
-            Values::Numbers(values) => values[a].total_cmp(&values[b]),
-            Values::Codes { codes, .. } => codes[a].cmp(&codes[b]),
-        });
+        // A missing code stands last, as it does among codes of 32 bits; NaN stands last among numbers.
+        let columns = self.columns.iter().map(|column| column.number(a).total_cmp(&column.number(b)));
         columns.fold(self.event[a].cmp(&self.event[b]), std::cmp::Ordering::then)
     }
 }

@@ -1,7 +1,9 @@
 //! One typed column of property or attribute values.
 
-/// The code that stands for a missing value in [`Values::Codes`].
-pub const MISSING_CODE: u32 = u32::MAX;
+use super::cells::Cells;
+
+/// The code that stands for a missing value while codes are still 32 bits wide.
+pub(crate) const MISSING_CODE: u32 = u32::MAX;
 
 /// What a column's values mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,20 +31,6 @@ impl ColumnKind {
     }
 }
 
-/// The values of a column, one a row.
-#[derive(Debug, Clone)]
-pub enum Values {
-    /// f64; NaN is missing.
-    Numbers(Vec<f64>),
-    /// Codes into a dictionary in ascending byte order; [`MISSING_CODE`] is missing.
-    Codes {
-        /// One code a row.
-        codes: Vec<u32>,
-        /// The distinct texts, ascending, so that codes compare as their texts do.
-        dictionary: Vec<String>,
-    },
-}
-
 /// A named, typed column.
 #[derive(Debug, Clone)]
 pub struct Column {
@@ -50,8 +38,10 @@ pub struct Column {
     pub name: String,
     /// What its values mean.
     pub kind: ColumnKind,
-    /// Its values.
-    pub values: Values,
+    /// Its values, one a row; for text, places in the dictionary.
+    pub cells: Cells,
+    /// For text, the distinct texts in ascending byte order, so that codes compare as their texts do.
+    pub dictionary: Vec<String>,
 }
 
 impl Column {
@@ -59,41 +49,18 @@ impl Column {
     #[must_use]
     #[inline]
     pub fn number(&self, row: usize) -> f64 {
-        match &self.values {
-            Values::Numbers(values) => values[row],
-            Values::Codes { codes, .. } => match codes[row] {
-                MISSING_CODE => f64::NAN,
-                code => f64::from(code),
-            },
-        }
+        self.cells.number(row)
     }
 
     /// The text in a row; `None` if it is missing or the column is not text.
     #[must_use]
     pub fn text(&self, row: usize) -> Option<&str> {
-        match &self.values {
-            Values::Numbers(_) => None,
-            Values::Codes { codes, dictionary } => dictionary.get(codes[row] as usize).map(String::as_str),
-        }
-    }
-
-    /// The distinct texts in ascending order; empty for a column that is not text.
-    #[must_use]
-    pub fn dictionary(&self) -> &[String] {
-        match &self.values {
-            Values::Numbers(_) => &[],
-            Values::Codes { dictionary, .. } => dictionary,
-        }
+        self.cells.code(row).and_then(|code| self.dictionary.get(code as usize)).map(String::as_str)
     }
 
     /// A copy with the rows in another order (or a selection of them).
-    pub(crate) fn gather(self, rows: &[u32]) -> Self {
-        let values = match self.values {
-            Values::Numbers(values) => Values::Numbers(rows.iter().map(|&row| values[row as usize]).collect()),
-            Values::Codes { codes, dictionary } => {
-                Values::Codes { codes: rows.iter().map(|&row| codes[row as usize]).collect(), dictionary }
-            }
-        };
-        Self { values, ..self }
+    pub(crate) fn gather(&self, rows: &[u32]) -> Self {
+        let Self { name, kind, dictionary, .. } = self.clone();
+        Self { name, kind, cells: self.cells.gather(rows), dictionary }
     }
 }

@@ -67,6 +67,12 @@ pub enum EventsError {
         /// Type of the ids in the events.
         events: &'static str,
     },
+    /// The parts of a log do not fit together.
+    #[error("the parts of the log do not fit together: {problem}")]
+    Parts {
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// Arrow could not convert a column.
     #[error("column {column:?} cannot be converted: {source}")]
     Convert {

@@ -3,6 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow_buffer::ScalarBuffer;
+
+use super::cells::Cells;
 use super::column::Column;
 use super::error::EventsError;
 use super::profiles::Profiles;
@@ -15,16 +18,23 @@ pub struct EventLog {
     profiles: Option<Arc<AttachedProfiles>>,
 }
 
-/// What the builder hands over.
+/// The parts of a log: its users, and one row an event, grouped by user in canonical order.
 #[derive(Debug)]
-pub(super) struct Events {
-    pub(super) users: UserIds,
-    pub(super) offsets: Vec<usize>,
-    pub(super) time_us: Vec<i64>,
-    pub(super) event: Vec<u32>,
-    pub(super) event_types: Vec<String>,
-    pub(super) columns: Vec<Column>,
-    pub(super) dropped: u64,
+pub struct Events {
+    /// The users, ascending.
+    pub users: UserIds,
+    /// Where each user's events begin, ascending; one more than users, the last the number of events.
+    pub offsets: ScalarBuffer<u64>,
+    /// Event times, microseconds since 1970-01-01 UTC.
+    pub time_us: ScalarBuffer<i64>,
+    /// Event types, as codes.
+    pub event: Cells,
+    /// The event types, ascending.
+    pub event_types: Vec<String>,
+    /// The property columns, ascending by name.
+    pub columns: Vec<Column>,
+    /// How many rows came without a user id and were dropped.
+    pub dropped: u64,
 }
 
 /// Attributes with, for every user of the log, the row of their profile.
@@ -35,8 +45,36 @@ struct AttachedProfiles {
 }
 
 impl EventLog {
-    pub(super) fn new(events: Events) -> Self {
-        Self { events: Arc::new(events), profiles: None }
+    /// A log of parts that fit together.
+    ///
+    /// # Errors
+    /// [`EventsError::Parts`] if lengths differ, offsets descend or do not end at the number of events, or the event
+    /// types are not codes. That rows are in canonical order is not checked here.
+    pub fn from_parts(events: Events) -> Result<Self, EventsError> {
+        let rows = events.time_us.len();
+        let columns = events.columns.iter().map(|column| column.cells.len());
+        let offsets = &events.offsets;
+        let problem = if !matches!(events.event, Cells::U8(_) | Cells::U16(_) | Cells::U32(_)) {
+            Some("the event types are not codes")
+        } else if columns.chain([events.event.len()]).any(|len| len != rows) {
+            Some("the columns are not of one length")
+        } else if offsets.len() != events.users.len() + 1 || offsets[0] != 0 || offsets.last() != Some(&(rows as u64)) {
+            Some("the users' offsets do not cover the events")
+        } else if !offsets.is_sorted() {
+            Some("the users' offsets descend")
+        } else {
+            None
+        };
+        match problem {
+            Some(problem) => Err(EventsError::Parts { problem }),
+            None => Ok(Self { events: Arc::new(events), profiles: None }),
+        }
+    }
+
+    /// The log's parts.
+    #[must_use]
+    pub fn parts(&self) -> &Events {
+        &self.events
     }
 
     /// The same events with these profiles; profiles of users without an event are left out.
@@ -50,7 +88,7 @@ impl EventLog {
         }
         let row_of_user = match self.users() {
             UserIds::Integers(users) => users.iter().map(|&id| ids.find_integer(id)).collect::<Vec<_>>(),
-            UserIds::Texts(users) => users.iter().map(|id| ids.find_text(id)).collect(),
+            UserIds::Texts(users) => users.iter().map(|id| ids.find_text(id.unwrap_or_default())).collect(),
         };
         let row_of_user = row_of_user.into_iter().map(|row| row.map(|row| row as u32)).collect();
         let profiles = Some(Arc::new(AttachedProfiles { columns, row_of_user }));
@@ -85,13 +123,7 @@ impl EventLog {
     #[must_use]
     #[inline]
     pub fn rows(&self, user: usize) -> Range<usize> {
-        self.events.offsets[user]..self.events.offsets[user + 1]
-    }
-
-    /// Where each user's events begin; one more than users.
-    #[must_use]
-    pub fn offsets(&self) -> &[usize] {
-        &self.events.offsets
+        self.events.offsets[user] as usize..self.events.offsets[user + 1] as usize
     }
 
     /// Event times of all rows, microseconds since 1970-01-01 UTC.
@@ -102,7 +134,7 @@ impl EventLog {
 
     /// Event types of all rows, as places in [`Self::event_types`].
     #[must_use]
-    pub fn event(&self) -> &[u32] {
+    pub fn event(&self) -> &Cells {
         &self.events.event
     }
 

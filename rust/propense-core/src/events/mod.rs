@@ -5,6 +5,7 @@
 //! same set of events gives the same log to the bit whatever the order of arrival.
 
 mod builder;
+mod cells;
 mod column;
 mod dictionary;
 mod error;
@@ -15,9 +16,10 @@ mod summary;
 mod users;
 
 pub use builder::{EventColumns, EventLogBuilder};
-pub use column::{Column, ColumnKind, MISSING_CODE, Values};
+pub use cells::Cells;
+pub use column::{Column, ColumnKind};
 pub use error::EventsError;
-pub use log::EventLog;
+pub use log::{EventLog, Events};
 pub use profiles::{Profiles, ProfilesBuilder};
 pub use summary::{EventSummary, LogSummary, PropertySummary, ValueCount};
 pub use users::UserIds;

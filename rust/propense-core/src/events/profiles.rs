@@ -90,7 +90,7 @@ impl ProfilesBuilder {
             if rows[place] != u32::MAX {
                 let user = match &users {
                     UserIds::Integers(ids) => ids[place].to_string(),
-                    UserIds::Texts(ids) => ids[place].to_string(),
+                    UserIds::Texts(ids) => ids.value(place).to_owned(),
                 };
                 return Err(EventsError::DuplicateProfile { user });
             }

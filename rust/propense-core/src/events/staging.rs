@@ -4,13 +4,14 @@ use std::hash::BuildHasher;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type};
-use arrow_array::{Array, ArrayAccessor, RecordBatch};
+use arrow_array::{Array, ArrayAccessor, LargeStringArray, RecordBatch};
 use arrow_cast::cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, TimeUnit};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use super::column::{Column, ColumnKind, MISSING_CODE, Values};
+use super::cells::Cells;
+use super::column::{Column, ColumnKind, MISSING_CODE};
 use super::dictionary::{Interner, ranks};
 use super::error::EventsError;
 use super::users::UserIds;
@@ -157,14 +158,18 @@ impl ColumnStage {
     pub(super) fn finish(self) -> Column {
         let Self { name, kind, numbers, mut codes, texts, .. } = self;
         if kind != ColumnKind::Text {
-            return Column { name, kind, values: Values::Numbers(numbers) };
+            let cells = match kind {
+                ColumnKind::Time => Cells::of_times(&numbers),
+                _ => Cells::of_numbers(numbers),
+            };
+            return Column { name, kind, cells, dictionary: Vec::new() };
         }
         let (order, rank) = texts.sorted();
         for code in codes.iter_mut().filter(|code| **code != MISSING_CODE) {
             *code = rank[*code as usize];
         }
-        let dictionary = order.iter().map(|&id| texts.text(id).to_owned()).collect();
-        Column { name, kind, values: Values::Codes { codes, dictionary } }
+        let dictionary: Vec<String> = order.iter().map(|&id| texts.text(id).to_owned()).collect();
+        Column { name, kind, cells: Cells::of_codes(codes, dictionary.len()), dictionary }
     }
 }
 
@@ -217,7 +222,7 @@ impl UserStage {
     /// The ids in ascending order, and for each number its place in that order.
     pub(super) fn finish(self) -> (UserIds, Vec<u32>) {
         match self {
-            Self::Empty => (UserIds::Texts(Vec::new()), Vec::new()),
+            Self::Empty => (UserIds::Texts(LargeStringArray::new_null(0)), Vec::new()),
             Self::Integers(_, ids) => {
                 let mut order: Vec<u32> = (0..ids.len() as u32).collect();
                 order.sort_unstable_by_key(|&number| ids[number as usize]);
@@ -226,7 +231,7 @@ impl UserStage {
             }
             Self::Texts(texts) => {
                 let (order, rank) = texts.sorted();
-                (UserIds::Texts(order.iter().map(|&number| texts.text(number).into()).collect()), rank)
+                (UserIds::Texts(order.iter().map(|&number| Some(texts.text(number))).collect()), rank)
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde::Serialize;
 
-use super::column::{Column, MISSING_CODE, Values};
+use super::column::{Column, ColumnKind};
 use super::log::EventLog;
 
 /// Distinct values are counted up to here; more is "many".
@@ -86,10 +86,11 @@ impl EventLog {
                 active_users.push(user);
             }
             for row in rows.start..end {
-                let of_type = &mut rows_of_type[self.event()[row] as usize];
+                let Some(code) = self.event().code(row).map(|code| code as usize) else { continue };
+                let of_type = &mut rows_of_type[code];
                 // A user's rows are consecutive, so the last row tells whether this user was seen before.
                 if of_type.last().is_none_or(|&last| (last as usize) < rows.start) {
-                    users_of_type[self.event()[row] as usize] += 1;
+                    users_of_type[code] += 1;
                 }
                 of_type.push(row as u32);
             }
@@ -123,21 +124,22 @@ fn properties(columns: &[Column], rows: &[u32], time_us: Option<&[i64]>) -> Vec<
 }
 
 fn property(column: &Column, rows: &[u32], time_us: Option<&[i64]>) -> PropertySummary {
-    let counted = match &column.values {
-        Values::Numbers(numbers) => PropertySummary {
-            time_correlation: time_us.and_then(|time_us| correlation(numbers, time_us, rows)),
-            ..count_numbers(rows.iter().map(|&row| numbers[row as usize]))
-        },
-        Values::Codes { codes, dictionary } => count_texts(rows.iter().map(|&row| codes[row as usize]), dictionary),
+    let counted = if column.kind == ColumnKind::Text {
+        count_texts(rows.iter().filter_map(|&row| column.cells.code(row as usize)), &column.dictionary)
+    } else {
+        PropertySummary {
+            time_correlation: time_us.and_then(|time_us| correlation(column, time_us, rows)),
+            ..count_numbers(rows.iter().map(|&row| column.number(row as usize)))
+        }
     };
     PropertySummary { name: column.name.clone(), kind: column.kind.name(), ..counted }
 }
 
 /// Pearson correlation of two columns over those rows in which the first is finite.
-fn correlation(numbers: &[f64], time_us: &[i64], rows: &[u32]) -> Option<f64> {
+fn correlation(column: &Column, time_us: &[i64], rows: &[u32]) -> Option<f64> {
     let pairs = || {
-        let rows = rows.iter().map(|&row| row as usize).filter(|&row| numbers[row].is_finite());
-        rows.map(|row| (numbers[row], time_us[row] as f64))
+        let pairs = rows.iter().map(|&row| (column.number(row as usize), time_us[row as usize] as f64));
+        pairs.filter(|(number, _)| number.is_finite())
     };
     let count = pairs().count() as f64;
     let (sum_x, sum_y) = pairs().fold((0.0, 0.0), |(sum_x, sum_y), (x, y)| (sum_x + x, sum_y + y));
@@ -183,8 +185,10 @@ fn count_numbers(numbers: impl Iterator<Item = f64>) -> PropertySummary {
 
 fn count_texts(codes: impl Iterator<Item = u32>, dictionary: &[String]) -> PropertySummary {
     let mut counts = vec![0_u64; dictionary.len()];
-    for code in codes.filter(|&code| code != MISSING_CODE) {
-        counts[code as usize] += 1;
+    for code in codes {
+        if let Some(count) = counts.get_mut(code as usize) {
+            *count += 1;
+        }
     }
     let distinct = counts.iter().filter(|&&count| count > 0).count().min(DISTINCT_LIMIT);
     let mut order: Vec<usize> = (0..counts.len()).filter(|&code| counts[code] > 0).collect();

@@ -1,12 +1,15 @@
 //! The users of a log, in ascending order of id.
 
+use arrow_array::{Array, LargeStringArray};
+use arrow_buffer::ScalarBuffer;
+
 /// Distinct user ids in ascending order: integers by value, texts by bytes.
 #[derive(Debug, Clone)]
 pub enum UserIds {
     /// Integer ids.
-    Integers(Vec<i64>),
-    /// Text ids.
-    Texts(Vec<Box<str>>),
+    Integers(ScalarBuffer<i64>),
+    /// Text ids, none missing.
+    Texts(LargeStringArray),
 }
 
 impl UserIds {
@@ -48,7 +51,17 @@ impl UserIds {
     pub fn find_text(&self, id: &str) -> Option<usize> {
         match self {
             Self::Integers(_) => None,
-            Self::Texts(ids) => ids.binary_search_by(|known| known.as_ref().cmp(id)).ok(),
+            Self::Texts(ids) => find_sorted(ids, id),
         }
     }
+}
+
+/// The place of a text in an ascending array.
+fn find_sorted(ids: &LargeStringArray, id: &str) -> Option<usize> {
+    let (mut low, mut high) = (0, ids.len());
+    while low < high {
+        let middle = low.midpoint(high);
+        if ids.value(middle) < id { low = middle + 1 } else { high = middle }
+    }
+    (low < ids.len() && ids.value(low) == id).then_some(low)
 }

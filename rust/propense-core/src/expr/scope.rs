@@ -59,7 +59,7 @@ impl<'a> Scope<'a> for EventScope<'a> {
         } else {
             let place = find(self.log.columns(), "property", text, name, position)?;
             let column = &self.log.columns()[place];
-            (EventLeaf::Column(place), column.kind, column.dictionary())
+            (EventLeaf::Column(place), column.kind, column.dictionary.as_slice())
         };
         let number = self.leaves.iter().position(|known| *known == leaf).unwrap_or_else(|| {
             self.leaves.push(leaf);
@@ -105,7 +105,7 @@ impl<'a> Scope<'a> for UserScope<'a, '_> {
         let place = find(self.log.attributes(), "attribute", text, name, position)?;
         let column = &self.log.attributes()[place];
         let key = format!("attr {name}");
-        Ok(Typed::leaf(self.leaf(key, || UserLeaf::Attribute(place)), column.kind, column.dictionary()))
+        Ok(Typed::leaf(self.leaf(key, || UserLeaf::Attribute(place)), column.kind, &column.dictionary))
     }
 
     fn aggregate(&mut self, text: &str, aggregate: &Aggregate) -> Result<Typed<'a>, ExprError> {
@@ -135,7 +135,7 @@ impl<'a> Scope<'a> for UserScope<'a, '_> {
             window_us: aggregate.window_us,
         };
         let leaf = self.leaf(aggregate.to_string(), || UserLeaf::Aggregate(bound));
-        Ok(Typed::leaf(leaf, kind, column.map_or(&[], Column::dictionary)))
+        Ok(Typed::leaf(leaf, kind, column.map_or(&[], |column| column.dictionary.as_slice())))
     }
 }
 

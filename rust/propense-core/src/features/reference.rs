@@ -112,7 +112,12 @@ impl Place<'_> {
     }
 
     fn event_type(self, row: usize) -> String {
-        self.log.event_types()[self.log.event()[row] as usize].clone()
+        self.log
+            .event()
+            .code(row)
+            .and_then(|code| self.log.event_types().get(code as usize))
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// The rows of the events that an aggregate looks at, newest first.

@@ -77,7 +77,7 @@ impl<'a> Scan<'a> {
         self.first_row = (rows.start + times.partition_point(|&time| time < oldest_us)).min(end);
         self.selected.iter_mut().for_each(Vec::clear);
         for row in (self.first_row..end).rev() {
-            for &number in &self.plan.streams_of_type[self.log.event()[row] as usize] {
+            for &number in &self.plan.streams_of_type[self.log.event().code(row).unwrap_or_default() as usize] {
                 let filter = self.plan.streams[number].filter.as_ref();
                 if filter.is_none_or(|filter| passes(filter, self.log, row)) {
                     self.selected[number].push(row as u32);
@@ -173,7 +173,7 @@ impl<'a> Scan<'a> {
 
 fn passes(filter: &BoundFilter, log: &EventLog, row: usize) -> bool {
     filter.program.holds(&|leaf| match filter.leaves[leaf] {
-        EventLeaf::EventType => f64::from(log.event()[row]),
+        EventLeaf::EventType => log.event().number(row),
         EventLeaf::Column(column) => log.columns()[column].number(row),
     })
 }

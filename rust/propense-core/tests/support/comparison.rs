@@ -38,7 +38,7 @@ fn code(log: &EventLog, expr: &Expr, text: &str, before_us: i64) -> Option<usize
     let texts: BTreeSet<&str> = match expr {
         Expr::Attribute { name, .. } => {
             let column = log.attributes().iter().find(|column| column.name == *name)?;
-            column.dictionary().iter().map(String::as_str).collect()
+            column.dictionary.iter().map(String::as_str).collect()
         }
         Expr::Aggregate(Aggregate { argument: Some(argument), .. }) => {
             let column = log.columns().iter().find(|column| column.name == argument.property)?;

@@ -132,5 +132,5 @@ pub fn log(batches: &[&[Event]], profiles: &[Profile]) -> EventLog {
     }
     let mut attributes = ProfilesBuilder::new(user);
     attributes.push(&profile_batch(profiles)).unwrap();
-    builder.finish().with_profiles(attributes.finish().unwrap()).unwrap()
+    builder.finish().unwrap().with_profiles(attributes.finish().unwrap()).unwrap()
 }

@@ -1,0 +1,225 @@
+//! Values of a column in the narrowest type that holds them exactly.
+//!
+//! The buffers may be a process's own memory or a mapped file; a missing value has a mark of its own in each type, so
+//! that reading one never looks at a second buffer.
+
+use arrow_buffer::{ArrowNativeType, ScalarBuffer};
+
+/// One value a row; which number stands for a missing one depends on the type.
+#[derive(Debug, Clone)]
+pub enum Cells {
+    /// Codes; 255 is missing.
+    U8(ScalarBuffer<u8>),
+    /// Codes; 65,535 is missing.
+    U16(ScalarBuffer<u16>),
+    /// Codes; 4,294,967,295 is missing.
+    U32(ScalarBuffer<u32>),
+    /// Whole numbers; −128 is missing.
+    I8(ScalarBuffer<i8>),
+    /// Whole numbers; −32,768 is missing.
+    I16(ScalarBuffer<i16>),
+    /// Whole numbers; −2,147,483,648 is missing.
+    I32(ScalarBuffer<i32>),
+    /// Instants in microseconds; −2^63 is missing.
+    I64(ScalarBuffer<i64>),
+    /// Numbers; NaN is missing.
+    F32(ScalarBuffer<f32>),
+    /// Numbers; NaN is missing.
+    F64(ScalarBuffer<f64>),
+}
+
+/// One value of a column.
+pub(crate) trait Cell: ArrowNativeType {
+    /// The value; NaN if missing.
+    fn number(self) -> f64;
+}
+
+macro_rules! marked_cell {
+    ($($type:ty: $missing:expr),*) => {$(
+        impl Cell for $type {
+            #[inline]
+            fn number(self) -> f64 {
+                if self == $missing { f64::NAN } else { self as f64 }
+            }
+        }
+    )*};
+}
+
+marked_cell!(u8: u8::MAX, u16: u16::MAX, u32: u32::MAX, i8: i8::MIN, i16: i16::MIN, i32: i32::MIN, i64: i64::MIN);
+
+impl Cell for f32 {
+    #[inline]
+    fn number(self) -> f64 {
+        f64::from(self)
+    }
+}
+
+impl Cell for f64 {
+    #[inline]
+    fn number(self) -> f64 {
+        self
+    }
+}
+
+/// Runs an expression with the buffer, of whatever type.
+macro_rules! with_cells {
+    ($cells:expr, $buffer:ident => $body:expr) => {
+        match $cells {
+            $crate::events::Cells::U8($buffer) => $body,
+            $crate::events::Cells::U16($buffer) => $body,
+            $crate::events::Cells::U32($buffer) => $body,
+            $crate::events::Cells::I8($buffer) => $body,
+            $crate::events::Cells::I16($buffer) => $body,
+            $crate::events::Cells::I32($buffer) => $body,
+            $crate::events::Cells::I64($buffer) => $body,
+            $crate::events::Cells::F32($buffer) => $body,
+            $crate::events::Cells::F64($buffer) => $body,
+        }
+    };
+}
+
+impl Cells {
+    /// How many rows there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        with_cells!(self, buffer => buffer.len())
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The value in a row; NaN if missing.
+    #[must_use]
+    #[inline]
+    pub fn number(&self, row: usize) -> f64 {
+        with_cells!(self, buffer => buffer[row].number())
+    }
+
+    /// The code in a row; `None` if it is missing or the cells are not codes.
+    #[must_use]
+    #[inline]
+    pub fn code(&self, row: usize) -> Option<u32> {
+        match self {
+            Self::U8(codes) => Some(codes[row]).filter(|&code| code != u8::MAX).map(u32::from),
+            Self::U16(codes) => Some(codes[row]).filter(|&code| code != u16::MAX).map(u32::from),
+            Self::U32(codes) => Some(codes[row]).filter(|&code| code != u32::MAX),
+            _ => None,
+        }
+    }
+
+    /// Bytes a row takes.
+    #[must_use]
+    pub fn bytes_per_row(&self) -> usize {
+        match self {
+            Self::U8(_) | Self::I8(_) => 1,
+            Self::U16(_) | Self::I16(_) => 2,
+            Self::U32(_) | Self::I32(_) | Self::F32(_) => 4,
+            Self::I64(_) | Self::F64(_) => 8,
+        }
+    }
+
+    /// The rows named, in that order; every row must be there.
+    pub(crate) fn gather(&self, rows: &[u32]) -> Self {
+        fn taken<T: ArrowNativeType>(values: &ScalarBuffer<T>, rows: &[u32]) -> ScalarBuffer<T> {
+            rows.iter().map(|&row| values[row as usize]).collect()
+        }
+        match self {
+            Self::U8(values) => Self::U8(taken(values, rows)),
+            Self::U16(values) => Self::U16(taken(values, rows)),
+            Self::U32(values) => Self::U32(taken(values, rows)),
+            Self::I8(values) => Self::I8(taken(values, rows)),
+            Self::I16(values) => Self::I16(taken(values, rows)),
+            Self::I32(values) => Self::I32(taken(values, rows)),
+            Self::I64(values) => Self::I64(taken(values, rows)),
+            Self::F32(values) => Self::F32(taken(values, rows)),
+            Self::F64(values) => Self::F64(taken(values, rows)),
+        }
+    }
+
+    /// Codes below `distinct`, `u32::MAX` for missing, in the narrowest type.
+    pub(crate) fn of_codes(codes: Vec<u32>, distinct: usize) -> Self {
+        // A missing code keeps the mark of the narrower type: its low bits are all ones.
+        if distinct < usize::from(u8::MAX) {
+            Self::U8(codes.into_iter().map(|code| code as u8).collect())
+        } else if distinct < usize::from(u16::MAX) {
+            Self::U16(codes.into_iter().map(|code| code as u16).collect())
+        } else {
+            Self::U32(codes.into())
+        }
+    }
+
+    /// Instants in microseconds, NaN for missing.
+    pub(crate) fn of_times(times_us: &[f64]) -> Self {
+        let time = |&time_us: &f64| if time_us.is_nan() { i64::MIN } else { time_us as i64 };
+        Self::I64(times_us.iter().map(time).collect())
+    }
+
+    /// Numbers, NaN for missing, in the narrowest type from which every one comes back to the bit.
+    pub(crate) fn of_numbers(numbers: Vec<f64>) -> Self {
+        let (mut whole, mut single) = (true, true);
+        let (mut smallest, mut largest) = (0.0_f64, 0.0_f64);
+        for &number in &numbers {
+            // −0 is no whole number here, as an integer would lose its sign.
+            let is_whole = (number as i64) as f64 == number && !(number == 0.0 && number.is_sign_negative());
+            whole &= is_whole || number.is_nan();
+            single &= f64::from(number as f32) == number || number.is_nan();
+            smallest = smallest.min(number);
+            largest = largest.max(number);
+            if !whole && !single {
+                return Self::F64(numbers.into());
+            }
+        }
+        let fits = |low: f64, high: f64| whole && low < smallest && largest <= high;
+        if fits(i8::MIN.into(), i8::MAX.into()) {
+            Self::I8(numbers.iter().map(|&number| if number.is_nan() { i8::MIN } else { number as i8 }).collect())
+        } else if fits(i16::MIN.into(), i16::MAX.into()) {
+            Self::I16(numbers.iter().map(|&number| if number.is_nan() { i16::MIN } else { number as i16 }).collect())
+        } else if fits(i32::MIN.into(), i32::MAX.into()) {
+            Self::I32(numbers.iter().map(|&number| if number.is_nan() { i32::MIN } else { number as i32 }).collect())
+        } else if single {
+            Self::F32(numbers.iter().map(|&number| number as f32).collect())
+        } else {
+            Self::F64(numbers.into())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_come_back_to_the_bit_from_the_narrowest_type() {
+        let cases: [(&[f64], usize); 9] = [
+            (&[], 1),
+            (&[f64::NAN, -127.0, 127.0], 1),
+            (&[-128.0], 2),
+            (&[32_767.0, f64::NAN], 2),
+            (&[-32_768.0], 4),
+            (&[-0.0, 1.0], 4),
+            (&[0.5, f64::INFINITY], 4),
+            (&[2_147_483_648.0, 16_777_217.0], 8),
+            (&[0.1, f64::NAN], 8),
+        ];
+        for (numbers, bytes) in cases {
+            let cells = Cells::of_numbers(numbers.to_vec());
+            assert_eq!(cells.bytes_per_row(), bytes, "{numbers:?}");
+            for (row, number) in numbers.iter().enumerate() {
+                assert_eq!(cells.number(row).to_bits(), number.to_bits(), "{numbers:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn codes_keep_the_missing_mark_in_every_width() {
+        for distinct in [3, 254, 255, 65_534, 65_535] {
+            let last = distinct as u32 - 1;
+            let cells = Cells::of_codes(vec![0, u32::MAX, last], distinct);
+            assert_eq!([cells.code(0), cells.code(1), cells.code(2)], [Some(0), None, Some(last)]);
+            assert!(cells.number(1).is_nan());
+        }
+    }
+}
