@@ -13,8 +13,10 @@ __all__ = [
     "check_audience",
     "check_goal",
     "compute",
+    "compute_columns",
     "declare",
     "event_types_named",
+    "everyone",
     "fingerprint",
     "initialise_onnxruntime",
     "parse_duration_us",
@@ -83,6 +85,15 @@ def compute(
     end_us: int,
     report: Callable[[int], object] | None = None,
 ) -> NDArray[np.float32]: ...
+def compute_columns(
+    log: EventLog,
+    plan: Plan,
+    users: NDArray[np.uint32],
+    *,
+    as_of_us: int,
+    report: Callable[[int], object] | None = None,
+) -> Any: ...
+def everyone(log: EventLog, as_of_us: int) -> NDArray[np.uint32]: ...
 def audience(log: EventLog, plan: Plan, as_of_us: int) -> NDArray[np.uint32]: ...
 def reference(
     log: EventLog, expression: str, timezone: str, *, start_us: int | None, end_us: int

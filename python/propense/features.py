@@ -181,13 +181,14 @@ def compute_features(
     refuse_clashes(features, {log.user_column.name})
     plan = _core.Plan.compile(features.spec, log.core, strict=True, before_us=as_of_us)
     users = everyone(log, as_of_us)
-    matrix = compute_matrix(log, plan, users, as_of_us)
-    return user_frame(log, users).hstack(matrix_columns(matrix, features.names))
+    with track(f"features as of {in_words(as_of_us)}", len(users)) as report:
+        columns = _core.compute_columns(log.core, plan, users, as_of_us=as_of_us, report=report)
+    return user_frame(log, users).hstack(pl.DataFrame(columns))
 
 
 def everyone(log: EventLog, as_of_us: int) -> NDArray[np.uint32]:
     """Give the places of the users with an event before an as_of, ascending."""
-    return members(log, ["count(*) >= 1"], "UTC", as_of_us)
+    return _core.everyone(log.core, as_of_us)
 
 
 def members(
@@ -217,7 +218,7 @@ def refuse_clashes(features: FeatureSet, taken: set[str]) -> None:
 def compute_matrix(
     log: EventLog, plan: _core.Plan, users: NDArray[np.uint32], as_of_us: int
 ) -> NDArray[np.float32]:
-    """Give the matrix (len(users), width) of a plan at an as_of, with a progress bar if shown."""
+    """Give the matrix (len(users), width), in column order, of a plan at an as_of, with a progress bar if shown."""
     with track(f"features as of {in_words(as_of_us)}", len(users)) as report:
         return _core.compute(log.core, plan, users, start_us=None, end_us=as_of_us, report=report)
 

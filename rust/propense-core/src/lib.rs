@@ -6,11 +6,12 @@
 //! model over those rows block by block.
 //!
 //! Nothing here reads a disk, a network or a clock, or knows of Python.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod events;
 pub mod expr;
 pub mod features;
+pub mod forest;
 pub mod scorer;
 
 /// Microseconds in a day of 24 hours; every duration in days is a multiple or fraction of this.

@@ -1,11 +1,16 @@
 //! Plans, matrices, audiences.
 
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Float32Array, RecordBatch};
+use arrow_buffer::ScalarBuffer;
 use jiff::tz::TimeZone;
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use propense_core::expr::{UnknownEvents, parse, parse_duration_us as parse_duration};
 use propense_core::features::reference::{Moment, evaluate};
 use propense_core::features::{self, FeatureError, FeatureSpec, Period};
 use pyo3::prelude::*;
+use pyo3_arrow::PyRecordBatch;
 
 use crate::detached::detached;
 use crate::error::CoreError;
@@ -95,7 +100,40 @@ pub(crate) fn compute<'py>(
     let users = known_users(log, &users)?;
     let period = Period { start_us, end_us };
     let matrix = detached(py, report, |progress| features::compute(&log.inner, &plan.inner, period, &users, progress))?;
-    PyArray1::from_vec(py, matrix).reshape([users.len(), plan.inner.width()])
+    PyArray1::from_vec(py, matrix).reshape([plan.inner.width(), users.len()])?.transpose()
+}
+
+/// The columns of a plan's matrix as an Arrow batch, none of it copied.
+#[pyfunction]
+#[pyo3(signature = (log, plan, users, *, as_of_us, report=None))]
+pub(crate) fn compute_columns<'py>(
+    py: Python<'py>,
+    log: &EventLog,
+    plan: &Plan,
+    users: PyReadonlyArray1<'py, u32>,
+    as_of_us: i64,
+    report: Option<Py<PyAny>>,
+) -> PyResult<PyRecordBatch> {
+    let users = known_users(log, &users)?;
+    let period = Period::before(as_of_us);
+    let matrix = detached(py, report, |progress| features::compute(&log.inner, &plan.inner, period, &users, progress))?;
+    let matrix = ScalarBuffer::from(matrix);
+    let columns = plan.inner.spec().features.iter().enumerate().map(|(place, feature)| {
+        let values = matrix.slice(place * users.len(), users.len());
+        let column: ArrayRef = Arc::new(Float32Array::new(values, None));
+        (feature.name.as_str(), column, false)
+    });
+    let batch = RecordBatch::try_from_iter_with_nullable(columns).map_err(CoreError::from)?;
+    Ok(PyRecordBatch::new(batch))
+}
+
+/// Places of the users with an event before `as_of_us`, ascending.
+#[pyfunction]
+pub(crate) fn everyone<'py>(py: Python<'py>, log: &EventLog, as_of_us: i64) -> Bound<'py, PyArray1<u32>> {
+    let log = &log.inner;
+    let is_there = |user: &usize| log.time_us()[log.rows(*user)].first().is_some_and(|&first| first < as_of_us);
+    let users = (0..log.users().len()).filter(is_there);
+    PyArray1::from_vec(py, users.map(|user| user as u32).collect())
 }
 
 /// Places of the users for whom every condition of a plan holds, over events before `as_of_us`.

@@ -29,6 +29,14 @@ impl RowScorer for Scorer {
         self.0.width()
     }
 
+    fn reads(&self) -> Option<&[bool]> {
+        None
+    }
+
+    fn tile_rows(&self) -> usize {
+        propense_onnx::BLOCK_ROWS
+    }
+
     fn score(&self, rows: &[f32], scores: &mut [f32]) -> Result<(), OnnxError> {
         self.0.score(rows, scores)
     }

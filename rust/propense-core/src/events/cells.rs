@@ -34,10 +34,13 @@ pub(crate) trait Cell: ArrowNativeType {
     fn number(self) -> f64;
 }
 
+/// The types that mark a missing value by one of their own.
 macro_rules! marked_cell {
     ($($type:ty: $missing:expr),*) => {$(
         impl Cell for $type {
             #[inline]
+            // Only i64 is not converted exactly, and instants that far from 1970 are in no log.
+            #[allow(clippy::cast_lossless)]
             fn number(self) -> f64 {
                 if self == $missing { f64::NAN } else { self as f64 }
             }
@@ -107,6 +110,38 @@ impl Cells {
             Self::U16(codes) => Some(codes[row]).filter(|&code| code != u16::MAX).map(u32::from),
             Self::U32(codes) => Some(codes[row]).filter(|&code| code != u32::MAX),
             _ => None,
+        }
+    }
+
+    /// How many values the type has, if they are few enough for a table of them.
+    pub(crate) fn places(&self) -> Option<usize> {
+        match self {
+            Self::U8(_) | Self::I8(_) => Some(1 << 8),
+            Self::U16(_) | Self::I16(_) => Some(1 << 16),
+            _ => None,
+        }
+    }
+
+    /// The place of a row's value in a table of all [`Self::places`]; 0 for types that have none.
+    #[inline]
+    pub(crate) fn place(&self, row: usize) -> usize {
+        match self {
+            Self::U8(values) => values[row].into(),
+            Self::I8(values) => values[row].cast_unsigned().into(),
+            Self::U16(values) => values[row].into(),
+            Self::I16(values) => values[row].cast_unsigned().into(),
+            _ => 0,
+        }
+    }
+
+    /// The value that stands at a place; NaN if missing.
+    pub(crate) fn number_at(&self, place: usize) -> f64 {
+        match self {
+            Self::U8(_) => (place as u8).number(),
+            Self::I8(_) => (place as u8).cast_signed().number(),
+            Self::U16(_) => (place as u16).number(),
+            Self::I16(_) => (place as u16).cast_signed().number(),
+            _ => f64::NAN,
         }
     }
 

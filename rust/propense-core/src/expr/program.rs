@@ -55,6 +55,11 @@ impl Program {
         eval(&self.root, leaf)
     }
 
+    /// Calls `each` with the number of every leaf.
+    pub(crate) fn for_each_leaf(&self, each: &mut impl FnMut(usize)) {
+        for_each_leaf(&self.root, each);
+    }
+
     /// Whether a condition holds: true, and neither false nor missing.
     #[inline]
     pub fn holds<F: Fn(usize) -> f64>(&self, leaf: &F) -> bool {
@@ -77,6 +82,19 @@ fn eval<F: Fn(usize) -> f64>(node: &Node, leaf: &F) -> f64 {
             if code.is_nan() { f64::NAN } else { table.get(code as usize).copied().unwrap_or(f64::NAN) }
         }
         Node::Math(function, operands) => math(*function, operands, leaf),
+    }
+}
+
+fn for_each_leaf(node: &Node, each: &mut impl FnMut(usize)) {
+    match node {
+        Node::Constant(_) => {}
+        Node::Leaf(leaf) | Node::Lookup(leaf, _) => each(*leaf),
+        Node::Unary(_, operand) | Node::InNumbers(operand, _) => for_each_leaf(operand, each),
+        Node::Binary(_, left, right) => {
+            for_each_leaf(left, each);
+            for_each_leaf(right, each);
+        }
+        Node::Math(_, operands) => operands.iter().for_each(|operand| for_each_leaf(operand, each)),
     }
 }
 

@@ -5,13 +5,14 @@ use rayon::prelude::*;
 use super::error::FeatureError;
 use super::plan::{Period, Plan};
 use super::progress::Progress;
-use super::scan::Scan;
+use super::scan::{Scan, ScanPlan};
+use super::share_out::share_out;
 use crate::events::EventLog;
 
-/// Users a thread takes at a time.
-const BLOCK: usize = 1_024;
+/// Users whose rows are in the first cache when they are written to the columns of the matrix.
+const TILE: usize = 16;
 
-/// The matrix of a plan: one row a user, in the order of `users`, one f32 a feature; NaN is missing.
+/// The matrix of a plan, column by column: for each feature, one f32 a user in the order of `users`; NaN is missing.
 ///
 /// Only events inside `period` are looked at.
 ///
@@ -26,13 +27,34 @@ pub fn compute(
 ) -> Result<Vec<f32>, FeatureError> {
     let width = plan.width();
     let mut matrix = vec![0.0; users.len() * width];
-    matrix.par_chunks_mut(BLOCK * width).zip(users.par_chunks(BLOCK)).try_for_each_init(
-        || Scan::new(log, plan, period),
-        |scan, (rows, users)| {
-            for (row, &user) in rows.chunks_exact_mut(width).zip(users) {
-                scan.write_row(user as usize, row);
+    if users.is_empty() {
+        return Ok(matrix);
+    }
+    let blocks = share_out(log, users);
+    let mut columns: Vec<&mut [f32]> = matrix.chunks_mut(users.len()).collect();
+    let mut parts = Vec::with_capacity(blocks.len());
+    for block in &blocks {
+        let part: Vec<&mut [f32]> =
+            columns.iter_mut().map(|rest| rest.split_off_mut(..block.len()).unwrap_or_default()).collect();
+        parts.push((block.clone(), part));
+    }
+    parts.sort_by_cached_key(|(block, _)| std::cmp::Reverse(block.events));
+    let ready = ScanPlan::new(log, plan, None);
+    parts.into_par_iter().try_for_each_init(
+        || (Scan::new(&ready, period), vec![0.0; TILE * width]),
+        |(scan, tile), (block, mut columns)| {
+            for (first, users) in users[block.users.clone()].chunks(TILE).enumerate() {
+                for (row, &user) in tile.chunks_exact_mut(width).zip(users) {
+                    scan.write_row(user as usize, row);
+                }
+                for (feature, column) in columns.iter_mut().enumerate() {
+                    let column = &mut column[first * TILE..][..users.len()];
+                    for (value, row) in column.iter_mut().zip(tile.chunks_exact(width)) {
+                        *value = row[feature];
+                    }
+                }
             }
-            progress.advance(users.len())
+            progress.advance(block.len())
         },
     )?;
     Ok(matrix)
@@ -44,17 +66,18 @@ pub fn compute(
 /// [`FeatureError::Cancelled`] if `progress` was told to stop.
 pub fn audience(log: &EventLog, plan: &Plan, period: Period, progress: &Progress) -> Result<Vec<u32>, FeatureError> {
     let users: Vec<u32> = (0..log.users().len() as u32).collect();
-    let blocks: Vec<Vec<u32>> = users
-        .par_chunks(BLOCK)
+    let ready = ScanPlan::new(log, plan, None);
+    let blocks: Vec<Vec<u32>> = share_out(log, &users)
+        .into_par_iter()
         .map_init(
-            || (Scan::new(log, plan, period), vec![0.0; plan.width()]),
-            |(scan, row), users| {
+            || (Scan::new(&ready, period), vec![0.0; plan.width()]),
+            |(scan, row), block| {
                 let holds = |user: &u32| {
                     scan.write_row(*user as usize, row);
                     row.iter().all(|&condition| condition == 1.0)
                 };
-                let members = users.iter().copied().filter(holds).collect();
-                progress.advance(users.len()).map(|()| members)
+                let members = users[block.users.clone()].iter().copied().filter(holds).collect();
+                progress.advance(block.len()).map(|()| members)
             },
         )
         .collect::<Result<_, _>>()?;

@@ -1,7 +1,7 @@
 //! Features of users at an `as_of`: declared as text, planned once, computed for many users in parallel.
 //!
-//! A [`FeatureSpec`] is what people write and models keep. A [`Plan`] is that spec bound to a log: which events
-//! each aggregate looks at, which windows share a pass, what each column of the matrix is. [`compute()`] runs a plan.
+//! A [`FeatureSpec`] is what people write and models keep. A [`Plan`] is that spec bound to a log, a [`ScanPlan`] the part
+//! of it that is wanted, made ready to run: what each event sets off. [`compute()`] runs a plan.
 //! [`mod@reference`] is the definition of truth that the tests hold it to; it shares no code with the kernels.
 
 mod calendar;
@@ -13,6 +13,7 @@ mod plan;
 mod progress;
 pub mod reference;
 mod scan;
+mod share_out;
 mod spec;
 
 pub use compute::{audience, compute};
@@ -20,5 +21,6 @@ pub use condition::{check_audience, check_goal, event_types_named};
 pub use error::FeatureError;
 pub use plan::{Period, Plan};
 pub use progress::Progress;
-pub use scan::Scan;
+pub use scan::{Scan, ScanPlan};
+pub(crate) use share_out::share_out;
 pub use spec::{Feature, FeatureSpec};

@@ -1,13 +1,10 @@
-//! Features and scores of many users, block by block, so that memory does not grow with the audience.
+//! Features and scores of many users, a tile at a time: events in, scores out, and nothing between leaves the cache.
 
 use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::events::EventLog;
-use crate::features::{FeatureError, Period, Plan, Progress, Scan};
-
-/// Users whose features are in memory at a time, on each thread.
-const BLOCK: usize = 1_024;
+use crate::features::{FeatureError, Period, Plan, Progress, Scan, ScanPlan, share_out};
 
 /// Something that turns rows of features into scores.
 pub trait RowScorer: Sync {
@@ -16,6 +13,12 @@ pub trait RowScorer: Sync {
 
     /// How many features a row has.
     fn width(&self) -> usize;
+
+    /// Which features it reads, one a feature; `None` is all. Only these are computed.
+    fn reads(&self) -> Option<&[bool]>;
+
+    /// How many rows it scores best at a time.
+    fn tile_rows(&self) -> usize;
 
     /// Scores rows of `width` f32 each; `scores` has one place a row.
     ///
@@ -60,14 +63,27 @@ pub fn score_users<S: RowScorer>(
         return Err(ScoreError::Width { expected: model.width(), found: width });
     }
     let mut scores = vec![0.0; users.len()];
-    scores.par_chunks_mut(BLOCK).zip(users.par_chunks(BLOCK)).try_for_each_init(
-        || (Scan::new(log, plan, period), vec![0.0; BLOCK * width]),
-        |(scan, rows), (scores, users)| {
-            for (row, &user) in rows.chunks_exact_mut(width).zip(users) {
-                scan.write_row(user as usize, row);
+    let mut rest = scores.as_mut_slice();
+    let mut parts: Vec<_> = (share_out(log, users).into_iter())
+        .map(|block| {
+            let part = rest.split_off_mut(..block.len()).unwrap_or_default();
+            (block, part)
+        })
+        .collect();
+    parts.sort_by_key(|(block, _)| std::cmp::Reverse(block.events));
+    let ready = ScanPlan::new(log, plan, model.reads());
+    let tile_rows = model.tile_rows().max(1);
+    parts.into_par_iter().try_for_each_init(
+        || (Scan::new(&ready, period), vec![0.0; tile_rows * width]),
+        |(scan, tile), (block, scores)| {
+            let tiles = users[block.users.clone()].chunks(tile_rows).zip(scores.chunks_mut(tile_rows));
+            for (users, scores) in tiles {
+                for (row, &user) in tile.chunks_exact_mut(width).zip(users) {
+                    scan.write_row(user as usize, row);
+                }
+                model.score(&tile[..users.len() * width], scores).map_err(ScoreError::Model)?;
             }
-            model.score(&rows[..users.len() * width], scores).map_err(ScoreError::Model)?;
-            progress.advance(users.len()).map_err(ScoreError::from)
+            progress.advance(block.len()).map_err(ScoreError::from)
         },
     )?;
     Ok(scores)

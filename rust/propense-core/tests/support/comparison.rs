@@ -19,12 +19,13 @@ pub fn spec(expressions: &[String], timezone: &str) -> FeatureSpec {
     }
 }
 
-/// The matrix of all users, ascending.
+/// The matrix of all users, ascending, row by row.
 pub fn matrix(log: &EventLog, expressions: &[String], timezone: &str, period: Period) -> Vec<f32> {
     let plan = Plan::compile(&spec(expressions, timezone), log, UnknownEvents::Empty, period.end_us)
         .unwrap_or_else(|error| panic!("{error}"));
     let users: Vec<u32> = (0..log.users().len() as u32).collect();
-    compute(log, &plan, period, &users, &Progress::default()).unwrap()
+    let by_column = compute(log, &plan, period, &users, &Progress::default()).unwrap();
+    (0..by_column.len()).map(|place| by_column[place % plan.width() * users.len() + place / plan.width()]).collect()
 }
 
 /// The reference's moment of a period.

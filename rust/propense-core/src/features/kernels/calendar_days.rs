@@ -1,30 +1,31 @@
 //! Functions of local days and hours.
 
-use super::segments;
+/// Cells: how many distinct days, the last new day, the new day before it.
+pub(in crate::features) const DAYS: [u64; 3] = [0, NO_DAY, NO_DAY];
+/// Cells: how many events at each hour of the day.
+pub(in crate::features) const HOURS: [u64; 24] = [0; 24];
+/// Cells: how many events on each day of the week, from Monday.
+pub(in crate::features) const WEEKDAYS: [u64; 7] = [0; 7];
 
-/// Distinct days. Days descend but for the hour that daylight saving time repeats, which can step back over
+/// No event has this local day.
+const NO_DAY: u64 = i64::MIN.cast_unsigned();
+
+/// Takes one event's day. Days descend but for the hour that daylight saving time repeats, which can step back over
 /// midnight and lead to the same two days in turn; so the last two new days are remembered, not only one.
-pub(in crate::features) fn days(days: &[f64], bounds: &[usize], mut each: impl FnMut(usize, f64)) {
-    let mut count = 0.0;
-    let mut seen = [f64::NAN; 2];
-    segments(days, bounds, |window, _, days| {
-        for &day in days {
-            if !seen.contains(&day) {
-                count += 1.0;
-                seen = [day, seen[0]];
-            }
-        }
-        each(window, count);
-    });
+#[inline]
+pub(in crate::features) fn days(state: &mut [u64; 3], day: i64) {
+    let day = day.cast_unsigned();
+    let &mut [count, last, before] = state;
+    if day != last && day != before {
+        *state = [count + 1, day, last];
+    }
 }
 
-/// Share of values from `from` to `to`, both included; past the end of the cycle where `from` is above `to`.
-pub(in crate::features) fn share(values: &[f64], bounds: &[usize], from: u8, to: u8, mut each: impl FnMut(usize, f64)) {
-    let (from, to) = (f64::from(from), f64::from(to));
-    let within = |value: f64| if from <= to { from <= value && value <= to } else { value >= from || value <= to };
-    let mut hits = 0_usize;
-    segments(values, bounds, |window, count, values| {
-        hits += values.iter().filter(|&&value| within(value)).count();
-        each(window, hits as f64 / count as f64);
-    });
+/// The share of the places from `from` to `to`, both included; round the end where `from` is above `to`. NaN without
+/// events.
+pub(in crate::features) fn share(counts: &[u64], from: usize, to: usize) -> f64 {
+    let within = |place: usize| if from <= to { from <= place && place <= to } else { place >= from || place <= to };
+    let all: u64 = counts.iter().sum();
+    let held: u64 = counts.iter().enumerate().filter(|(place, _)| within(*place)).map(|(_, count)| count).sum();
+    if all == 0 { f64::NAN } else { held as f64 / all as f64 }
 }

@@ -1,28 +1,13 @@
-//! The inner loops: slices and numbers in, one value a window out.
+//! The inner loops: one event into a running state, a running state into a value.
 //!
-//! Every kernel walks a selection of one user's events newest first. `bounds[k]` is how many of them lie in window
-//! `k`; windows are nested, so bounds ascend and each event is visited once. What a running state holds at a bound
-//! is the answer for that window, and does not depend on which other windows are asked for. A window without events
-//! is skipped: its value is the function's empty value.
+//! A state is a few 64-bit cells of one array that holds the states of all aggregates of a user, so that one copy
+//! keeps them all. Events come newest first and windows are nested, so what a state holds when the walk leaves a
+//! window is the answer for that window, and does not depend on which other windows are asked for. A cell is a count,
+//! an instant, or the bits of an f64.
 
-mod calendar_days;
-mod distinct_values;
-mod extent;
-mod property;
-mod welford;
-
-pub(super) use calendar_days::{days, share};
-pub(super) use distinct_values::{DistinctSet, distinct};
-pub(super) use extent::{decay, extent, gap_spread};
-pub(super) use property::{ends, extremes, moments, spread};
-
-/// Calls `each` with every window that has events, the number of its events, and those that no shorter window has.
-fn segments<T>(events: &[T], bounds: &[usize], mut each: impl FnMut(usize, usize, &[T])) {
-    let mut start = 0;
-    for (window, &end) in bounds.iter().enumerate() {
-        if end > 0 {
-            each(window, end, &events[start..end]);
-            start = end;
-        }
-    }
-}
+pub(super) mod calendar_days;
+pub(super) mod distinct_values;
+pub(super) mod extent;
+pub(super) mod half_life;
+pub(super) mod property;
+pub(super) mod welford;

@@ -1,76 +1,56 @@
 //! Functions of a property's values; NaN is missing and skipped.
 
-use super::segments;
-use super::welford::Welford;
-use crate::expr::Function;
+use super::welford;
 
-/// How many values there are, and their sum.
-#[derive(Clone, Copy, Default)]
-pub(in crate::features) struct Moments {
-    count: usize,
-    sum: f64,
-}
+/// Cells: how many values, their sum.
+pub(in crate::features) const MOMENTS: [u64; 2] = [0, 0];
+/// Cells: the smallest and the largest value, or the oldest and the newest; both missing.
+pub(in crate::features) const NO_PAIR: [u64; 2] = [f64::NAN.to_bits(); 2];
 
-impl Moments {
-    pub(in crate::features) fn value(self, function: Function) -> f64 {
-        match function {
-            Function::Count => self.count as f64,
-            Function::Sum => self.sum,
-            _ if self.count == 0 => f64::NAN,
-            _ => self.sum / self.count as f64,
-        }
+/// Counts and adds one value, in f64.
+#[inline]
+pub(in crate::features) fn moments(state: &mut [u64; 2], value: f64) {
+    if !value.is_nan() {
+        *state = [state[0] + 1, (f64::from_bits(state[1]) + value).to_bits()];
     }
 }
 
-/// Counts and sums, in f64 from the newest value to the oldest.
-pub(in crate::features) fn moments(values: &[f64], bounds: &[usize], mut each: impl FnMut(usize, Moments)) {
-    let mut state = Moments::default();
-    segments(values, bounds, |window, _, values| {
-        for &value in values.iter().filter(|value| !value.is_nan()) {
-            state.count += 1;
-            state.sum += value;
-        }
-        each(window, state);
-    });
+/// The mean; NaN without values.
+#[inline]
+pub(in crate::features) fn mean(state: &[u64; 2]) -> f64 {
+    if state[0] == 0 { f64::NAN } else { f64::from_bits(state[1]) / state[0] as f64 }
 }
 
-/// Sample standard deviations.
-pub(in crate::features) fn spread(values: &[f64], bounds: &[usize], mut each: impl FnMut(usize, f64)) {
-    let mut state = Welford::default();
-    segments(values, bounds, |window, _, values| {
-        for &value in values.iter().filter(|value| !value.is_nan()) {
-            state.insert(value);
-        }
-        each(window, state.sample_deviation());
-    });
+/// Takes one value of a standard deviation.
+#[inline]
+pub(in crate::features) fn spread(state: &mut [u64; 3], value: f64) {
+    if !value.is_nan() {
+        welford::insert(state, value);
+    }
 }
 
-/// Smallest and largest values; −0 is below 0, so that the order of arrival cannot show.
-pub(in crate::features) fn extremes(values: &[f64], bounds: &[usize], mut each: impl FnMut(usize, (f64, f64))) {
-    let (mut min, mut max) = (f64::NAN, f64::NAN);
-    segments(values, bounds, |window, _, values| {
-        for &value in values.iter().filter(|value| !value.is_nan()) {
-            if min.is_nan() || value.total_cmp(&min).is_lt() {
-                min = value;
-            }
-            if max.is_nan() || value.total_cmp(&max).is_gt() {
-                max = value;
-            }
-        }
-        each(window, (min, max));
-    });
+/// Takes one value of a smallest and largest; −0 is below 0, so that the order of arrival cannot show.
+#[inline]
+pub(in crate::features) fn extremes(state: &mut [u64; 2], value: f64) {
+    if value.is_nan() {
+        return;
+    }
+    let [min, max] = state.map(f64::from_bits);
+    if min.is_nan() || value.total_cmp(&min).is_lt() {
+        state[0] = value.to_bits();
+    }
+    if max.is_nan() || value.total_cmp(&max).is_gt() {
+        state[1] = value.to_bits();
+    }
 }
 
-/// Oldest and newest values.
-pub(in crate::features) fn ends(values: &[f64], bounds: &[usize], mut each: impl FnMut(usize, (f64, f64))) {
-    let (mut first, mut last) = (f64::NAN, f64::NAN);
-    segments(values, bounds, |window, _, values| {
-        for &value in values.iter().filter(|value| !value.is_nan()) {
-            if last.is_nan() {
-                last = value;
-            }
-            first = value;
+/// Takes one value of an oldest and newest.
+#[inline]
+pub(in crate::features) fn ends(state: &mut [u64; 2], value: f64) {
+    if !value.is_nan() {
+        if f64::from_bits(state[1]).is_nan() {
+            state[1] = value.to_bits();
         }
-        each(window, (first, last));
-    });
+        state[0] = value.to_bits();
+    }
 }

@@ -1,0 +1,94 @@
+//! Exponential decay.
+//!
+//! The C library's `exp2` differs from one version to the next in the last bit; this one is adds and multiplications
+//! in a fixed order, so a decayed count has the same bits on every machine.
+
+/// Rounds to the nearest integer when added to a number of small magnitude.
+const ROUND: f64 = 1.5 * (1_u64 << 52) as f64;
+/// Below this the result is no f32 any more, nor does it change a sum that is one.
+const LOWEST: f64 = -1_000.0;
+
+/// Coefficients 1/n! of the exponential series, the highest first; the term after them is below 2^-57.
+const SERIES: [f64; 14] = [
+    1.0 / 6_227_020_800.0,
+    1.0 / 479_001_600.0,
+    1.0 / 39_916_800.0,
+    1.0 / 3_628_800.0,
+    1.0 / 362_880.0,
+    1.0 / 40_320.0,
+    1.0 / 5_040.0,
+    1.0 / 720.0,
+    1.0 / 120.0,
+    1.0 / 24.0,
+    1.0 / 6.0,
+    0.5,
+    1.0,
+    1.0,
+];
+
+/// For each instant, one half to the power of its age over half-life, within one unit in the last place.
+///
+/// No instant is after `end_us`. The code is the same for every instruction set, and so are the bits: nothing is
+/// reordered or contracted.
+pub(in crate::features) fn decays(times_us: &[i64], end_us: i64, half_life_us: i64, weights: &mut Vec<f64>) {
+    weights.resize(times_us.len(), 0.0);
+    #[cfg(target_arch = "x86_64")]
+    if is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512dq") {
+        // SAFETY: the processor has what the function asks for; it has no other requirement.
+        #[allow(unsafe_code)]
+        return unsafe { fill_avx512(times_us, end_us, half_life_us, weights) };
+    }
+    fill(times_us, end_us, half_life_us, weights);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq")]
+fn fill_avx512(times_us: &[i64], end_us: i64, half_life_us: i64, weights: &mut [f64]) {
+    fill(times_us, end_us, half_life_us, weights);
+}
+
+// Inlined into each instruction set's version, which is the point of it.
+#[allow(clippy::inline_always)]
+#[inline(always)]
+fn fill(times_us: &[i64], end_us: i64, half_life_us: i64, weights: &mut [f64]) {
+    let half_life = half_life_us as f64;
+    for (weight, time_us) in weights.iter_mut().zip(times_us) {
+        // The difference of any two i64 fits a u64.
+        let age_us = end_us.wrapping_sub(*time_us).cast_unsigned();
+        *weight = power_of_half(age_us as f64 / half_life);
+    }
+}
+
+/// One half to the power of a number that is not negative: 2^k · e^(r · ln 2) with k whole and |r| at most one half.
+#[allow(clippy::inline_always)]
+#[inline(always)]
+fn power_of_half(halvings: f64) -> f64 {
+    let exponent = (-halvings).max(LOWEST);
+    let whole = exponent + ROUND;
+    let rest = (exponent - (whole - ROUND)) * std::f64::consts::LN_2;
+    let series = SERIES[1..].iter().fold(SERIES[0], |sum, coefficient| sum * rest + coefficient);
+    // The low bits of `whole` are k in two's complement; shifted to the exponent's place they add k to it.
+    f64::from_bits(series.to_bits().wrapping_add(whole.to_bits() << 52))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::power_of_half;
+
+    #[test]
+    fn whole_halvings_are_exact() {
+        for halvings in 0..=900 {
+            assert_eq!(power_of_half(f64::from(halvings)), (-f64::from(halvings)).exp2());
+        }
+    }
+
+    #[test]
+    fn any_halvings_are_within_one_unit_in_the_last_place() {
+        for step in 0..1_000_000_u32 {
+            let halvings = f64::from(step) * 0.000_731 + f64::from(step % 997) * 1e-7;
+            let (got, wanted) = (power_of_half(halvings), (-halvings).exp2());
+            assert!(got.to_bits().abs_diff(wanted.to_bits()) <= 1, "{halvings}: {got:e}, not {wanted:e}");
+        }
+        assert!(power_of_half(f64::MAX) < 1e-300);
+    }
+}
