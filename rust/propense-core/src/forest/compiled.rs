@@ -1,0 +1,195 @@
+//! A forest that has been checked and made ready to score.
+
+use std::cell::RefCell;
+
+use super::check::check;
+use super::engine::Engine;
+use super::ensemble::{Aggregate, Ensemble};
+use super::error::ForestError;
+use super::graph::{self, Graph};
+use super::isa::{Detected, Isa};
+use super::program::{self, TILE};
+use super::tiles::{TileScratch, Tiles};
+use super::tree::MAX_LEAVES;
+use super::walk::{Walk, WalkScratch};
+use super::walk_nodes::lay_out;
+
+/// Rows left over from whole tiles, at most, that are walked rather than given a tile of their own: about as many as
+/// can be walked in the time of a tile, as measured with 300 trees of 31 leaves.
+const FEW_ROWS: [(Isa, usize); 3] = [(Isa::Avx512, 6), (Isa::Avx2, 20), (Isa::Portable, 20)];
+
+/// An ensemble of trees, ready to score rows.
+#[derive(Debug)]
+pub struct Forest {
+    width: usize,
+    outputs: usize,
+    trees: usize,
+    aggregate: Aggregate,
+    base_values: Vec<f32>,
+    reads: Vec<bool>,
+    walk: Walk,
+    tiles: Option<Tiles>,
+    engine: Engine,
+    few_rows: usize,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<(TileScratch, WalkScratch)> = RefCell::default();
+}
+
+impl Forest {
+    /// Checks an ensemble and makes it ready, with the engine that suits its trees and this machine.
+    ///
+    /// # Errors
+    /// The ensemble is too large, refers to what is not there, has a cycle, compares with NaN, or adds what is not
+    /// finite.
+    pub fn compile(ensemble: &Ensemble) -> Result<Forest, ForestError> {
+        let order = check(ensemble)?;
+        let graph = graph::build(ensemble, &order);
+        drop(order);
+        let nodes = lay_out(&graph);
+        let mut reads = vec![false; ensemble.width];
+        for &feature in &nodes.features {
+            reads[feature as usize] = true;
+        }
+        let isa = Detected::best();
+        let tiles = tiles(ensemble, &graph, isa);
+        let walk = Walk::new(nodes, &ensemble.weights, ensemble.aggregate, ensemble.outputs);
+        let engine = if tiles.is_some() { Engine::Tiles(isa.isa()) } else { Engine::Walk };
+        Ok(Forest {
+            width: ensemble.width,
+            outputs: ensemble.outputs,
+            trees: ensemble.roots.len(),
+            aggregate: ensemble.aggregate,
+            base_values: ensemble.base_values.clone(),
+            reads,
+            walk,
+            tiles,
+            engine,
+            few_rows: FEW_ROWS.iter().find(|few| few.0 == isa.isa()).map_or(0, |few| few.1),
+        })
+    }
+
+    /// Features in a row.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Values that a row gets.
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Whether any tree reads a feature, for each of the row's.
+    #[must_use]
+    pub fn reads(&self) -> &[bool] {
+        &self.reads
+    }
+
+    /// What it runs on.
+    #[must_use]
+    pub fn engine(&self) -> Engine {
+        self.engine
+    }
+
+    /// Why it runs on that, in words.
+    #[must_use]
+    pub fn why(&self) -> String {
+        match (&self.tiles, self.aggregate) {
+            (Some(tiles), _) => format!(
+                "{} trees of up to {} leaves, {} of them with one question a level; up to {} rows at a time are walked",
+                self.trees, tiles.program.most_leaves, tiles.program.oblivious_trees, self.few_rows
+            ),
+            (None, Aggregate::Min | Aggregate::Max) => "the least or greatest of trees is not a sum".to_owned(),
+            (None, _) => format!("some of {} trees have more than {MAX_LEAVES} leaves or too many values", self.trees),
+        }
+    }
+
+    /// The engines that can run it here, the chosen one among them.
+    #[must_use]
+    pub fn engines(&self) -> Vec<Engine> {
+        let isas = if self.tiles.is_some() { Isa::available() } else { Vec::new() };
+        isas.into_iter().map(Engine::Tiles).chain([Engine::Walk]).collect()
+    }
+
+    /// Runs all rows on one of [`Forest::engines`] from now on, to measure or to test it.
+    ///
+    /// Returns whether that engine can run it.
+    pub fn run_on(&mut self, engine: Engine) -> bool {
+        if let Engine::Tiles(isa) = engine {
+            let (Some(tiles), Some(isa)) = (&mut self.tiles, Detected::new(isa)) else { return false };
+            tiles.isa = isa;
+        }
+        (self.engine, self.few_rows) = (engine, 0);
+        true
+    }
+
+    /// Scores rows: the same bits for any number of them, on any engine.
+    ///
+    /// `rows` holds `width` f32 a row, row after row; `scores` gets `outputs` f32 a row. NaN is missing.
+    ///
+    /// # Panics
+    /// The lengths are not those of the same number of rows.
+    pub fn score(&self, rows: &[f32], scores: &mut [f32]) {
+        let count = scores.len() / self.outputs;
+        assert!(
+            scores.len() == count * self.outputs && rows.len() == count * self.width,
+            "{} values of {} features a row do not fit {} scores of {} outputs a row",
+            rows.len(),
+            self.width,
+            scores.len(),
+            self.outputs
+        );
+        SCRATCH.with_borrow_mut(|(tile_scratch, walk_scratch)| match (&self.tiles, self.engine) {
+            (Some(tiles), Engine::Tiles(_)) => {
+                let tiles_of_scores = scores.chunks_mut(TILE * self.outputs);
+                for (rows, scores) in rows.chunks(TILE * self.width).zip(tiles_of_scores) {
+                    if rows.len() <= self.few_rows * self.width {
+                        self.score_by_walk(rows, scores, walk_scratch);
+                    } else {
+                        self.score_tile(tiles, rows, scores, tile_scratch);
+                    }
+                }
+            }
+            _ => self.score_by_walk(rows, scores, walk_scratch),
+        });
+    }
+
+    fn score_tile(&self, tiles: &Tiles, rows: &[f32], scores: &mut [f32], scratch: &mut TileScratch) {
+        let totals = tiles.run(rows, self.width, scratch);
+        for (row, scores) in scores.chunks_exact_mut(self.outputs).enumerate() {
+            for (output, (score, totals)) in scores.iter_mut().zip(totals).enumerate() {
+                *score = self.finish(totals.0[row], output);
+            }
+        }
+    }
+
+    fn score_by_walk(&self, rows: &[f32], scores: &mut [f32], scratch: &mut WalkScratch) {
+        self.walk.run(rows, self.width, scratch, |row, totals| {
+            let scores = &mut scores[row * self.outputs..(row + 1) * self.outputs];
+            for (output, (score, &total)) in scores.iter_mut().zip(totals).enumerate() {
+                *score = self.finish(total, output);
+            }
+        });
+    }
+
+    /// The score from the aggregate of the trees; an infinite one is of no tree at all.
+    fn finish(&self, total: f64, output: usize) -> f32 {
+        let total = match self.aggregate {
+            Aggregate::Average => total / self.trees as f64,
+            Aggregate::Min | Aggregate::Max if total.is_infinite() => 0.0,
+            Aggregate::Sum | Aggregate::Min | Aggregate::Max => total,
+        };
+        (total + self.base_values.get(output).map_or(0.0, |&base| f64::from(base))) as f32
+    }
+}
+
+/// The tile engine, if it can run the trees.
+fn tiles(ensemble: &Ensemble, graph: &Graph, isa: Detected) -> Option<Tiles> {
+    if matches!(ensemble.aggregate, Aggregate::Min | Aggregate::Max) {
+        return None;
+    }
+    Some(Tiles::new(program::compile(ensemble, graph)?, isa))
+}

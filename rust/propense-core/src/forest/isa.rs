@@ -1,0 +1,104 @@
+//! Which instructions the tile engine uses, found out at run time.
+#![allow(unsafe_code, reason = "functions compiled for more than the base instructions may run only where those exist")]
+
+use std::fmt;
+
+use super::portable;
+use super::program::{Line, Program, Totals};
+use super::search_tree::SearchTrees;
+
+#[cfg(target_arch = "x86_64")]
+use super::{avx2, avx512, avx512_bin};
+
+/// A set of instructions that the tile engine is written for. All give the same bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Isa {
+    /// What every processor of the target has.
+    Portable,
+    /// 256-bit vectors.
+    Avx2,
+    /// 512-bit vectors with byte operations (F, BW, DQ, VL).
+    Avx512,
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Isa::Portable => "portable",
+            Isa::Avx2 => "AVX2",
+            Isa::Avx512 => "AVX-512",
+        })
+    }
+}
+
+impl Isa {
+    /// Those that this machine has, the best one first.
+    #[must_use]
+    pub fn available() -> Vec<Isa> {
+        [Isa::Avx512, Isa::Avx2, Isa::Portable].into_iter().filter(|isa| isa.is_available()).collect()
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn is_available(self) -> bool {
+        match self {
+            Isa::Portable => true,
+            Isa::Avx2 => is_x86_feature_detected!("avx2"),
+            Isa::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+            }
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn is_available(self) -> bool {
+        self == Isa::Portable
+    }
+}
+
+/// Instructions that this machine has been seen to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Detected(Isa);
+
+impl Detected {
+    /// `None` if this machine does not have them.
+    pub(super) fn new(isa: Isa) -> Option<Detected> {
+        isa.is_available().then_some(Detected(isa))
+    }
+
+    /// The best that this machine has.
+    pub(super) fn best() -> Detected {
+        Isa::available().first().copied().map_or(Detected(Isa::Portable), Detected)
+    }
+
+    /// Which they are.
+    pub(super) fn isa(self) -> Isa {
+        self.0
+    }
+
+    /// Writes the bins of 1 to 64 rows of `width` values.
+    pub(super) fn bin(self, program: &Program, trees: &SearchTrees, rows: &[f32], width: usize, columns: &mut [Line]) {
+        match self.0 {
+            // SAFETY: `new` has seen that the machine has the instructions.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { avx512_bin::bin(&program.bins, trees, rows, width, columns) },
+            _ => portable::bin(&program.bins, trees, rows, width, columns),
+        }
+    }
+
+    /// Adds the leaf values of all trees to `totals`, one line of 64 an output.
+    pub(super) fn add_trees(self, program: &Program, columns: &[Line], planes: &mut [Line], totals: &mut [Totals]) {
+        match self.0 {
+            // SAFETY: `new` has seen that the machine has the instructions.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { avx512::add_trees(program, columns, planes, totals) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { avx2::add_trees(program, columns, planes, totals) },
+            _ => portable::add_trees(program, columns, planes, totals),
+        }
+    }
+}
