@@ -33,6 +33,7 @@ from propense.features import FeatureSet, compute_features
 from propense.goal import Audience, Goal, load_goal
 from propense.model import Model, load_model
 from propense.progress import progress_shown
+from propense.saved_log import open_log, verify_log
 from propense.simulator import simulate
 from propense.tiers import TierPolicy
 from propense.training import export_training, train
@@ -59,9 +60,11 @@ __all__ = [
     "export_training",
     "load_goal",
     "load_model",
+    "open_log",
     "progress_shown",
     "read_events",
     "read_profiles",
     "simulate",
     "train",
+    "verify_log",
 ]

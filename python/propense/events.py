@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 import polars as pl
 
@@ -112,6 +113,23 @@ class EventLog:
             The ids of the two are not of one type.
         """
         return replace(self, core=self.core.with_profiles(profiles.core))
+
+    def save(self, folder: str | Path) -> Path:
+        """Save the log, its profiles included, as a folder of Arrow files for :func:`open_log`.
+
+        The files are written aside and put in place in one step; a saved log that is there already
+        is replaced, and whoever has it open keeps what they opened. ``events.arrow`` in it is a
+        table that Polars and pyarrow read as it is.
+
+        Raises
+        ------
+        OutputError
+            Something that is no saved log is there, or the folder cannot be written; what was
+            there before stays.
+        """
+        from propense.saved_log import save_log  # it imports this module
+
+        return save_log(self, folder)
 
     def __repr__(self) -> str:
         """Say how much the log holds."""

@@ -107,6 +107,14 @@ pub enum OnnxError {
         /// The tensor's name.
         tensor: String,
     },
+    /// The trees of the model contradict themselves.
+    #[error("the trees of the model are damaged: {node}: {problem}")]
+    TreesMalformed {
+        /// The node of the graph that holds them, by operator and name.
+        node: String,
+        /// Which node of which tree, and what is wrong with it.
+        problem: String,
+    },
     /// ONNX Runtime refuses the model.
     #[error("ONNX Runtime refuses the model")]
     ModelRefused {

@@ -17,6 +17,7 @@
 mod deadline;
 mod error;
 mod interface;
+mod native;
 mod one_file;
 mod pool;
 mod probe;
@@ -26,6 +27,7 @@ mod session;
 
 pub use error::{OnnxError, Port, Stage};
 pub use interface::{INPUT_NAME, OUTPUT_NAME};
+pub use native::{Lowered, NativeModel, Unsupported};
 pub use probe::{Difference, Invariance};
 pub use runtime::initialise;
-pub use session::{BLOCK_ROWS, DEFAULT_DEADLINE, MAX_MODEL_BYTES, OnnxModel};
+pub use session::{BLOCK_ROWS, DEFAULT_DEADLINE, EngineChoice, MAX_MODEL_BYTES, OnnxModel};

@@ -10,6 +10,7 @@ use ort::session::{RunOptions, Session};
 use crate::deadline::within;
 use crate::error::{OnnxError, Stage};
 use crate::interface::require_canonical;
+use crate::native::{Lowered, NativeModel};
 use crate::one_file::require_one_file;
 use crate::pool::SessionPool;
 use crate::probe::{Invariance, probe, synthetic_rows};
@@ -24,7 +25,21 @@ pub const DEFAULT_DEADLINE: Duration = Duration::from_secs(30);
 /// no larger batch is ever used than was tried.
 pub const BLOCK_ROWS: usize = 256;
 
+/// How far a native score may be from ONNX Runtime's.
+const TOLERANCE: f64 = 1e-6;
+
+/// What a model is to run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineChoice {
+    /// The native engine where it knows the model, ONNX Runtime for every other.
+    Best,
+    /// ONNX Runtime, whatever the model.
+    OnnxRuntime,
+}
+
 /// An ONNX model which gives each row one score, ready to be called from many threads.
+///
+/// A model of trees runs in the native engine, if that gives the scores of ONNX Runtime on the check rows.
 ///
 /// One row is to equal many, to the bit. So the model is probed at load, and if the score of any
 /// probed row depends on its batch ([`Invariance::Variant`]), every row is scored in a run of its
@@ -35,6 +50,7 @@ pub struct OnnxModel {
     pool: SessionPool,
     width: usize,
     invariance: Invariance,
+    native: Result<Box<NativeModel>, String>,
 }
 
 impl OnnxModel {
@@ -43,8 +59,8 @@ impl OnnxModel {
     /// # Errors
     ///
     /// Those of [`load_within`](Self::load_within), with [`DEFAULT_DEADLINE`].
-    pub fn load(bytes: &[u8], width: usize, sessions: usize) -> Result<Self, OnnxError> {
-        Self::load_within(bytes, width, sessions, DEFAULT_DEADLINE)
+    pub fn load(bytes: &[u8], width: usize, sessions: usize, engine: EngineChoice) -> Result<Self, OnnxError> {
+        Self::load_within(bytes, width, sessions, engine, DEFAULT_DEADLINE)
     }
 
     /// Load a model; loading and the check run may each take `deadline`.
@@ -56,7 +72,13 @@ impl OnnxModel {
     ///
     /// [`OnnxError::NotInitialised`] before [`initialise`](crate::initialise); otherwise what is
     /// wrong with the model, or [`OnnxError::DeadlinePassed`].
-    pub fn load_within(bytes: &[u8], width: usize, sessions: usize, deadline: Duration) -> Result<Self, OnnxError> {
+    pub fn load_within(
+        bytes: &[u8],
+        width: usize,
+        sessions: usize,
+        engine: EngineChoice,
+        deadline: Duration,
+    ) -> Result<Self, OnnxError> {
         for (name, number) in [("width", width), ("sessions", sessions)] {
             if number == 0 {
                 return Err(OnnxError::Zero { name });
@@ -66,6 +88,14 @@ impl OnnxModel {
             return Err(OnnxError::ModelTooLarge { found: bytes.len(), limit: MAX_MODEL_BYTES });
         }
         require_one_file(bytes)?;
+        // Before ONNX Runtime, which a cycle would keep for ever.
+        let native = match NativeModel::load(bytes, width)? {
+            _ if engine == EngineChoice::OnnxRuntime => Err("it was asked for".to_owned()),
+            Lowered::Native(model) => Ok(model),
+            Lowered::Unsupported(why) => Err(why.to_string()),
+        };
+        // Beside a native engine one session is enough, for comparison.
+        let sessions = if native.is_ok() { 1 } else { sessions };
         let refused = |source| OnnxError::ModelRefused { source };
         let mut builder = session_builder()?;
         let canceller = builder.canceler();
@@ -79,8 +109,10 @@ impl OnnxModel {
             Ok(loaded)
         })?;
         let pool = SessionPool::new(sessions);
-        let mut model = Self { pool, width, invariance: Invariance::Invariant };
-        model.invariance = model.batch_invariant(&synthetic_rows(BLOCK_ROWS, width), deadline)?;
+        let mut model = Self { pool, width, invariance: Invariance::Invariant, native };
+        let rows = synthetic_rows(BLOCK_ROWS, width);
+        model.invariance = model.batch_invariant(&rows, deadline)?;
+        model.fall_back_if_different(&rows, deadline)?;
         Ok(model)
     }
 
@@ -88,6 +120,49 @@ impl OnnxModel {
     #[must_use]
     pub fn width(&self) -> usize {
         self.width
+    }
+
+    /// The native engine, if the model runs in one; else why it does not.
+    ///
+    /// # Errors
+    ///
+    /// The node that only ONNX Runtime runs, in words.
+    pub fn native(&self) -> Result<&NativeModel, &str> {
+        self.native.as_deref().map_err(String::as_str)
+    }
+
+    /// Which engine scores, and, where that is ONNX Runtime, why.
+    #[must_use]
+    pub fn engine(&self) -> String {
+        match &self.native {
+            Ok(native) => native.engine_text(),
+            Err(why) => format!("ONNX Runtime: {why}"),
+        }
+    }
+
+    /// Leaves the model to ONNX Runtime if the native engine gives any of `rows` another score.
+    fn fall_back_if_different(&mut self, rows: &[f32], deadline: Duration) -> Result<(), OnnxError> {
+        let Ok(native) = &self.native else { return Ok(()) };
+        let count = rows.len() / self.width;
+        let (mut scores, mut expected) = (vec![0.0; count], vec![0.0; count]);
+        native.score(rows, &mut scores);
+        let options = RunOptions::new().map_err(|source| OnnxError::Environment { source })?;
+        within(
+            deadline,
+            Stage::Check,
+            || drop(options.terminate()),
+            || self.pool.lend(|session| run_block(session, &options, rows, 0, &mut expected)),
+        )?;
+        // Relative where a score is above 1, as those of a regression can be; NaN differs from nothing but a number.
+        let differs = |(score, expected): (&f32, &f32)| {
+            let difference = f64::from(*score) - f64::from(*expected);
+            score.is_nan() != expected.is_nan() || difference.abs() > TOLERANCE * f64::from(expected.abs()).max(1.0)
+        };
+        if let Some(row) = scores.iter().zip(&expected).position(differs) {
+            let (score, expected) = (scores[row], expected[row]);
+            self.native = Err(format!("the native engine gave {score} where ONNX Runtime gave {expected}"));
+        }
+        Ok(())
     }
 
     /// What the probe found at load, and so whether rows are scored in blocks or one by one.
@@ -107,6 +182,10 @@ impl OnnxModel {
     /// [`OnnxError::Run`] or [`OnnxError::ScoreCount`] if the model fails.
     pub fn score(&self, rows: &[f32], scores: &mut [f32]) -> Result<(), OnnxError> {
         self.require_rows(rows.len(), scores.len())?;
+        if let Ok(native) = &self.native {
+            native.score(rows, scores);
+            return require_finite(scores, 0);
+        }
         let block_rows = match self.invariance {
             Invariance::Invariant => BLOCK_ROWS,
             Invariance::Variant(_) => 1,

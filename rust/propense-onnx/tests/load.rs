@@ -8,11 +8,11 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use fixtures::{WIDTH, bytes, json, load, ready};
-use propense_onnx::{MAX_MODEL_BYTES, OnnxError, OnnxModel, Port, Stage};
+use propense_onnx::{EngineChoice, MAX_MODEL_BYTES, OnnxError, OnnxModel, Port, Stage};
 use sha2::{Digest, Sha256};
 
 fn refusal(name: &str) -> OnnxError {
-    OnnxModel::load(&bytes(name), WIDTH, 1).err().unwrap()
+    OnnxModel::load(&bytes(name), WIDTH, 1, EngineChoice::OnnxRuntime).err().unwrap()
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn bytes_that_are_no_model() {
         let model = bytes("trees.onnx");
         let cases: [&[u8]; 5] = [b"", b"not a model", &[0xff; 64], &model[..model.len() / 2], &[0x0a; 9]];
         for case in cases {
-            let error = OnnxModel::load(case, WIDTH, 1).err().unwrap();
+            let error = OnnxModel::load(case, WIDTH, 1, EngineChoice::OnnxRuntime).err().unwrap();
             let known = matches!(error, OnnxError::ModelMalformed { .. } | OnnxError::ModelRefused { .. });
             assert!(known, "{error}");
         }
@@ -116,7 +116,8 @@ fn bytes_that_are_no_model() {
 fn damaged_models_give_errors_and_nothing_worse() {
     if ready() {
         let good = bytes("logistic.onnx");
-        let load = |damaged: &[u8]| OnnxModel::load_within(damaged, WIDTH, 1, Duration::from_secs(5));
+        let load =
+            |damaged: &[u8]| OnnxModel::load_within(damaged, WIDTH, 1, EngineChoice::Best, Duration::from_secs(5));
         let refused = (0..good.len()).filter(|&place| {
             let mut damaged = good.clone();
             damaged[place] ^= [0x01, 0x80, 0xff][place % 3];
@@ -130,7 +131,7 @@ fn damaged_models_give_errors_and_nothing_worse() {
 #[test]
 fn too_large() {
     if ready() {
-        let error = OnnxModel::load(&vec![0; MAX_MODEL_BYTES + 1], WIDTH, 1).err().unwrap();
+        let error = OnnxModel::load(&vec![0; MAX_MODEL_BYTES + 1], WIDTH, 1, EngineChoice::Best).err().unwrap();
         assert!(matches!(error, OnnxError::ModelTooLarge { limit: MAX_MODEL_BYTES, .. }), "{error}");
     }
 }
@@ -139,7 +140,8 @@ fn too_large() {
 fn no_width_and_no_sessions() {
     if ready() {
         for (width, sessions, expected) in [(0, 1, "width"), (WIDTH, 0, "sessions")] {
-            let error = OnnxModel::load(&bytes("trees.onnx"), width, sessions).err().unwrap();
+            let error =
+                OnnxModel::load(&bytes("trees.onnx"), width, sessions, EngineChoice::OnnxRuntime).err().unwrap();
             assert!(matches!(error, OnnxError::Zero { name } if name == expected), "{error}");
         }
     }
@@ -150,7 +152,7 @@ fn endless_model_is_stopped() {
     if ready() {
         let deadline = Duration::from_millis(300);
         let model = bytes("endless_loop.onnx");
-        let error = OnnxModel::load_within(&model, WIDTH, 1, deadline).err().unwrap();
+        let error = OnnxModel::load_within(&model, WIDTH, 1, EngineChoice::Best, deadline).err().unwrap();
         let stopped = matches!(error, OnnxError::DeadlinePassed { stage: Stage::Check, .. });
         assert!(stopped, "{error}: {:?}", error.source());
     }

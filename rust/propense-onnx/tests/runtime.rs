@@ -9,12 +9,12 @@ use std::fs;
 use std::path::Path;
 
 use fixtures::{WIDTH, bytes, library, ready};
-use propense_onnx::{OnnxError, OnnxModel, initialise};
+use propense_onnx::{EngineChoice, OnnxError, OnnxModel, initialise};
 
 #[test]
 fn one_library_a_process() {
     let model = bytes("trees.onnx");
-    let error = OnnxModel::load(&model, WIDTH, 1).err().unwrap();
+    let error = OnnxModel::load(&model, WIDTH, 1, EngineChoice::OnnxRuntime).err().unwrap();
     assert!(matches!(error, OnnxError::NotInitialised), "{error}");
 
     let missing = Path::new("no/such/libonnxruntime.so");
@@ -37,6 +37,6 @@ fn one_library_a_process() {
         assert!(error.to_string().contains("a-second-library.so"), "{error}");
         let named = loaded.file_name().unwrap().to_str().unwrap();
         assert!(error.to_string().contains(named), "{error}");
-        assert!(OnnxModel::load(&model, WIDTH, 1).is_ok());
+        assert!(OnnxModel::load(&model, WIDTH, 1, EngineChoice::OnnxRuntime).is_ok());
     }
 }

@@ -6,6 +6,7 @@ use propense_core::expr::ExprError;
 use propense_core::features::FeatureError;
 use propense_core::scorer::ScoreError;
 use propense_onnx::OnnxError;
+use propense_store::StoreError;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -28,6 +29,8 @@ pub(crate) enum CoreError {
     Model(#[from] OnnxError),
     #[error(transparent)]
     Score(#[from] ScoreError<OnnxError>),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("{0}")]
     Arguments(String),
 }
@@ -37,7 +40,8 @@ impl From<CoreError> for PyErr {
         let class = match &error {
             CoreError::Events(_) | CoreError::Stream(_) => "DataError",
             CoreError::Features(FeatureError::Cancelled)
-            | CoreError::Score(ScoreError::Features(FeatureError::Cancelled)) => {
+            | CoreError::Score(ScoreError::Features(FeatureError::Cancelled))
+            | CoreError::Store(StoreError::Cancelled) => {
                 return PyKeyboardInterrupt::new_err(());
             }
             CoreError::Expression(_)
@@ -45,6 +49,15 @@ impl From<CoreError> for PyErr {
             | CoreError::Spec(_)
             | CoreError::Score(ScoreError::Features(_)) => "ExpressionError",
             CoreError::Model(_) | CoreError::Score(ScoreError::Model(_) | ScoreError::Width { .. }) => "ModelError",
+            CoreError::Store(StoreError::Occupied { .. } | StoreError::Write { .. }) => "OutputError",
+            CoreError::Store(
+                StoreError::Missing { .. }
+                | StoreError::Read { .. }
+                | StoreError::Manifest { .. }
+                | StoreError::Version { .. }
+                | StoreError::Damaged { .. }
+                | StoreError::Parts { .. },
+            ) => "DataError",
             CoreError::Arguments(_) => "PropenseError",
         };
         Python::attach(|py| match exception_class(py, class) {

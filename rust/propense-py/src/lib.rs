@@ -23,7 +23,7 @@ mod core_module {
         fingerprint, parse_duration_us, reference,
     };
     #[pymodule_export]
-    use super::log::{EventLog, Profiles};
+    use super::log::{EventLog, Profiles, verify_log};
     #[pymodule_export]
     use super::model::{OnnxModel, initialise_onnxruntime, score_users};
 }

@@ -1,5 +1,8 @@
 //! Event logs and profiles.
 
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, LargeStringArray};
@@ -7,6 +10,7 @@ use numpy::PyReadonlyArray1;
 use propense_core::events::{
     Column, EventColumns, EventLog as CoreLog, EventLogBuilder, Profiles as CoreProfiles, ProfilesBuilder, UserIds,
 };
+use propense_core::features::Progress;
 use pyo3::prelude::*;
 use pyo3_arrow::{PyArray, PyRecordBatchReader};
 
@@ -45,6 +49,28 @@ impl EventLog {
             Ok(builder.finish()?)
         })?;
         Ok(Self { inner })
+    }
+
+    /// Opens a saved log without reading its events; gives also the notes with which it was saved.
+    #[staticmethod]
+    fn open(py: Python<'_>, folder: PathBuf) -> PyResult<(Self, BTreeMap<String, String>)> {
+        let saved = detached(py, None, move |_| propense_store::open(&folder))?;
+        Ok((Self { inner: saved.log }, saved.notes))
+    }
+
+    /// Saves the log as a folder of Arrow files; `report(bytes)` is told how much is written.
+    #[pyo3(signature = (folder, notes, report=None))]
+    fn save(
+        &self,
+        py: Python<'_>,
+        folder: PathBuf,
+        notes: BTreeMap<String, String>,
+        report: Option<Py<PyAny>>,
+    ) -> PyResult<()> {
+        let inner = &self.inner;
+        detached(py, report, move |progress| {
+            propense_store::save(inner, &folder, &notes, &mut |bytes| counted(progress, bytes))
+        })
     }
 
     /// The same events with profiles.
@@ -145,6 +171,17 @@ impl Profiles {
     fn attributes(&self) -> Vec<(String, &'static str)> {
         names_and_kinds(self.inner.columns())
     }
+}
+
+/// Checks a saved log from end to end; `report(bytes)` is told how much is read.
+#[pyfunction]
+#[pyo3(signature = (folder, report=None))]
+pub(crate) fn verify_log(py: Python<'_>, folder: PathBuf, report: Option<Py<PyAny>>) -> PyResult<()> {
+    detached(py, report, move |progress| propense_store::verify(&folder, &mut |bytes| counted(progress, bytes)))
+}
+
+fn counted(progress: &Progress, bytes: u64) -> ControlFlow<()> {
+    if progress.advance(bytes as usize).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }
 
 fn names_and_kinds(columns: &[Column]) -> Vec<(String, &'static str)> {

@@ -6,13 +6,16 @@ use std::thread::available_parallelism;
 use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use propense_core::features::Period;
 use propense_core::scorer::{self, RowScorer, ScoreError};
-use propense_onnx::{Invariance, OnnxError, OnnxModel as Session, initialise};
+use propense_onnx::{BLOCK_ROWS, EngineChoice, Invariance, NativeModel, OnnxError, OnnxModel as Session, initialise};
 use pyo3::prelude::*;
 
 use crate::detached::detached;
 use crate::error::CoreError;
 use crate::features::{Plan, known_users};
 use crate::log::EventLog;
+
+/// Rows whose features stay in cache on their way to the trees.
+const TILE_ROWS: usize = 64;
 
 /// An ONNX model with one input `features` and one output `score`.
 #[pyclass(frozen, module = "propense._core")]
@@ -30,11 +33,11 @@ impl RowScorer for Scorer {
     }
 
     fn reads(&self) -> Option<&[bool]> {
-        None
+        self.0.native().ok().map(NativeModel::reads)
     }
 
     fn tile_rows(&self) -> usize {
-        propense_onnx::BLOCK_ROWS
+        if self.0.native().is_ok() { TILE_ROWS } else { BLOCK_ROWS }
     }
 
     fn score(&self, rows: &[f32], scores: &mut [f32]) -> Result<(), OnnxError> {
@@ -52,10 +55,24 @@ pub(crate) fn initialise_onnxruntime(py: Python<'_>, library: String) -> PyResul
 impl OnnxModel {
     /// Loads a model of `width` features from its bytes.
     #[new]
-    fn new(py: Python<'_>, model: &[u8], width: usize) -> PyResult<Self> {
+    #[pyo3(signature = (model, width, *, native=true))]
+    fn new(py: Python<'_>, model: &[u8], width: usize, native: bool) -> PyResult<Self> {
         let sessions = available_parallelism().map_or(1, usize::from);
-        let session = detached(py, None, |_| Session::load(model, width, sessions))?;
+        let engine = if native { EngineChoice::Best } else { EngineChoice::OnnxRuntime };
+        let session = detached(py, None, |_| Session::load(model, width, sessions, engine))?;
         Ok(Self { inner: Scorer(session) })
+    }
+
+    /// Whether the native engine scores, and not ONNX Runtime.
+    #[getter]
+    fn native(&self) -> bool {
+        self.inner.0.native().is_ok()
+    }
+
+    /// Which engine scores, and, where that is ONNX Runtime, why.
+    #[getter]
+    fn engine(&self) -> String {
+        self.inner.0.engine()
     }
 
     /// Whether ONNX Runtime itself gives a row the same bits alone and among others.

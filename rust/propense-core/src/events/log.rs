@@ -95,6 +95,20 @@ impl EventLog {
         Ok(Self { events: Arc::clone(&self.events), profiles })
     }
 
+    /// The same events with attributes that hold one row a user of the log, in the users' order.
+    ///
+    /// # Errors
+    /// [`EventsError::Parts`] if a column has another length.
+    pub fn with_attributes(&self, columns: Vec<Column>) -> Result<Self, EventsError> {
+        let users = self.users().len();
+        if columns.iter().any(|column| column.cells.len() != users) {
+            return Err(EventsError::Parts { problem: "the attributes do not have one row a user" });
+        }
+        let row_of_user = (0..users as u32).map(Some).collect();
+        let profiles = Some(Arc::new(AttachedProfiles { columns, row_of_user }));
+        Ok(Self { events: Arc::clone(&self.events), profiles })
+    }
+
     /// The users, ascending.
     #[must_use]
     pub fn users(&self) -> &UserIds {

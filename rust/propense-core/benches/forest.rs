@@ -1,0 +1,78 @@
+//! How fast one core scores rows with each engine: `cargo bench -p propense-core --bench forest`.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::hint::black_box;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use propense_core::forest::{Aggregate, Ensemble, Forest, Node, Test, Weight};
+
+const FEATURES: usize = 200;
+const ROWS: usize = 1_024;
+
+/// Numbers from 0 to 1 that look random and are the same every time.
+struct Random(u64);
+
+impl Random {
+    fn unit(&mut self) -> f32 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 40) as f32 / (1_u64 << 24) as f32
+    }
+}
+
+/// Trees that split leaf after leaf, the largest first, as boosters do.
+fn ensemble(trees: usize, leaves: usize) -> Ensemble {
+    let mut random = Random(7);
+    let mut ensemble = Ensemble {
+        width: FEATURES,
+        outputs: 1,
+        aggregate: Aggregate::Sum,
+        base_values: Vec::new(),
+        roots: Vec::new(),
+        nodes: Vec::new(),
+        members: Vec::new(),
+        weights: Vec::new(),
+    };
+    for _ in 0..trees {
+        let root = ensemble.nodes.len() as u32;
+        ensemble.roots.push(root);
+        // A tree of n leaves has n - 1 branches, then the leaves; branch k has the children 2k + 1 and 2k + 2.
+        for branch in 0..leaves as u32 - 1 {
+            ensemble.nodes.push(Node::Branch {
+                feature: (random.unit() * FEATURES as f32) as u32,
+                test: Test::LessEqual((random.unit() * 64.0).floor() / 64.0),
+                missing_goes_true: random.unit() < 0.5,
+                if_true: root + 2 * branch + 1,
+                if_false: root + 2 * branch + 2,
+            });
+        }
+        for _ in 0..leaves {
+            ensemble.nodes.push(Node::Leaf { first_weight: ensemble.weights.len() as u32, weight_count: 1 });
+            ensemble.weights.push(Weight { output: 0, value: random.unit() - 0.5 });
+        }
+    }
+    ensemble
+}
+
+fn forest(criterion: &mut Criterion) {
+    let mut random = Random(11);
+    let rows: Vec<f32> =
+        (0..ROWS * FEATURES).map(|_| if random.unit() < 0.03 { f32::NAN } else { random.unit() }).collect();
+    let mut scores = vec![0.0; ROWS];
+    for (trees, leaves) in [(300, 31), (500, 64)] {
+        let forest = Forest::compile(&ensemble(trees, leaves)).unwrap();
+        let mut group = criterion.benchmark_group(format!("forest {trees} x {leaves}"));
+        for engine in forest.engines() {
+            let forced = forest.run_on(engine).unwrap();
+            for count in [1, ROWS] {
+                group.throughput(Throughput::Elements(count as u64));
+                group.bench_with_input(BenchmarkId::new(engine.to_string(), count), &count, |bencher, &count| {
+                    bencher.iter(|| forced.score(black_box(&rows[..count * FEATURES]), &mut scores[..count]));
+                });
+            }
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, forest);
+criterion_main!(benches);

@@ -1,0 +1,25 @@
+//! ONNX files of trees as native forests, with the arithmetic around them.
+
+mod arithmetic;
+mod arrange;
+mod attributes;
+mod elementary;
+mod file;
+mod graph;
+mod model;
+mod operators;
+mod preparation;
+mod program;
+mod stop;
+mod tensor;
+mod thresholds;
+mod tree_lists;
+mod tree_nodes;
+mod tree_scores;
+mod tree_sets;
+mod trees;
+mod value;
+mod wire;
+
+pub use model::{Lowered, NativeModel};
+pub use stop::Unsupported;

@@ -1,0 +1,79 @@
+//! Models of trees score natively, with the same bits in any batch; others say why they do not.
+#![allow(missing_docs, dead_code, unreachable_pub, clippy::unwrap_used)]
+
+mod fixtures;
+
+use fixtures::{WIDTH, bytes, load, ready};
+use propense_onnx::{Lowered, NativeModel};
+
+fn native(name: &str) -> NativeModel {
+    match NativeModel::load(&bytes(name), WIDTH).unwrap() {
+        Lowered::Native(model) => *model,
+        Lowered::Unsupported(why) => panic!("{name}: {why}"),
+    }
+}
+
+/// Rows of small numbers, a missing value in every fifth place.
+fn rows(count: usize) -> Vec<f32> {
+    let value = |place: usize| if place % 5 == 3 { f32::NAN } else { (place * 37 % 101) as f32 / 10.0 - 5.0 };
+    (0..count * WIDTH).map(value).collect()
+}
+
+#[test]
+fn trees_give_the_scores_of_onnx_runtime() {
+    if ready() {
+        let rows = rows(1_000);
+        let (mut found, mut expected) = (vec![0.0; 1_000], vec![0.0; 1_000]);
+        native("trees.onnx").score(&rows, &mut found);
+        load("trees.onnx").score(&rows, &mut expected).unwrap();
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found - expected).abs() <= 1e-6, "{found} {expected}");
+        }
+    }
+}
+
+#[test]
+fn a_row_has_the_same_bits_in_any_batch() {
+    let model = native("trees.onnx");
+    let rows = rows(700);
+    let mut whole = vec![0.0; 700];
+    model.score(&rows, &mut whole);
+    for size in [1, 2, 63, 64, 65, 513] {
+        let mut parts = vec![0.0; 700];
+        for (rows, scores) in rows.chunks(size * WIDTH).zip(parts.chunks_mut(size)) {
+            model.score(rows, scores);
+        }
+        let bits = |scores: &[f32]| scores.iter().map(|score| score.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&parts), bits(&whole), "{size}");
+    }
+}
+
+#[test]
+fn what_has_no_trees_says_so() {
+    for name in ["linear.onnx", "logistic.onnx", "two_inputs.onnx", "renamed.onnx", "double.onnx"] {
+        let lowered = NativeModel::load(&bytes(name), WIDTH).unwrap();
+        assert!(matches!(&lowered, Lowered::Unsupported(why) if !why.to_string().is_empty()), "{name}");
+    }
+}
+
+#[test]
+fn another_width_is_left_to_onnx_runtime() {
+    let lowered = NativeModel::load(&bytes("trees.onnx"), WIDTH + 1).unwrap();
+    assert!(matches!(lowered, Lowered::Unsupported(_)));
+}
+
+#[test]
+fn every_cut_and_flip_of_a_file_is_survived() {
+    let whole = bytes("trees.onnx");
+    let step = (whole.len() / 60).max(1);
+    for place in (0..whole.len()).step_by(step) {
+        drop(NativeModel::load(&whole[..place], WIDTH));
+        for flip in [0x01, 0x80, 0xff] {
+            let mut damaged = whole.clone();
+            damaged[place] ^= flip;
+            if let Ok(Lowered::Native(model)) = NativeModel::load(&damaged, WIDTH) {
+                model.score(&rows(3), &mut [0.0; 3]);
+            }
+        }
+    }
+}

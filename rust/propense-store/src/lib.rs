@@ -1,0 +1,45 @@
+//! Event logs on disk, in files that are mapped rather than read.
+//!
+//! A saved log is a folder of Arrow IPC files that Polars, pyarrow and others read as they are, and a manifest:
+//!
+//! | file | rows | columns |
+//! |---|---|---|
+//! | `events.arrow` | one an event, grouped by user, oldest first | `user_id`, `event_time`, `event`, the properties |
+//! | `users.arrow` | one a user, ascending | `user_id`, `first_event` (a row of `events.arrow`), `events` (how many) |
+//! | `profiles.arrow` | one a user, only if profiles were attached | `user_id`, the attributes |
+//! | `manifest.json` | | lengths, checksums, and where in the files each column's values stand |
+//!
+//! Each file is one record batch, neither compressed nor split, every buffer at a multiple of 64 bytes, so that a
+//! column is one run of bytes that [`open`] uses where it is mapped; no event is read before it is asked for. User ids
+//! are `int64`, or in `events.arrow` dictionaries over `large_utf8`; texts are dictionaries with the narrowest index;
+//! times are `timestamp[us, UTC]`; truth values are `int8`, 1 and 0, as a bitmap could not be used in place; a missing
+//! value is an Arrow null. A role's name gets a `_` for as long as a property has it already.
+//!
+//! A log holds at most 2^32 − 1 events, which all readers take in one batch.
+#![deny(unsafe_code)]
+
+#[cfg(target_endian = "big")]
+compile_error!("saved logs are mapped as they are, and they are little-endian");
+
+mod arrow_batch;
+mod arrow_column;
+mod arrow_file;
+mod disk;
+mod error;
+mod layout;
+mod manifest;
+mod mapped;
+mod open;
+mod part;
+mod place;
+mod save;
+mod sink;
+mod verify;
+
+pub use disk::{Disk, DiskFile, LocalDisk};
+pub use error::StoreError;
+pub use manifest::{FORMAT, FORMAT_VERSION};
+pub use open::{SavedLog, open};
+pub use save::{save, save_to};
+pub use sink::Advance;
+pub use verify::verify;
