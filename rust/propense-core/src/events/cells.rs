@@ -5,6 +5,8 @@
 
 use arrow_buffer::{ArrowNativeType, ScalarBuffer};
 
+use super::narrowing::{NumberRange, narrowed};
+
 /// One value a row; which number stands for a missing one depends on the type.
 #[derive(Debug, Clone)]
 pub enum Cells {
@@ -32,6 +34,18 @@ pub enum Cells {
 pub(crate) trait Cell: ArrowNativeType {
     /// The value; NaN if missing.
     fn number(self) -> f64;
+
+    /// A number that the type holds exactly; NaN becomes the mark of a missing one.
+    fn of_number(number: f64) -> Self;
+}
+
+/// A cell that holds codes.
+pub(crate) trait Code: Cell {
+    /// A code that is not the mark; `u32::MAX` becomes the mark, whose low bits are all ones.
+    fn of_code(code: u32) -> Self;
+
+    /// The code; a missing one is beyond all others of the type.
+    fn place(self) -> usize;
 }
 
 /// The types that mark a missing value by one of their own.
@@ -44,16 +58,44 @@ macro_rules! marked_cell {
             fn number(self) -> f64 {
                 if self == $missing { f64::NAN } else { self as f64 }
             }
+
+            #[inline]
+            fn of_number(number: f64) -> Self {
+                if number.is_nan() { $missing } else { number as Self }
+            }
         }
     )*};
 }
 
 marked_cell!(u8: u8::MAX, u16: u16::MAX, u32: u32::MAX, i8: i8::MIN, i16: i16::MIN, i32: i32::MIN, i64: i64::MIN);
 
+macro_rules! code_cell {
+    ($($type:ty),*) => {$(
+        impl Code for $type {
+            #[inline]
+            fn of_code(code: u32) -> Self {
+                code as Self
+            }
+
+            #[inline]
+            fn place(self) -> usize {
+                self as usize
+            }
+        }
+    )*};
+}
+
+code_cell!(u8, u16, u32);
+
 impl Cell for f32 {
     #[inline]
     fn number(self) -> f64 {
         f64::from(self)
+    }
+
+    #[inline]
+    fn of_number(number: f64) -> Self {
+        number as Self
     }
 }
 
@@ -61,6 +103,11 @@ impl Cell for f64 {
     #[inline]
     fn number(self) -> f64 {
         self
+    }
+
+    #[inline]
+    fn of_number(number: f64) -> Self {
+        number
     }
 }
 
@@ -80,6 +127,8 @@ macro_rules! with_cells {
         }
     };
 }
+
+pub(crate) use with_cells;
 
 impl Cells {
     /// How many rows there are.
@@ -193,32 +242,8 @@ impl Cells {
     }
 
     /// Numbers, NaN for missing, in the narrowest type from which every one comes back to the bit.
-    pub(crate) fn of_numbers(numbers: Vec<f64>) -> Self {
-        let (mut whole, mut single) = (true, true);
-        let (mut smallest, mut largest) = (0.0_f64, 0.0_f64);
-        for &number in &numbers {
-            // −0 is no whole number here, as an integer would lose its sign.
-            let is_whole = (number as i64) as f64 == number && !(number == 0.0 && number.is_sign_negative());
-            whole &= is_whole || number.is_nan();
-            single &= f64::from(number as f32) == number || number.is_nan();
-            smallest = smallest.min(number);
-            largest = largest.max(number);
-            if !whole && !single {
-                return Self::F64(numbers.into());
-            }
-        }
-        let fits = |low: f64, high: f64| whole && low < smallest && largest <= high;
-        if fits(i8::MIN.into(), i8::MAX.into()) {
-            Self::I8(numbers.iter().map(|&number| if number.is_nan() { i8::MIN } else { number as i8 }).collect())
-        } else if fits(i16::MIN.into(), i16::MAX.into()) {
-            Self::I16(numbers.iter().map(|&number| if number.is_nan() { i16::MIN } else { number as i16 }).collect())
-        } else if fits(i32::MIN.into(), i32::MAX.into()) {
-            Self::I32(numbers.iter().map(|&number| if number.is_nan() { i32::MIN } else { number as i32 }).collect())
-        } else if single {
-            Self::F32(numbers.iter().map(|&number| number as f32).collect())
-        } else {
-            Self::F64(numbers.into())
-        }
+    pub(crate) fn of_numbers(numbers: &[f64]) -> Self {
+        narrowed(numbers, NumberRange::of(numbers).narrowest())
     }
 }
 
@@ -240,7 +265,7 @@ mod tests {
             (&[0.1, f64::NAN], 8),
         ];
         for (numbers, bytes) in cases {
-            let cells = Cells::of_numbers(numbers.to_vec());
+            let cells = Cells::of_numbers(numbers);
             assert_eq!(cells.bytes_per_row(), bytes, "{numbers:?}");
             for (row, number) in numbers.iter().enumerate() {
                 assert_eq!(cells.number(row).to_bits(), number.to_bits(), "{numbers:?}");

@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType, UInt64Type};
-use arrow_array::{Array, ArrayAccessor, LargeStringArray, RecordBatch};
+use arrow_array::{Array, ArrayAccessor, ArrayRef, LargeStringArray, RecordBatch};
 use arrow_cast::cast::{CastOptions, cast_with_options};
 use arrow_schema::{DataType, TimeUnit};
 use foldhash::fast::FixedState;
@@ -20,15 +20,15 @@ use super::users::UserIds;
 const EXACT_INTEGER: i64 = 1 << 53;
 
 /// The array of a named column.
-pub(super) fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a dyn Array, EventsError> {
-    batch.column_by_name(name).map(AsRef::as_ref).ok_or_else(|| EventsError::MissingColumn {
+pub(super) fn column<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef, EventsError> {
+    batch.column_by_name(name).ok_or_else(|| EventsError::MissingColumn {
         name: name.to_owned(),
         found: batch.schema_ref().fields().iter().map(|field| field.name().clone()).collect(),
     })
 }
 
 /// An array converted to another type; what does not fit is an error, never a missing value.
-pub(super) fn convert(array: &dyn Array, to: &DataType, name: &str) -> Result<arrow_array::ArrayRef, EventsError> {
+pub(super) fn convert(array: &dyn Array, to: &DataType, name: &str) -> Result<ArrayRef, EventsError> {
     let options = CastOptions { safe: false, ..CastOptions::default() };
     cast_with_options(array, to, &options).map_err(|source| EventsError::Convert { column: name.to_owned(), source })
 }
@@ -80,7 +80,22 @@ pub(super) fn is_text(data_type: &DataType) -> bool {
     }
 }
 
-/// A growing property or attribute column.
+/// What the values of a property or attribute column mean.
+pub(super) fn kind_of(name: &str, data_type: &DataType) -> Result<ColumnKind, EventsError> {
+    match data_type {
+        DataType::Boolean => Ok(ColumnKind::Boolean),
+        DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => Ok(ColumnKind::Time),
+        other if is_text(other) => Ok(ColumnKind::Text),
+        other if other.is_numeric() || *other == DataType::Null => Ok(ColumnKind::Number),
+        other => Err(EventsError::ColumnType {
+            column: name.to_owned(),
+            expected: "numbers, booleans, times or text",
+            found: other.to_string(),
+        }),
+    }
+}
+
+/// A growing attribute column.
 pub(super) struct ColumnStage {
     pub(super) name: String,
     kind: ColumnKind,
@@ -92,19 +107,7 @@ pub(super) struct ColumnStage {
 
 impl ColumnStage {
     pub(super) fn new(name: &str, data_type: &DataType) -> Result<Self, EventsError> {
-        let kind = match data_type {
-            DataType::Boolean => ColumnKind::Boolean,
-            DataType::Timestamp(_, _) | DataType::Date32 | DataType::Date64 => ColumnKind::Time,
-            other if is_text(other) => ColumnKind::Text,
-            other if other.is_numeric() || *other == DataType::Null => ColumnKind::Number,
-            other => {
-                return Err(EventsError::ColumnType {
-                    column: name.to_owned(),
-                    expected: "numbers, booleans, times or text",
-                    found: other.to_string(),
-                });
-            }
-        };
+        let kind = kind_of(name, data_type)?;
         let (numbers, codes, texts) = (Vec::new(), Vec::new(), Interner::default());
         Ok(Self { name: name.to_owned(), kind, numbers, codes, texts, rows: 0 })
     }
@@ -160,7 +163,7 @@ impl ColumnStage {
         if kind != ColumnKind::Text {
             let cells = match kind {
                 ColumnKind::Time => Cells::of_times(&numbers),
-                _ => Cells::of_numbers(numbers),
+                _ => Cells::of_numbers(&numbers),
             };
             return Column { name, kind, cells, dictionary: Vec::new() };
         }
