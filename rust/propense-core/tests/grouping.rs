@@ -1,4 +1,5 @@
 //! Logs built from batches of every layout, beside a map and a stable sort over the same rows.
+#![allow(missing_docs, clippy::unwrap_used)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -121,6 +122,7 @@ fn types(user: impl Strategy<Value = DataType>) -> impl Strategy<Value = Types> 
     )
 }
 
+#[allow(clippy::needless_pass_by_value)] // arrays are made where they are converted
 fn converted(array: ArrayRef, to: &DataType) -> ArrayRef {
     cast(&array, to).unwrap()
 }

@@ -87,7 +87,8 @@ impl EventLog {
             }
             for row in rows.start..end {
                 let Some(code) = self.event().code(row).map(|code| code as usize) else { continue };
-                let of_type = &mut rows_of_type[code];
+                // A code beyond the event types can only come from a damaged file.
+                let Some(of_type) = rows_of_type.get_mut(code) else { continue };
                 // A user's rows are consecutive, so the last row tells whether this user was seen before.
                 if of_type.last().is_none_or(|&last| (last as usize) < rows.start) {
                     users_of_type[code] += 1;

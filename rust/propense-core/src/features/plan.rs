@@ -104,8 +104,9 @@ fn seen_before(log: &EventLog, leaf: &UserLeaf, dictionary: &[String], before_us
     let mut seen = vec![false; dictionary.len()];
     for (row, _) in log.time_us().iter().enumerate().filter(|(_, time)| **time < before_us) {
         let code = log.columns()[*column].number(row);
-        if !code.is_nan() {
-            seen[code as usize] = true;
+        // Missing is no place, and a code beyond the dictionary can only come from a damaged file.
+        if let Some(seen) = (!code.is_nan()).then(|| seen.get_mut(code as usize)).flatten() {
+            *seen = true;
         }
     }
     dictionary.iter().zip(seen).filter(|(_, seen)| *seen).map(|(text, _)| text.clone()).collect()

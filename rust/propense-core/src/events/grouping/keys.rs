@@ -40,6 +40,8 @@ pub(super) struct Key {
 #[derive(Default)]
 pub(super) struct KeyList {
     keys: Vec<Key>,
+    /// As many as the keys, from before they were partitioned.
+    spare: Vec<Key>,
     long: Vec<u8>,
     /// Where the long text of the key in a place begins; ends at the last long one.
     long_starts: Vec<usize>,
@@ -98,13 +100,14 @@ impl KeyList {
             starts[place] += starts[place - 1];
         }
         let mut next = starts.clone();
-        let mut sorted = self.keys.clone();
+        let mut sorted = std::mem::take(&mut self.spare);
+        sorted.resize(self.keys.len(), Key { head: [0; 2], hash: 0, len: 0, place: 0 });
         for key in &self.keys {
             let place = &mut next[part(key.hash)];
             sorted[*place as usize] = *key;
             *place += 1;
         }
-        self.keys = sorted;
+        self.spare = std::mem::replace(&mut self.keys, sorted);
         self.part_starts = starts;
     }
 
@@ -116,12 +119,19 @@ impl KeyList {
 }
 
 /// The keys of user ids: one for each run of equal ids, as logs often come with a user's events side by side.
-#[derive(Default)]
 pub(super) struct RunKeys {
     list: KeyList,
 }
 
 impl RunKeys {
+    /// No keys yet.
+    pub(super) fn in_memory_of(mut spare: KeyList) -> Self {
+        spare.keys.clear();
+        spare.long.clear();
+        spare.long_starts.clear();
+        Self { list: spare }
+    }
+
     /// The place of a text's key: the last one's, or a new one.
     #[inline]
     pub(super) fn place(&mut self, text: Text<'_>) -> u32 {

@@ -22,6 +22,7 @@ use arrow_buffer::ScalarBuffer;
 use rayon::prelude::*;
 
 use self::gather::Meaning;
+use self::keys::KeyList;
 use self::numbering::{Numbering, SortedKeys};
 use self::order::PartOrder;
 pub(super) use self::piece::{Piece, Roles};
@@ -39,6 +40,8 @@ pub(super) struct Staged {
     /// Of each column, the event type first; unused for columns that are not text.
     texts: Vec<Numbering>,
     chunks: Vec<Chunk>,
+    /// Lists of user keys to be used again: their memory, once touched, is worth keeping.
+    spare: Vec<KeyList>,
 }
 
 impl Staged {
@@ -54,8 +57,10 @@ impl Staged {
                 _ => runs.push((piece.rows, vec![piece])),
             }
         }
+        self.spare.resize_with(self.spare.len().max(runs.len()), KeyList::default);
+        let spare = self.spare.split_off(self.spare.len() - runs.len());
         let chunks: Vec<UnnumberedChunk> =
-            runs.into_par_iter().map(|(_, pieces)| UnnumberedChunk::of(&pieces)).collect();
+            runs.into_par_iter().zip(spare).map(|((_, pieces), spare)| UnnumberedChunk::of(&pieces, spare)).collect();
         let Some(columns) = chunks.first().map(|chunk| chunk.text_keys.len()) else { return };
         self.texts.resize_with(columns, Numbering::default);
 
@@ -71,12 +76,16 @@ impl Staged {
             of_chunks.iter_mut().zip(of_column).for_each(|(of_chunk, numbers)| of_chunk.push(numbers));
         }
         let numbered = chunks.into_par_iter().zip(users).zip(of_chunks);
-        self.chunks.par_extend(numbered.map(|((chunk, users), texts)| chunk.numbered(&users, texts)));
+        let numbered: (Vec<Chunk>, Vec<KeyList>) =
+            numbered.map(|((chunk, users), texts)| chunk.numbered(&users, texts)).unzip();
+        self.chunks.extend(numbered.0);
+        self.spare.extend(numbered.1);
     }
 
     /// The parts of the log.
     pub(super) fn group(self, roles: &Roles, chunk_rows: usize, dropped: u64) -> Events {
-        let Self { users, texts, mut chunks } = self;
+        let Self { users, texts, mut chunks, spare } = self;
+        drop(spare);
         let (users, rank) = if roles.users_are_text {
             let keys = users.sorted();
             (UserIds::Texts(keys.array()), keys.rank)
@@ -109,7 +118,9 @@ impl Staged {
         let mut gathered = (0..kinds.len()).map(|at| {
             let cells = meanings[at].gather(&of_column(&chunks, at), &parts, &order);
             // What is gathered is let go, so that the log never stands in memory twice.
-            chunks.iter_mut().for_each(|chunk| chunk.columns[at].cells = Cells::U8(Vec::new().into()));
+            for chunk in &mut chunks {
+                chunk.columns[at].cells = Cells::U8(Vec::new().into());
+            }
             (cells, dictionaries[at].as_ref().map_or_else(Vec::new, SortedKeys::texts))
         });
         let (event, event_types) = gathered.next().unwrap_or_else(|| (Cells::U8(Vec::new().into()), Vec::new()));

@@ -87,14 +87,17 @@ impl Numbering {
     /// For each list the numbers of its keys, by their place before partitioning; the lists must be partitioned.
     pub(super) fn number(&mut self, lists: &[&KeyList]) -> Vec<Vec<u32>> {
         self.parts.resize_with(PARTS, Part::default);
-        let places: Vec<Vec<u32>> = self
+        let mut numbers: Vec<Vec<u32>> = self
             .parts
             .par_iter_mut()
             .enumerate()
             .with_min_len(PARTS / 64)
             .map(|(at, part)| {
-                let keys = lists.iter().flat_map(|list| list.of_part(at).iter().map(move |key| (*list, key)));
-                keys.map(|(list, key)| part.place(key, list)).collect()
+                let mut places = Vec::with_capacity(lists.iter().map(|list| list.of_part(at).len()).sum());
+                for list in lists {
+                    places.extend(list.of_part(at).iter().map(|key| part.place(key, list)));
+                }
+                places
             })
             .collect();
         for part in &mut self.parts {
@@ -104,6 +107,11 @@ impl Numbering {
             }
             part.numbered = part.keys.len();
         }
+        self.parts.par_iter().zip(&mut numbers).with_min_len(PARTS / 64).for_each(|(part, numbers)| {
+            for number in numbers.iter_mut() {
+                *number = part.keys[*number as usize].number;
+            }
+        });
         let mut seen = vec![0; PARTS];
         let firsts = lists.iter().map(|list| {
             let firsts = seen.clone();
@@ -111,18 +119,7 @@ impl Numbering {
             firsts
         });
         let firsts: Vec<Vec<usize>> = firsts.collect();
-        lists.par_iter().zip(firsts).map(|(list, firsts)| self.numbers_of(list, &places, &firsts)).collect()
-    }
-
-    /// The numbers of a list's keys, whose places in their part begin at `firsts`.
-    fn numbers_of(&self, list: &KeyList, places: &[Vec<u32>], firsts: &[usize]) -> Vec<u32> {
-        let mut numbers = vec![0; list.len()];
-        for (at, part) in self.parts.iter().enumerate() {
-            for (key, &place) in list.of_part(at).iter().zip(&places[at][firsts[at]..]) {
-                numbers[key.place as usize] = part.keys[place as usize].number;
-            }
-        }
-        numbers
+        lists.par_iter().zip(firsts).map(|(list, firsts)| by_place(list, &numbers, &firsts)).collect()
     }
 
     /// The keys in ascending order of their bytes.
@@ -154,6 +151,17 @@ impl Numbering {
         }
         (keys, long)
     }
+}
+
+/// The numbers of a list's keys by their place, out of those by part, where the list's begin at `firsts`.
+fn by_place(list: &KeyList, of_parts: &[Vec<u32>], firsts: &[usize]) -> Vec<u32> {
+    let mut numbers = vec![0; list.len()];
+    for (at, (of_part, &first)) in of_parts.iter().zip(firsts).enumerate() {
+        for (key, &number) in list.of_part(at).iter().zip(&of_part[first..]) {
+            numbers[key.place as usize] = number;
+        }
+    }
+    numbers
 }
 
 /// Distinct keys in ascending order.

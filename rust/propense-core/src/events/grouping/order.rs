@@ -144,9 +144,9 @@ fn break_ties(order: &mut [u32], mut ties: Vec<(u32, u32)>, column: &dyn Fn(usiz
             let compare = |a: &u32, b: &u32| values[*a as usize].total_cmp(&values[*b as usize]);
             let rows = &mut order[start as usize..end as usize];
             if rows.len() < SORTED_BY_ALL {
-                rows.sort_unstable_by(compare)
+                rows.sort_unstable_by(compare);
             } else {
-                rows.par_sort_unstable_by(compare)
+                rows.par_sort_unstable_by(compare);
             }
             let mut first = start;
             for run in rows.chunk_by(|a, b| compare(a, b).is_eq()) {

@@ -167,9 +167,10 @@ impl<'a> Rows<'a> {
             let any = values.iter().fold(false, |any, &value| any | beyond(value));
             any.then(|| (0..values.len()).filter(counts).find(|&row| beyond(values[row]))).flatten()
         } else if let Some(integers) = array.as_primitive_opt::<UInt64Type>() {
+            let beyond = |integer: u64| integer > EXACT_INTEGER;
             let values = integers.values();
-            let any = values.iter().fold(false, |any, &value| any | (value > EXACT_INTEGER));
-            any.then(|| (0..values.len()).filter(counts).find(|&row| values[row] > EXACT_INTEGER)).flatten()
+            let any = values.iter().fold(false, |any, &value| any | beyond(value));
+            any.then(|| (0..values.len()).filter(counts).find(|&row| beyond(values[row]))).flatten()
         } else {
             None
         };

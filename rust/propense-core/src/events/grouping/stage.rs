@@ -41,10 +41,10 @@ pub(super) struct UnnumberedChunk {
 }
 
 impl UnnumberedChunk {
-    /// The rows of some pieces.
-    pub(super) fn of(pieces: &[Piece]) -> Self {
+    /// The rows of some pieces, their users' keys in the memory of a list that is done with.
+    pub(super) fn of(pieces: &[Piece], spare: KeyList) -> Self {
         let rows = pieces.iter().map(|piece| piece.rows).sum();
-        let (users, user_keys) = users(pieces, rows);
+        let (users, user_keys) = users(pieces, rows, spare);
         let mut time_us = Vec::with_capacity(rows);
         for piece in pieces {
             time_us.extend_from_slice(piece.times.as_primitive::<TimestampMicrosecondType>().values());
@@ -60,8 +60,8 @@ impl UnnumberedChunk {
         Self { chunk: Chunk { users, time_us, columns }, user_keys, text_keys }
     }
 
-    /// The chunk with the numbers of its keys.
-    pub(super) fn numbered(self, users: &[u32], texts: Vec<Vec<u32>>) -> Chunk {
+    /// The chunk with the numbers of its keys, and the list of user keys, now done with.
+    pub(super) fn numbered(self, users: &[u32], texts: Vec<Vec<u32>>) -> (Chunk, KeyList) {
         let mut chunk = self.chunk;
         for user in &mut chunk.users {
             *user = users[*user as usize];
@@ -69,12 +69,12 @@ impl UnnumberedChunk {
         for (column, numbers) in chunk.columns.iter_mut().zip(texts) {
             column.numbers = numbers;
         }
-        chunk
+        (chunk, self.user_keys)
     }
 }
 
-fn users(pieces: &[Piece], rows: usize) -> (Vec<u32>, KeyList) {
-    let (mut places, mut keys) = (Vec::with_capacity(rows), RunKeys::default());
+fn users(pieces: &[Piece], rows: usize, spare: KeyList) -> (Vec<u32>, KeyList) {
+    let (mut places, mut keys) = (Vec::with_capacity(rows), RunKeys::in_memory_of(spare));
     for piece in pieces {
         match &piece.users {
             UserArray::Texts(texts) => texts.append_numbers(&mut places, |text| keys.place(text)),
