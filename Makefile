@@ -12,7 +12,7 @@ export ORT_DISABLE_TELEMETRY := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-rust test-python lint format lock clean
+.PHONY: help demo build test test-rust test-python bench bench-library lint format lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -30,6 +30,12 @@ test-rust: $(VENV)/.test ## Run the tests of the Rust crates
 test-python: $(VENV)/.built $(VENV)/.test ## Run the tests of the Python package
 	$(BIN)/python -m pytest
 
+bench: $(VENV)/.built $(VENV)/.bench ## Measure every target beside its peers, in a few minutes
+	$(BIN)/propense bench --out benches/runs --plot docs/bench
+
+bench-library: $(VENV)/.built $(VENV)/.bench ## Time the calls that people make
+	$(BIN)/python -m pytest benches/library
+
 lint: $(VENV)/.built $(VENV)/.test ## Check formatting, lints, types and the stub file
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
@@ -46,7 +52,7 @@ format: $(VENV)/.test ## Format everything
 
 lock: $(VENV)/.run ## Resolve the pinned Python versions anew
 	$(BIN)/python -m pip install --quiet uv
-	for name in run test; do $(BIN)/uv pip compile --quiet --upgrade --no-annotate --no-header \
+	for name in run test bench; do $(BIN)/uv pip compile --quiet --upgrade --no-annotate --no-header \
 		--python-version 3.11 requirements/$$name.in --output-file requirements/$$name.lock; done
 
 clean: ## Remove everything that was built
@@ -61,6 +67,11 @@ $(VENV)/.run: requirements/run.lock
 $(VENV)/.test: requirements/test.lock $(VENV)/.run
 	@echo "== installing what the tests need into $(VENV)"
 	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements/test.lock
+	@touch $@
+
+$(VENV)/.bench: requirements/bench.lock $(VENV)/.test
+	@echo "== installing the peers of the benchmark into $(VENV)"
+	$(BIN)/python -m pip install --disable-pip-version-check --requirement requirements/bench.lock
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.run $(RUST_SOURCES)

@@ -218,7 +218,7 @@ def refuse_clashes(features: FeatureSet, taken: set[str]) -> None:
 def compute_matrix(
     log: EventLog, plan: _core.Plan, users: NDArray[np.uint32], as_of_us: int
 ) -> NDArray[np.float32]:
-    """Give the matrix (len(users), width), in column order, of a plan at an as_of, with a progress bar if shown."""
+    """Give the matrix (len(users), width) of a plan at an as_of, its columns contiguous."""
     with track(f"features as of {in_words(as_of_us)}", len(users)) as report:
         return _core.compute(log.core, plan, users, start_us=None, end_us=as_of_us, report=report)
 

@@ -54,6 +54,11 @@ class Model:
         return self._parts.goal
 
     @property
+    def runs_on(self) -> str:
+        """Which engine scores here and why: the native forest, or ONNX Runtime."""
+        return self._core.engine
+
+    @property
     def features(self) -> FeatureSet:
         """The features the model reads, in order."""
         return self._parts.features
@@ -236,12 +241,16 @@ class Model:
         """Refuse a model whose scores, or tiers, are not those it was saved with."""
         rows, expected = self._parts.check_rows, self._parts.check_scores
         found = self.score_matrix(rows)
-        difference = float(np.abs(found - expected).max(initial=0.0))
-        if not difference <= TOLERANCE:
-            raise ModelError(
-                f"the model gives other scores than it was saved with: they differ by up to "
-                f"{difference:.2e} on its check rows, {TOLERANCE:g} is allowed"
-            )
+        for scores, by in (
+            (found, ""),
+            (self._core.score_in_onnxruntime(rows), " in ONNX Runtime"),
+        ):
+            difference = float(np.abs(scores - expected).max(initial=0.0))
+            if not difference <= TOLERANCE:
+                raise ModelError(
+                    f"the model gives other scores{by} than it was saved with: they differ by up to "
+                    f"{difference:.2e} on its check rows, {TOLERANCE:g} is allowed"
+                )
         flipped = (self.cut_offs.tiers(found) != self.cut_offs.tiers(expected)).sum()
         if flipped:
             raise ModelError(f"the model would put {flipped} of its check rows into other tiers")

@@ -16,6 +16,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from propense import _core
 from propense.exceptions import ModelError
+from propense.runtime import initialise
+
+initialise()
 
 WIDTH = 3
 Lists = dict[str, list[Any]]
@@ -196,7 +199,14 @@ def test_flat_trees_that_contradict_themselves_are_refused(changed: Any, message
 
 
 def test_a_deep_chain_neither_overflows_the_stack_nor_hangs() -> None:
-    depth = 20_000
+    model = _core.OnnxModel(_chain(1_900), WIDTH)
+    assert model.native
+    assert np.isfinite(model.score(np.zeros((2, WIDTH), np.float32))).all()
+    with pytest.raises(ModelError, match="forest.*200000 nodes deep"):
+        _core.OnnxModel(_chain(200_000), WIDTH)
+
+
+def _chain(depth: int) -> bytes:
     nodes = 2 * depth + 1
     leaves = [*range(1, nodes, 2), nodes - 1]
     lists: Lists = {
@@ -213,8 +223,7 @@ def test_a_deep_chain_neither_overflows_the_stack_nor_hangs() -> None:
         "target_weights": [0.001] * len(leaves),
     }
     lists["nodes_truenodeids"][-1] = lists["nodes_falsenodeids"][-1] = 0
-    model = _core.OnnxModel(_bytes(lists), WIDTH)
-    assert np.isfinite(model.score(np.zeros((2, WIDTH), np.float32))).all()
+    return _bytes(lists)
 
 
 def test_mutated_files_are_refused_or_scored_and_nothing_else() -> None:

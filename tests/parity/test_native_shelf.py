@@ -15,6 +15,9 @@ from native_shelf import HOLES, SHELF, WIDTH, X  # noqa: E402
 
 from propense import _core  # noqa: E402
 from propense.onnx_model.check import hostile_kinds  # noqa: E402
+from propense.runtime import initialise  # noqa: E402
+
+initialise()
 
 FALLS_BACK = {
     "adaboost": "ArgMax",  # joins what each tree thinks most likely, not its probabilities

@@ -11,6 +11,7 @@ from rich.console import Console
 
 import propense
 from propense.cli import commands
+from propense.cli.bench import bench
 from propense.cli.demo import demo
 from propense.exceptions import (
     DataError,
@@ -53,6 +54,7 @@ app.command()(commands.train)
 app.command()(commands.score)
 app.command()(commands.export)
 app.command()(demo)
+app.command()(bench)
 
 
 def _version(asked: bool) -> None:

@@ -90,7 +90,9 @@ def finish(
             "the model gives no finite score for any of its check rows; it must accept missing "
             "features (NaN), for instance by an imputer in front of it"
         )
-    scores = audience_scores(candidate, question, onnx)
+    initialise()
+    core = _core.OnnxModel(onnx, len(candidate.features))
+    scores = audience_scores(candidate, question, core)
     test = candidate.test
     cuts = cut_offs(policy, scores, test.scores, test.labels)
     return Model(
@@ -107,7 +109,7 @@ def finish(
             metrics=candidate.metrics,
             checks=checks,
             check_rows=rows[answered],
-            check_scores=expected[answered],
+            check_scores=core.score(rows[answered]),
             audience=audience_points(scores),
             test_scores=test.scores,
             test_labels=test.labels,
@@ -115,10 +117,10 @@ def finish(
     )
 
 
-def audience_scores(candidate: Candidate, question: Question, onnx: bytes) -> NDArray[np.float32]:
+def audience_scores(
+    candidate: Candidate, question: Question, core: _core.OnnxModel
+) -> NDArray[np.float32]:
     """Score the audience at the as_of; shares and percentiles are of these scores."""
-    initialise()
-    core = _core.OnnxModel(onnx, len(candidate.features))
     spec, as_of_us = candidate.features.spec, candidate.as_of_us
     plan = _core.Plan.compile(spec, question.log.core, strict=True, before_us=as_of_us)
     users = question.audience(as_of_us)

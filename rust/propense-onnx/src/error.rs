@@ -227,3 +227,17 @@ pub enum OnnxError {
         source: std::io::Error,
     },
 }
+
+impl OnnxError {
+    /// The same error about rows that were counted from a later row on.
+    #[must_use]
+    pub fn moved_by(self, rows: usize) -> Self {
+        match self {
+            Self::NonFiniteScore { row, score } => Self::NonFiniteScore { row: row + rows, score },
+            Self::Run { first_row, last_row, source } => {
+                Self::Run { first_row: first_row + rows, last_row: last_row + rows, source }
+            }
+            other => other,
+        }
+    }
+}

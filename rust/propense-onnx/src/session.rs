@@ -186,6 +186,16 @@ impl OnnxModel {
             native.score(rows, scores);
             return require_finite(scores, 0);
         }
+        self.score_in_onnxruntime(rows, scores)
+    }
+
+    /// Score rows as [`score`](Self::score) does, in ONNX Runtime whatever the engine is.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`score`](Self::score).
+    pub fn score_in_onnxruntime(&self, rows: &[f32], scores: &mut [f32]) -> Result<(), OnnxError> {
+        self.require_rows(rows.len(), scores.len())?;
         let block_rows = match self.invariance {
             Invariance::Invariant => BLOCK_ROWS,
             Invariance::Variant(_) => 1,

@@ -38,7 +38,16 @@ pub(crate) enum CoreError {
 impl From<CoreError> for PyErr {
     fn from(error: CoreError) -> Self {
         let class = match &error {
-            CoreError::Events(_) | CoreError::Stream(_) => "DataError",
+            CoreError::Events(_)
+            | CoreError::Stream(_)
+            | CoreError::Store(
+                StoreError::Missing { .. }
+                | StoreError::Read { .. }
+                | StoreError::Manifest { .. }
+                | StoreError::Version { .. }
+                | StoreError::Damaged { .. }
+                | StoreError::Parts { .. },
+            ) => "DataError",
             CoreError::Features(FeatureError::Cancelled)
             | CoreError::Score(ScoreError::Features(FeatureError::Cancelled))
             | CoreError::Store(StoreError::Cancelled) => {
@@ -50,14 +59,6 @@ impl From<CoreError> for PyErr {
             | CoreError::Score(ScoreError::Features(_)) => "ExpressionError",
             CoreError::Model(_) | CoreError::Score(ScoreError::Model(_) | ScoreError::Width { .. }) => "ModelError",
             CoreError::Store(StoreError::Occupied { .. } | StoreError::Write { .. }) => "OutputError",
-            CoreError::Store(
-                StoreError::Missing { .. }
-                | StoreError::Read { .. }
-                | StoreError::Manifest { .. }
-                | StoreError::Version { .. }
-                | StoreError::Damaged { .. }
-                | StoreError::Parts { .. },
-            ) => "DataError",
             CoreError::Arguments(_) => "PropenseError",
         };
         Python::attach(|py| match exception_class(py, class) {

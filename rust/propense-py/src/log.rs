@@ -91,6 +91,18 @@ impl EventLog {
         self.inner.users().len()
     }
 
+    /// Bytes that the whole log takes in memory, users and offsets included.
+    #[getter]
+    fn memory_bytes(&self) -> usize {
+        self.inner.memory_bytes()
+    }
+
+    /// Bytes that one event takes in memory: its time, its type and its properties.
+    #[getter]
+    fn bytes_per_event(&self) -> usize {
+        self.inner.bytes_per_event()
+    }
+
     /// Rows that came without a user id and were dropped.
     #[getter]
     fn dropped(&self) -> u64 {

@@ -1,5 +1,6 @@
 //! ONNX models and whole audiences scored with them.
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::thread::available_parallelism;
 
@@ -8,6 +9,7 @@ use propense_core::features::Period;
 use propense_core::scorer::{self, RowScorer, ScoreError};
 use propense_onnx::{BLOCK_ROWS, EngineChoice, Invariance, NativeModel, OnnxError, OnnxModel as Session, initialise};
 use pyo3::prelude::*;
+use rayon::prelude::*;
 
 use crate::detached::detached;
 use crate::error::CoreError;
@@ -16,6 +18,11 @@ use crate::log::EventLog;
 
 /// Rows whose features stay in cache on their way to the trees.
 const TILE_ROWS: usize = 64;
+
+/// Rows that a thread takes of a matrix at a time.
+const PART_ROWS: usize = 1_024;
+/// Rows that are scored on the caller's thread with the GIL held.
+const FEW_ROWS: usize = 8;
 
 /// An ONNX model with one input `features` and one output `score`.
 #[pyclass(frozen, module = "propense._core")]
@@ -83,18 +90,53 @@ impl OnnxModel {
 
     /// Scores of the rows of a matrix.
     fn score<'py>(&self, py: Python<'py>, rows: PyReadonlyArray2<'py, f32>) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let scores = self.score_rows(py, &rows, |rows, scores| {
+            if scores.len() <= PART_ROWS {
+                return self.inner.score(rows, scores);
+            }
+            let parts = rows.par_chunks(PART_ROWS * self.inner.width()).zip(scores.par_chunks_mut(PART_ROWS));
+            parts.enumerate().try_for_each(|(part, (rows, scores))| {
+                self.inner.score(rows, scores).map_err(|error| error.moved_by(part * PART_ROWS))
+            })
+        })?;
+        Ok(PyArray1::from_vec(py, scores))
+    }
+
+    /// Scores of the rows of a matrix by ONNX Runtime, whatever the engine is.
+    fn score_in_onnxruntime<'py>(
+        &self,
+        py: Python<'py>,
+        rows: PyReadonlyArray2<'py, f32>,
+    ) -> PyResult<Bound<'py, PyArray1<f32>>> {
+        let scores = self.score_rows(py, &rows, |rows, scores| self.inner.0.score_in_onnxruntime(rows, scores))?;
+        Ok(PyArray1::from_vec(py, scores))
+    }
+}
+
+impl OnnxModel {
+    fn score_rows<'py>(
+        &self,
+        py: Python<'py>,
+        rows: &PyReadonlyArray2<'py, f32>,
+        score: impl FnOnce(&[f32], &mut [f32]) -> Result<(), OnnxError> + Send,
+    ) -> PyResult<Vec<f32>> {
         let [count, width] = [rows.shape()[0], rows.shape()[1]];
         if width != self.inner.width() {
             let wanted = self.inner.width();
             return Err(CoreError::Score(ScoreError::Width { expected: wanted, found: width }).into());
         }
-        let values: Vec<f32> = rows.as_array().iter().copied().collect();
-        let scores = detached(py, None, |_| -> Result<Vec<f32>, OnnxError> {
-            let mut scores = vec![0.0; count];
-            self.inner.score(&values, &mut scores)?;
-            Ok(scores)
-        })?;
-        Ok(PyArray1::from_vec(py, scores))
+        let values = match rows.as_slice() {
+            Ok(values) => Cow::Borrowed(values),
+            Err(_) => Cow::Owned(rows.as_array().iter().copied().collect()),
+        };
+        let mut scores = vec![0.0; count];
+        if count <= FEW_ROWS {
+            // Handing the GIL over and back would take longer than the rows do.
+            score(&values, &mut scores).map_err(CoreError::from)?;
+            return Ok(scores);
+        }
+        detached(py, None, |_| score(&values, &mut scores))?;
+        Ok(scores)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow_array::Array;
 use arrow_buffer::ScalarBuffer;
 
 use super::cells::Cells;
@@ -127,6 +128,23 @@ impl EventLog {
         self.len() == 0
     }
 
+    /// Bytes that the whole log takes, users and offsets included, profiles and dictionaries not.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let ids = match self.users() {
+            UserIds::Integers(ids) => size_of_val(ids.as_ref()),
+            UserIds::Texts(ids) => ids.get_array_memory_size(),
+        };
+        self.len() * self.bytes_per_event() + size_of_val(self.events.offsets.as_ref()) + ids
+    }
+
+    /// Bytes that one event takes: its time, its type and its properties.
+    #[must_use]
+    pub fn bytes_per_event(&self) -> usize {
+        let properties = self.events.columns.iter().map(|column| column.cells.bytes_per_row());
+        size_of::<i64>() + self.events.event.bytes_per_row() + properties.sum::<usize>()
+    }
+
     /// How many rows came without a user id and were dropped.
     #[must_use]
     pub fn dropped(&self) -> u64 {
@@ -180,7 +198,8 @@ impl EventLog {
     /// The earliest and the latest event time; `None` for a log without events.
     #[must_use]
     pub fn time_span_us(&self) -> Option<(i64, i64)> {
-        let times = self.time_us();
-        Some((*times.iter().min()?, *times.iter().max()?))
+        // A user's events stand in order of time, so the first and the last of each are enough.
+        let times = || (0..self.users().len()).map(|user| &self.time_us()[self.rows(user)]);
+        Some((*times().filter_map(<[i64]>::first).min()?, *times().filter_map(<[i64]>::last).max()?))
     }
 }

@@ -9,8 +9,8 @@ use super::scan::{Scan, ScanPlan};
 use super::share_out::share_out;
 use crate::events::EventLog;
 
-/// Users whose rows are in the first cache when they are written to the columns of the matrix.
-const TILE: usize = 16;
+/// Users whose rows are written to the columns of the matrix together: four cache lines a column.
+const TILE: usize = 64;
 
 /// The matrix of a plan, column by column: for each feature, one f32 a user in the order of `users`; NaN is missing.
 ///

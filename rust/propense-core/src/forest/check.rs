@@ -110,6 +110,17 @@ fn check_test(ensemble: &Ensemble, node: usize, test: Test) -> Result<(), Forest
     if nan { Err(ForestError::Threshold { node }) } else { Ok(()) }
 }
 
+/// The most branches on the way from a root to a leaf; `order` has children before parents.
+pub(super) fn depth(ensemble: &Ensemble, order: &[u32]) -> usize {
+    let mut depths = vec![0_usize; ensemble.nodes.len()];
+    for &node in order {
+        if let Node::Branch { if_true, if_false, .. } = ensemble.nodes[node as usize] {
+            depths[node as usize] = 1 + depths[if_true as usize].max(depths[if_false as usize]);
+        }
+    }
+    depths.into_iter().max().unwrap_or(0)
+}
+
 #[derive(Clone, Copy, PartialEq)]
 enum Visit {
     Unseen,

@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use super::check::check;
+use super::check::{check, depth};
 use super::engine::Engine;
 use super::ensemble::{Aggregate, Ensemble};
 use super::error::ForestError;
@@ -24,6 +24,7 @@ pub struct Forest {
     width: usize,
     outputs: usize,
     trees: usize,
+    depth: usize,
     aggregate: Aggregate,
     base_values: Vec<f32>,
     reads: Vec<bool>,
@@ -45,6 +46,7 @@ impl Forest {
     /// finite.
     pub fn compile(ensemble: &Ensemble) -> Result<Forest, ForestError> {
         let order = check(ensemble)?;
+        let depth = depth(ensemble, &order);
         let graph = graph::build(ensemble, &order);
         drop(order);
         let nodes = lay_out(&graph);
@@ -60,6 +62,7 @@ impl Forest {
             width: ensemble.width,
             outputs: ensemble.outputs,
             trees: ensemble.roots.len(),
+            depth,
             aggregate: ensemble.aggregate,
             base_values: ensemble.base_values.clone(),
             reads,
@@ -86,6 +89,12 @@ impl Forest {
     #[must_use]
     pub fn reads(&self) -> &[bool] {
         &self.reads
+    }
+
+    /// The most tests that a row can meet in one tree.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.depth
     }
 
     /// What it runs on.

@@ -12,6 +12,10 @@ use super::stop::{Stop, Unsupported};
 /// Rows that go through the trees at once; their sums stay in cache until the arithmetic after.
 const BLOCK_ROWS: usize = 8 * TILE;
 
+/// The most nodes on the way to a leaf. ONNX Runtime, which loads every model too, recurses into trees, and one that
+/// is tens of thousands deep overflows its stack.
+const MAX_DEPTH: usize = 2_000;
+
 /// What became of a model.
 #[derive(Debug)]
 pub enum Lowered {
@@ -76,6 +80,10 @@ impl NativeModel {
             (Some(before), pool.ensemble(columns.len(), place))
         };
         let forest = Forest::compile(&ensemble).map_err(|error| refused(&pool, error))?;
+        if forest.depth() > MAX_DEPTH {
+            let problem = format!("a tree is {} nodes deep; at most {MAX_DEPTH} are accepted", forest.depth());
+            return Err(Stop::malformed(problem).at(pool.place(0)));
+        }
         let after = Program::of(&instructions, &[score]);
         if after.inputs().iter().any(|&input| (input as usize) < width) {
             return Err(Stop::because("the score depends on features beside the trees"));
@@ -100,10 +108,10 @@ impl NativeModel {
         &self.reads
     }
 
-    /// The engine that runs the trees, in words.
+    /// The engine that runs the trees and why, in words.
     #[must_use]
     pub fn engine_text(&self) -> String {
-        self.forest.engine().to_string()
+        format!("{}: {}", self.forest.engine(), self.forest.why())
     }
 
     /// Score `rows`, float32 `[N, width]` row-major, into `scores`, float32 `[N]`; NaN is missing.

@@ -23,9 +23,14 @@ pub(in crate::features) fn days(state: &mut [u64; 3], day: i64) {
 
 /// The share of the places from `from` to `to`, both included; round the end where `from` is above `to`. NaN without
 /// events.
-pub(in crate::features) fn share(counts: &[u64], from: usize, to: usize) -> f64 {
-    let within = |place: usize| if from <= to { from <= place && place <= to } else { place >= from || place <= to };
-    let all: u64 = counts.iter().sum();
-    let held: u64 = counts.iter().enumerate().filter(|(place, _)| within(*place)).map(|(_, count)| count).sum();
+#[inline]
+pub(in crate::features) fn share<const N: usize>(counts: &[u64; N], from: usize, to: usize) -> f64 {
+    let (mut all, mut before, mut up_to) = (0, 0, 0);
+    for (place, &count) in counts.iter().enumerate() {
+        all += count;
+        before += if place < from { count } else { 0 };
+        up_to += if place <= to { count } else { 0 };
+    }
+    let held = if from <= to { up_to - before } else { all - before + up_to };
     if all == 0 { f64::NAN } else { held as f64 / all as f64 }
 }

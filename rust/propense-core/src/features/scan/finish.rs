@@ -107,10 +107,12 @@ fn of_state(function: Function, kind: OpKind, state: &[u64], end_us: i64) -> f64
         (OpKind::Extent, _, &[count, newest, oldest, ..]) => extent_value(&[count, newest, oldest], function, end_us),
         (OpKind::Gaps | OpKind::Spread, _, &[count, mean, squares, ..]) => deviation(&[count, mean, squares]),
         (OpKind::Moments, _, &[count, sum, ..]) => mean(&[count, sum]),
-        (_, Function::HourShare { from, to }, hours) => share(&hours[..HOURS.len()], from.into(), to.into()),
-        (_, Function::WeekdayShare { from, to }, days) => {
-            share(&days[..WEEKDAYS.len()], usize::from(from) - 1, usize::from(to) - 1)
+        (_, Function::HourShare { from, to }, hours) => {
+            hours.first_chunk::<{ HOURS.len() }>().map_or(f64::NAN, |hours| share(hours, from.into(), to.into()))
         }
+        (_, Function::WeekdayShare { from, to }, days) => days
+            .first_chunk::<{ WEEKDAYS.len() }>()
+            .map_or(f64::NAN, |days| share(days, usize::from(from) - 1, usize::from(to) - 1)),
         _ => f64::NAN,
     }
 }
