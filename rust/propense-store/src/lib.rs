@@ -10,7 +10,7 @@
 //! | `manifest.json` | | lengths, checksums, and where in the files each column's values stand |
 //!
 //! Each file is one record batch, neither compressed nor split, every buffer at a multiple of 64 bytes, so that a
-//! column is one run of bytes that [`open`] uses where it is mapped; no event is read before it is asked for. User ids
+//! column is one run of bytes that [`open()`] uses where it is mapped; no event is read before it is asked for. User ids
 //! are `int64`, or in `events.arrow` dictionaries over `large_utf8`; texts are dictionaries with the narrowest index;
 //! times are `timestamp[us, UTC]`; truth values are `int8`, 1 and 0, as a bitmap could not be used in place; a missing
 //! value is an Arrow null. A role's name gets a `_` for as long as a property has it already.

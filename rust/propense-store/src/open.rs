@@ -37,7 +37,7 @@ pub(crate) struct Opened {
 
 /// Opens a saved log without reading its events: they are mapped, and come into memory as they are used.
 ///
-/// The manifest, the files' lengths, their metadata and the users' ids are checked; [`crate::verify`] checks the rest.
+/// The manifest, the files' lengths, their metadata and the users' ids are checked; [`crate::verify()`] checks the rest.
 /// While the log is in use nobody may change or truncate its files in place, which would end the process; saving anew
 /// over the folder is fine, as that makes new files.
 ///

@@ -21,7 +21,7 @@ const BLOCK: usize = 1 << 14;
 /// `advance` is told the bytes read and can stop the work.
 ///
 /// # Errors
-/// As [`crate::open`]; [`StoreError::Damaged`] names the file and what is wrong with it; [`StoreError::Cancelled`].
+/// As [`crate::open()`]; [`StoreError::Damaged`] names the file and what is wrong with it; [`StoreError::Cancelled`].
 pub fn verify(folder: &Path, advance: &mut Advance<'_>) -> Result<(), StoreError> {
     let mut go_on = |bytes| match advance(bytes) {
         ControlFlow::Continue(()) => Ok(()),
