@@ -9,8 +9,10 @@ use super::scan::{Scan, ScanPlan};
 use super::share_out::share_out;
 use crate::events::EventLog;
 
-/// Users whose rows are written to the columns of the matrix together: four cache lines a column.
+/// Users whose values are written to the columns of the matrix together: four cache lines a column.
 const TILE: usize = 64;
+/// What the columns of a tile are apart. A power of two would put all of them into a few sets of the cache.
+const STRIDE: usize = TILE + 16;
 
 /// The matrix of a plan, column by column: for each feature, one f32 a user in the order of `users`; NaN is missing.
 ///
@@ -41,17 +43,14 @@ pub fn compute(
     parts.sort_by_cached_key(|(block, _)| std::cmp::Reverse(block.events));
     let ready = ScanPlan::new(log, plan, None);
     parts.into_par_iter().try_for_each_init(
-        || (Scan::new(&ready, period), vec![0.0; TILE * width]),
+        || (Scan::new(&ready, period), vec![0.0; STRIDE * width]),
         |(scan, tile), (block, mut columns)| {
             for (first, users) in users[block.users.clone()].chunks(TILE).enumerate() {
-                for (row, &user) in tile.chunks_exact_mut(width).zip(users) {
-                    scan.write_row(user as usize, row);
+                for (place, &user) in users.iter().enumerate() {
+                    scan.write(user as usize, &mut tile[place..], STRIDE);
                 }
-                for (feature, column) in columns.iter_mut().enumerate() {
-                    let column = &mut column[first * TILE..][..users.len()];
-                    for (value, row) in column.iter_mut().zip(tile.chunks_exact(width)) {
-                        *value = row[feature];
-                    }
+                for (column, values) in columns.iter_mut().zip(tile.chunks_exact(STRIDE)) {
+                    column[first * TILE..][..users.len()].copy_from_slice(&values[..users.len()]);
                 }
             }
             progress.advance(block.len())

@@ -184,7 +184,7 @@ impl Place<'_> {
             }
             Function::DecayedCount { half_life_us } => {
                 let ages_us = times_us.iter().map(|&time_us| self.moment.end_us.abs_diff(time_us) as f64);
-                sum(&ages_us.map(|age_us| f64::exp2(-age_us / half_life_us as f64)).collect::<Vec<_>>())
+                sum(&ages_us.map(|age_us| power_of_half(age_us / half_life_us as f64)).collect::<Vec<_>>())
             }
             Function::HourShare { from, to } => share(locals().filter(|local| wraps(from, local.hour, to)).count()),
             Function::WeekdayShare { from, to } => {
@@ -233,6 +233,19 @@ fn distinct<T: PartialEq>(values: &[T]) -> usize {
         }
     }
     seen.len()
+}
+
+/// One half to the power of a number that is not negative: with k the nearest whole number to its negative and r what
+/// is left, the first 14 terms of the exponential series of r · ln 2, times 2^k in two steps. The steps are part of
+/// the definition, so that the bits are those of no C library.
+fn power_of_half(halvings: f64) -> f64 {
+    let exponent = f64::max(-halvings, -1_100.0);
+    let whole = exponent.round_ties_even();
+    let rest = (exponent - whole) * std::f64::consts::LN_2;
+    let factorial = |n: i32| (1..=n).map(f64::from).product::<f64>();
+    let series = (0..14).rev().fold(0.0, |sum, n| sum * rest + 1.0 / factorial(n));
+    let half = (whole / 2.0).floor();
+    series * f64::powi(2.0, half as i32) * f64::powi(2.0, (whole - half) as i32)
 }
 
 /// Days of 86,400 s from one instant to a later one.

@@ -132,9 +132,9 @@ fn attribute(name: &'static str) -> Texts {
 }
 
 /// What a number leaves after the last multiple of a tiny one. The remainder is exact, so it brings the last bits of
-/// an f64 into the f32 of the matrix. Not of a decayed count, where the reference has the C library's last bit.
+/// an f64 into the f32 of the matrix.
 pub fn low_bits(number: &str) -> String {
-    if number.contains("decayed_count") { number.to_owned() } else { format!("({number}) % 1e-9") }
+    format!("({number}) % 1e-9")
 }
 
 /// Numbers of a user, bare aggregates the most.

@@ -21,16 +21,28 @@ pub(in crate::features) fn days(state: &mut [u64; 3], day: i64) {
     }
 }
 
+/// How many events stand before each place, and, last, how many there are; at most 24 places.
+#[inline]
+pub(in crate::features) fn running_sums(counts: &[u64]) -> RunningSums {
+    let mut sums = RunningSums { before: [0; HOURS.len() + 1], places: counts.len() };
+    for (place, &count) in counts.iter().enumerate() {
+        sums.before[place + 1] = sums.before[place] + count;
+    }
+    sums
+}
+
+/// Counts in a cycle, summed up.
+pub(in crate::features) struct RunningSums {
+    before: [u64; HOURS.len() + 1],
+    places: usize,
+}
+
 /// The share of the places from `from` to `to`, both included; round the end where `from` is above `to`. NaN without
 /// events.
 #[inline]
-pub(in crate::features) fn share<const N: usize>(counts: &[u64; N], from: usize, to: usize) -> f64 {
-    let (mut all, mut before, mut up_to) = (0, 0, 0);
-    for (place, &count) in counts.iter().enumerate() {
-        all += count;
-        before += if place < from { count } else { 0 };
-        up_to += if place <= to { count } else { 0 };
-    }
+pub(in crate::features) fn share(sums: &RunningSums, from: usize, to: usize) -> f64 {
+    let all = sums.before[sums.places];
+    let (before, up_to) = (sums.before[from], sums.before[to + 1]);
     let held = if from <= to { up_to - before } else { all - before + up_to };
     if all == 0 { f64::NAN } else { held as f64 / all as f64 }
 }

@@ -108,6 +108,11 @@ impl<'a> Scan<'a> {
 
     /// Writes a user's row of the matrix: `row` has one f32 a feature, of which those that are read are written.
     pub fn write_row(&mut self, user: usize, row: &mut [f32]) {
+        self.write(user, row, 1);
+    }
+
+    /// Writes a user's values into `out`, `stride` places apart: the row of a matrix, or a column of its transpose.
+    pub(super) fn write(&mut self, user: usize, out: &mut [f32], stride: usize) {
         self.next_user();
         match self.plan.log.event() {
             Cells::U8(codes) => self.walk(user, codes),
@@ -119,7 +124,7 @@ impl<'a> Scan<'a> {
         let Self { plan, end_us, cells, .. } = self;
         let (log, readings) = (plan.log, plan.readings.as_slice());
         let leaves = User { readings, log, profile_row: log.profile_row(user), end_us: *end_us };
-        plan.finish.write(cells, &leaves, row);
+        plan.finish.write(cells, &leaves, out, stride);
     }
 
     fn next_user(&mut self) {
