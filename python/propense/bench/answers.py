@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,6 +21,8 @@ class Tolerance:
     relative: float = 1e-5
     absolute: float = 1e-5
     share: float = 0.0
+    of: Mapping[str, float] = field(default_factory=dict)
+    """Other absolute tolerances, by name of the array."""
 
 
 def disagreement(expected: Answer, got: Answer, tolerance: Tolerance) -> str | None:
@@ -39,7 +42,11 @@ def disagreement(expected: Answer, got: Answer, tolerance: Tolerance) -> str | N
         else:
             wide, other = want.astype(np.float64), have.astype(np.float64)
             wrong = ~np.isclose(
-                other, wide, rtol=tolerance.relative, atol=tolerance.absolute, equal_nan=True
+                other,
+                wide,
+                rtol=tolerance.relative,
+                atol=tolerance.of.get(name, tolerance.absolute),
+                equal_nan=True,
             )
         rows = wrong.reshape(len(wrong), -1).any(axis=1) if len(wrong) else wrong
         if rows.mean() > tolerance.share if len(rows) else False:
