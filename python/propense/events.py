@@ -157,7 +157,8 @@ def read_events(
     ----------
     source
         Path or glob of Parquet, CSV or JSON-lines files, a list of them, a Polars frame or lazy
-        frame, or anything that exports Arrow (pandas, pyarrow, DuckDB).
+        frame, or anything that exports Arrow (pandas, pyarrow, DuckDB). The folder of a saved log is
+        opened as :func:`propense.open_log` does; its columns are then those it was saved with.
     user
         Column of user ids: text or integers (CSV ids are read as text). Rows without one are
         dropped, with a warning that counts them.
@@ -182,6 +183,12 @@ def read_events(
         A file cannot be read, a column is missing, a time cannot be parsed or lies outside ±292,000
         years (says which row), all user ids are missing, or there are no events.
     """
+    only = source[0] if isinstance(source, list) and len(source) == 1 else source
+    if isinstance(only, str | Path) and (Path(only) / "manifest.json").is_file():
+        from propense.saved_log import open_log  # it imports this module
+
+        saved = open_log(only)
+        return saved if profiles is None else saved.with_profiles(profiles)
     frame, where = scan(source, text_columns=(user,))
     schema = schema_of(frame, where)
     time = time or first_present(schema, _TIME_COLUMNS, where)

@@ -54,6 +54,11 @@ def test_scores_are_the_same_to_the_bit(
     assert_frame_equal(model.score(opened, as_of=sim.as_of), ours, check_exact=True)
 
 
+def test_a_saved_log_is_taken_wherever_a_log_is(folder: Path, opened: pp.EventLog) -> None:
+    for source in (folder, str(folder), [str(folder)]):
+        assert repr(pp.read_events(source)) == repr(opened)
+
+
 def as_read(frame: pl.DataFrame) -> pl.DataFrame:
     """Undo what a saved log does to types: dictionaries, narrow numbers, truth values as 1 and 0."""
     return frame.select(

@@ -35,7 +35,7 @@ def bench(
     leaves: Annotated[int, typer.Option("--leaves", min=2, help="Leaves of each of them.")] = 31,
     rows: Annotated[
         int, typer.Option("--rows", min=100, help="Rows that the forests score.")
-    ] = 20_000,
+    ] = 50_000,
     only: Annotated[
         str, typer.Option("--only", help="Sections, separated by commas.", metavar="SECTIONS")
     ] = ",".join(SECTIONS),
@@ -49,7 +49,7 @@ def bench(
     rounds: Annotated[int, typer.Option("--rounds", min=1, help="Alternating timed runs.")] = 5,
     seconds: Annotated[
         float, typer.Option("--seconds", help="After so long a contender has two runs at least.")
-    ] = 10.0,
+    ] = 6.0,
     full: Annotated[
         bool, typer.Option("--full", help="Race every plan of every peer; takes long.")
     ] = False,

@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
+use propense_core::events::{Cells, Column, ColumnKind, EventLog, Events};
 use propense_core::expr::UnknownEvents;
 use propense_core::features::{FeatureError, FeatureSpec, Period, Plan, Progress, compute};
 use support::comparison::{disagreements, matrix, spec};
@@ -193,4 +194,38 @@ fn a_plan_of_nothing_is_refused() {
     let nothing = FeatureSpec { features: Vec::new(), timezone: "UTC".to_owned(), vocabularies: BTreeMap::new() };
     let compiled = Plan::compile(&nothing, &log(&[&[event(0, 0)]], &[]), UnknownEvents::Refuse, 0);
     assert_eq!(compiled.err(), Some(FeatureError::NoFeatures));
+}
+
+/// A log from a damaged file may have rows in any order and codes that stand for nothing: its features mean nothing,
+/// but nothing panics.
+#[test]
+fn a_damaged_log_makes_nothing_panic() {
+    let whole = log(&[&amounts(&[1.0, 2.5, -0.0, 7.0, 1e300, 3.0, 3.0, 9.0])], &[]);
+    let parts = whole.parts();
+    let rows = whole.len();
+    let wild = |row: usize| [i64::MIN, AS_OF_US + 1, AS_OF_US - 400 * DAY_US, AS_OF_US - 1, i64::MAX, 0][row % 6];
+    let columns = parts.columns.iter().map(|column| match column.kind {
+        ColumnKind::Text => {
+            Column { cells: Cells::U8((0..rows).map(|row| row as u8 * 31).collect()), ..column.clone() }
+        }
+        _ => column.clone(),
+    });
+    let damaged = EventLog::from_parts(Events {
+        users: parts.users.clone(),
+        offsets: parts.offsets.clone(),
+        time_us: (0..rows).map(wild).collect(),
+        event: Cells::U8((0..rows).map(|row| [0, 200, 255][row % 3]).collect()),
+        event_types: parts.event_types.clone(),
+        columns: columns.collect(),
+        dropped: 0,
+    })
+    .unwrap();
+    for filter in ["", " FILTER (WHERE category = 'movie')", " FILTER (WHERE gift OR event = 'buy')"] {
+        for start_us in [None, Some(AS_OF_US - DAY_US)] {
+            let features = grid("buy", filter);
+            let values = matrix(&damaged, &features, "Europe/London", Period { start_us, end_us: AS_OF_US });
+            assert_eq!(values.len(), features.len());
+        }
+    }
+    assert_eq!(damaged.summary(AS_OF_US).users, 1);
 }

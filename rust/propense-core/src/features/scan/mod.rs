@@ -157,7 +157,8 @@ impl<'a> Scan<'a> {
             chunk.fill(&times[first..newest], *end_us, plan.calendar, &plan.half_lives_us);
             for place in (first..newest).rev() {
                 let time_us = times[place];
-                while time_us < starts_us[window] {
+                // Of a log in order no event is before the longest window; of a damaged one, any may be.
+                while window + 1 < starts_us.len() && time_us < starts_us[window] {
                     before[window * plan.kept..][..plan.kept].copy_from_slice(&states[..plan.kept]);
                     window += 1;
                 }
