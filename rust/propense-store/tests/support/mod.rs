@@ -92,7 +92,8 @@ fn log_of(counts: &[usize], seeds: &[Seed], with_texts: bool, with_profiles: boo
     if !with_profiles {
         return log;
     }
-    let rows: Vec<Seed> = (0..counts.len() as u64).map(|user| (user % 3 == 1, user * 0x9E37_79B9_7F4A_7C15)).collect();
+    let rows: Vec<Seed> =
+        (0..counts.len() as u64).map(|user| (user % 3 == 1, user.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
     log.with_attributes(columns(&rows).into_iter().map(in_range).collect()).unwrap()
 }
 
