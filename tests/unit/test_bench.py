@@ -158,6 +158,9 @@ def test_results_are_written_as_json_and_shown(tmp_path: Path) -> None:
     results.add("features", [Timing("propense", 2, [1.0, 3.0]), Timing("chDB", 2, skipped="no")])
     path = results.write(tmp_path / "runs")
     assert path.name == "2025-06-01-small.json"
+    lines = path.with_suffix(".md").read_text(encoding="utf-8").splitlines()
+    assert len(lines) == 2 + len(results.rows)
+    assert all(line.count("|") == 6 for line in lines)
     content = json.loads(path.read_text())
     assert [row["met"] for row in content["rows"]] == [False, None]
     assert content["timings"][0]["median_s"] == 2.0

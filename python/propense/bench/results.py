@@ -1,4 +1,4 @@
-"""Results: rows that compare a measurement with its target, as a table and as JSON."""
+"""Results: rows that compare a measurement with its target, as tables and as JSON."""
 
 from __future__ import annotations
 
@@ -43,6 +43,17 @@ class Row:
     note: str = ""
 
     @property
+    def measured(self) -> str:
+        """The number reached, with its unit."""
+        return "–" if self.value is None else f"{number(self.value)} {self.unit}"
+
+    @property
+    def wanted(self) -> str:
+        """The target, with its sign and unit; empty without one."""
+        sign = {"higher": "≥", "lower": "≤"}[self.better]
+        return "" if self.target is None else f"{sign} {number(self.target)} {self.unit}"
+
+    @property
     def met(self) -> bool | None:
         """Whether the target is met; None without a target or a value."""
         if self.target is None or self.value is None or math.isnan(self.value):
@@ -73,12 +84,13 @@ class Results:
             self.timings.append({"section": section, **sizes, **asdict(timing), **kept})
 
     def write(self, folder: Path) -> Path:
-        """Write ``DATE-NAME.json`` and give its path."""
+        """Write ``DATE-NAME.json``, and the table as Markdown beside it; give the first's path."""
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{self.date[:10]}-{self.name}.json"
         rows = [asdict(row) | {"met": row.met} for row in self.rows]
         content = asdict(self) | {"rows": rows}
         path.write_text(json.dumps(_finite(content), indent=1) + "\n", encoding="utf-8")
+        path.with_suffix(".md").write_text(markdown_table(self), encoding="utf-8")
         return path
 
 
@@ -105,12 +117,19 @@ def targets_table(results: Results) -> Table:
         if section not in (None, row.section):
             table.add_section()
         section = row.section
-        verdict = {True: "[green]met[/green]", False: "[red]not met[/red]", None: ""}[row.met]
-        sign = {"higher": "≥", "lower": "≤"}[row.better]
-        target = "" if row.target is None else f"{sign} {number(row.target)} {row.unit}"
-        value = "–" if row.value is None else f"{number(row.value)} {row.unit}"
-        table.add_row(row.what, row.against, value, target, verdict, row.note)
+        colour = {True: "[green]met[/green]", False: "[red]not met[/red]", None: ""}[row.met]
+        table.add_row(row.what, row.against, row.measured, row.wanted, colour, row.note)
     return table
+
+
+def markdown_table(results: Results) -> str:
+    """Give the same rows as a Markdown table."""
+    lines = ["| what | against | measured | target | |", "|---|---|---:|---:|---|"]
+    for row in results.rows:
+        verdict = {True: "met", False: "not met", None: ""}[row.met]
+        cells = (row.what, row.against, row.measured, row.wanted, verdict)
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def timings_table(results: Results, section: str) -> Table:
