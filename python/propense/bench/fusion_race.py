@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import propense as pp
 from propense.bench.answers import Tolerance
 from propense.bench.contender import Entry
 from propense.bench.fusion_model import cached_model
@@ -36,7 +35,7 @@ def race_fusion(plan: BenchPlan, results: Results) -> None:
             Entry("propense", "propense_fusion", parameters, plan.threads),
             Entry("Polars + ONNX Runtime", "polars_fusion", theirs, plan.threads),
         ]
-        if source == "grouped" and hasattr(pp, "open_log"):
+        if source == "grouped":
             saved = parameters | {"source": "folder"}
             entries.append(Entry("propense, saved log", "propense_fusion", saved, plan.threads))
         timings = race(entries, tolerance=TOLERANCE, pace=plan.pace, say=plan.say)

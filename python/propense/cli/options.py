@@ -13,7 +13,8 @@ Events = Annotated[
     list[str],
     typer.Option(
         "--events",
-        help="Event log: a path or glob of .parquet, .csv or .jsonl files; may be given again.",
+        help="Event log: a path or glob of .parquet, .csv or .jsonl files, which may be given again, "
+        "or the folder of a saved log.",
         metavar="LOG",
     ),
 ]

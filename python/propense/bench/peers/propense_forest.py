@@ -28,4 +28,4 @@ class PropenseForest(Scorer):
     def facts(self) -> dict[str, Any]:
         """Say which engine was chosen."""
         model = self._model
-        return {name: getattr(model, name) for name in ("engine", "native") if hasattr(model, name)}
+        return {name: getattr(model, name) for name in ("engine", "native")}

@@ -37,7 +37,7 @@ class PropenseFusion(Contender):
         if self._source == "table":
             self._log = pp.read_events(self._table)
         elif self._source == "folder":
-            self._log = pp.open_log(self._saved)  # type: ignore[attr-defined, unused-ignore]
+            self._log = pp.open_log(self._saved)
         return self._model.score(self._log, as_of=AS_OF)
 
     def answer(self, result: Any) -> Answer:
@@ -46,17 +46,16 @@ class PropenseFusion(Contender):
 
     def facts(self) -> dict[str, Any]:
         """Say which engine the model uses."""
-        core = getattr(self._model, "_core", None)
-        return {name: getattr(core, name) for name in ("engine", "native") if hasattr(core, name)}
+        return {"engine": self._model.runs_on}
 
 
 def saved_log(events: str) -> str:
     """Give the folder of the log, grouped and saved beside its Parquet file."""
     folder = events.removesuffix(".parquet") + ".log"
     try:
-        pp.open_log(folder)  # type: ignore[attr-defined, unused-ignore]
+        pp.open_log(folder)
     except pp.PropenseError:
-        pp.read_events(raw_events(events)).save(folder)  # type: ignore[attr-defined, unused-ignore]
+        pp.read_events(raw_events(events)).save(folder)
     return folder
 
 
