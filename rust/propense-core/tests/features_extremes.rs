@@ -201,31 +201,37 @@ fn a_plan_of_nothing_is_refused() {
 #[test]
 fn a_damaged_log_makes_nothing_panic() {
     let whole = log(&[&amounts(&[1.0, 2.5, -0.0, 7.0, 1e300, 3.0, 3.0, 9.0])], &[]);
-    let parts = whole.parts();
-    let rows = whole.len();
-    let wild = |row: usize| [i64::MIN, AS_OF_US + 1, AS_OF_US - 400 * DAY_US, AS_OF_US - 1, i64::MAX, 0][row % 6];
+    let instants = [i64::MIN, AS_OF_US + 1, AS_OF_US - 400 * DAY_US, AS_OF_US - 1, i64::MAX, 0];
+    for turn in 0..30 {
+        let damaged = damaged(&whole, |row| instants[(row * (1 + turn % 5) + turn / 5) % instants.len()]);
+        for filter in ["", " FILTER (WHERE category = 'movie')", " FILTER (WHERE gift OR event = 'buy')"] {
+            for start_us in [None, Some(AS_OF_US - DAY_US)] {
+                let features = grid("buy", filter);
+                let values = matrix(&damaged, &features, "Europe/London", Period { start_us, end_us: AS_OF_US });
+                assert_eq!(values.len(), features.len());
+            }
+        }
+        assert!(damaged.summary(AS_OF_US).users <= 1);
+    }
+}
+
+/// The log with other times and with codes that stand for nothing.
+fn damaged(whole: &EventLog, time_us: impl Fn(usize) -> i64) -> EventLog {
+    let (parts, rows) = (whole.parts(), whole.len());
     let columns = parts.columns.iter().map(|column| match column.kind {
         ColumnKind::Text => {
             Column { cells: Cells::U8((0..rows).map(|row| row as u8 * 31).collect()), ..column.clone() }
         }
         _ => column.clone(),
     });
-    let damaged = EventLog::from_parts(Events {
+    EventLog::from_parts(Events {
         users: parts.users.clone(),
         offsets: parts.offsets.clone(),
-        time_us: (0..rows).map(wild).collect(),
-        event: Cells::U8((0..rows).map(|row| [0, 200, 255][row % 3]).collect()),
+        time_us: (0..rows).map(time_us).collect(),
+        event: Cells::U8((0..rows).map(|row| [0, 0, 200, 0, 255][row % 5]).collect()),
         event_types: parts.event_types.clone(),
         columns: columns.collect(),
         dropped: 0,
     })
-    .unwrap();
-    for filter in ["", " FILTER (WHERE category = 'movie')", " FILTER (WHERE gift OR event = 'buy')"] {
-        for start_us in [None, Some(AS_OF_US - DAY_US)] {
-            let features = grid("buy", filter);
-            let values = matrix(&damaged, &features, "Europe/London", Period { start_us, end_us: AS_OF_US });
-            assert_eq!(values.len(), features.len());
-        }
-    }
-    assert_eq!(damaged.summary(AS_OF_US).users, 1);
+    .unwrap()
 }
