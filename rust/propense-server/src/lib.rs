@@ -1,0 +1,1 @@
+//! Scores, events, users and models over gRPC.
