@@ -43,7 +43,7 @@ pub fn compute(
     parts.sort_by_cached_key(|(block, _)| std::cmp::Reverse(block.events));
     let ready = ScanPlan::new(log, plan, None);
     parts.into_par_iter().try_for_each_init(
-        || (Scan::new(&ready, period), vec![0.0; STRIDE * width]),
+        || (Scan::new(&ready, log, period), vec![0.0; STRIDE * width]),
         |(scan, tile), (block, mut columns)| {
             for (first, users) in users[block.users.clone()].chunks(TILE).enumerate() {
                 for (place, &user) in users.iter().enumerate() {
@@ -69,7 +69,7 @@ pub fn audience(log: &EventLog, plan: &Plan, period: Period, progress: &Progress
     let blocks: Vec<Vec<u32>> = share_out(log, &users)
         .into_par_iter()
         .map_init(
-            || (Scan::new(&ready, period), vec![0.0; plan.width()]),
+            || (Scan::new(&ready, log, period), vec![0.0; plan.width()]),
             |(scan, row), block| {
                 let holds = |user: &u32| {
                     scan.write_row(*user as usize, row);

@@ -19,7 +19,7 @@ mod spec;
 pub use compute::{audience, compute};
 pub use condition::{check_audience, check_goal, event_types_named};
 pub use error::FeatureError;
-pub use plan::{Period, Plan};
+pub use plan::{ParsedSpec, Period, Plan};
 pub use progress::Progress;
 pub use scan::{Scan, ScanPlan};
 pub(crate) use share_out::share_out;

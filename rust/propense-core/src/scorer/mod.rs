@@ -74,7 +74,7 @@ pub fn score_users<S: RowScorer>(
     let ready = ScanPlan::new(log, plan, model.reads());
     let tile_rows = model.tile_rows().max(1);
     parts.into_par_iter().try_for_each_init(
-        || (Scan::new(&ready, period), vec![0.0; tile_rows * width]),
+        || (Scan::new(&ready, log, period), vec![0.0; tile_rows * width]),
         |(scan, tile), (block, scores)| {
             let tiles = users[block.users.clone()].chunks(tile_rows).zip(scores.chunks_mut(tile_rows));
             for (users, scores) in tiles {
