@@ -5,7 +5,7 @@ mod support;
 
 use propense_core::events::{Cells, Column, ColumnKind, EventLog, Events, UserIds};
 use propense_core::expr::UnknownEvents;
-use propense_core::features::{ParsedSpec, Period, Plan, Scan, ScanPlan};
+use propense_core::features::{DictionarySizes, ParsedSpec, Period, Plan, Scan, ScanPlan};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -44,6 +44,10 @@ fn as_stored(log: &EventLog, users: usize) -> EventLog {
     stored.unwrap().with_attributes(log.attributes().iter().map(|column| turned(column, &profiles)).collect()).unwrap()
 }
 
+fn fits(ready: &ScanPlan, log: &EventLog) -> bool {
+    ready.fits(log, &DictionarySizes::of(log))
+}
+
 fn rows(ready: &ScanPlan, log: &EventLog, as_of_us: i64) -> Vec<Vec<u32>> {
     let mut scan = Scan::new(ready, log, Period::before(as_of_us));
     let mut row = vec![0.0; ready.width()];
@@ -70,7 +74,7 @@ proptest! {
         let span_us = log.time_span_us().unwrap();
         let bound = Plan::bind(&parsed, &shape, UnknownEvents::Empty, moments.as_of_us, span_us).unwrap();
         let ready = ScanPlan::new(&shape, &bound, None);
-        prop_assert!(ready.fits(&shape) && ready.fits(&stored));
+        prop_assert!(fits(&ready, &shape) && fits(&ready, &stored));
         let expected = rows(&ScanPlan::new(&log, &own, None), &log, moments.as_of_us);
         prop_assert_eq!(rows(&ready, &stored, moments.as_of_us), expected);
     }
@@ -115,10 +119,10 @@ fn a_plan_does_not_fit_a_log_that_has_outgrown_it() {
         ("a text", small(5, &["view"], &["red", "blue"], false), true, false),
         ("wider cells", small(5, &["view"], &["red"], true), false, false),
     ] {
-        assert_eq!(ready(&["distinct(view.colour)"], &before).fits(&after), fits_differing, "{what}");
-        assert_eq!(ready(&[filter], &before).fits(&after), fits_saying, "{what}");
+        assert_eq!(fits(&ready(&["distinct(view.colour)"], &before), &after), fits_differing, "{what}");
+        assert_eq!(fits(&ready(&[filter], &before), &after), fits_saying, "{what}");
     }
     let late = small(1_001, &["view"], &["red"], false);
-    assert!(ready(&[filter], &before).fits(&late), "no calendar is read");
-    assert!(!ready(&[DAYS], &before).fits(&late), "the calendar ends before the event");
+    assert!(fits(&ready(&[filter], &before), &late), "no calendar is read");
+    assert!(!fits(&ready(&[DAYS], &before), &late), "the calendar ends before the event");
 }

@@ -21,6 +21,6 @@ pub use condition::{check_audience, check_goal, event_types_named};
 pub use error::FeatureError;
 pub use plan::{ParsedSpec, Period, Plan};
 pub use progress::Progress;
-pub use scan::{Scan, ScanPlan};
+pub use scan::{DictionarySizes, Scan, ScanPlan};
 pub(crate) use share_out::{Block, share_out};
 pub use spec::{Feature, FeatureSpec};

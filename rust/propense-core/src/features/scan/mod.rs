@@ -12,6 +12,7 @@ use self::dispatch::{EventOps, dispatch, passes};
 use self::finish::{Finish, User};
 use self::layout::{Layout, Reading};
 use self::ops::{Event, OpKind};
+pub use self::shape::DictionarySizes;
 use self::shape::Shape;
 use super::calendar::Calendar;
 use super::kernels::distinct_values::DistinctSet;
@@ -77,10 +78,10 @@ impl ScanPlan {
     /// what is read lies in cells of the same type, and no event is beyond the time that the calendar covers.
     ///
     /// That equal codes stand for equal texts is for the caller to know: the two logs must share dictionaries that only
-    /// grow. What is compared is how far they have grown.
+    /// grow. What is compared is how far they have grown, which for `log` is `sizes`.
     #[must_use]
-    pub fn fits(&self, log: &EventLog) -> bool {
-        self.shape.fits(log) && self.calendar.as_ref().is_none_or(|calendar| covers(calendar, log))
+    pub fn fits(&self, log: &EventLog, sizes: &DictionarySizes) -> bool {
+        self.shape.fits(log, sizes) && self.calendar.as_ref().is_none_or(|calendar| covers(calendar, log))
     }
 }
 

@@ -16,6 +16,27 @@ pub(super) struct Shape {
     attributes_read: Vec<Read>,
 }
 
+/// How many texts each dictionary of a log holds, or would hold: a log of few users may leave its dictionaries out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DictionarySizes {
+    /// The event types.
+    pub event_types: usize,
+    /// One a property, in order.
+    pub properties: Vec<usize>,
+    /// One an attribute, in order.
+    pub attributes: Vec<usize>,
+}
+
+impl DictionarySizes {
+    /// Those of a log that has its dictionaries.
+    #[must_use]
+    pub fn of(log: &EventLog) -> Self {
+        let sizes = |columns: &[Column]| columns.iter().map(|column| column.dictionary.len()).collect();
+        let (properties, attributes) = (sizes(log.columns()), sizes(log.attributes()));
+        Self { event_types: log.event_types().len(), properties, attributes }
+    }
+}
+
 /// A column that is read.
 #[derive(Debug)]
 struct Read {
@@ -58,13 +79,13 @@ impl Shape {
     }
 
     /// Whether a log whose dictionaries may have grown since is still of this shape.
-    pub(super) fn fits(&self, log: &EventLog) -> bool {
-        self.event_types == log.event_types().len()
+    pub(super) fn fits(&self, log: &EventLog, sizes: &DictionarySizes) -> bool {
+        self.event_types == sizes.event_types
             && self.event == discriminant(log.event())
             && self.columns == log.columns().len()
             && self.attributes == log.attributes().len()
-            && self.properties_read.iter().all(|read| read.fits(log.columns()))
-            && self.attributes_read.iter().all(|read| read.fits(log.attributes()))
+            && self.properties_read.iter().all(|read| read.fits(log.columns(), &sizes.properties))
+            && self.attributes_read.iter().all(|read| read.fits(log.attributes(), &sizes.attributes))
     }
 }
 
@@ -75,9 +96,8 @@ impl Read {
         Self { column, cells: discriminant(cells), texts }
     }
 
-    fn fits(&self, columns: &[Column]) -> bool {
-        columns.get(self.column).is_some_and(|column| {
-            self.cells == discriminant(&column.cells) && self.texts.is_none_or(|texts| texts == column.dictionary.len())
-        })
+    fn fits(&self, columns: &[Column], sizes: &[usize]) -> bool {
+        columns.get(self.column).is_some_and(|column| self.cells == discriminant(&column.cells))
+            && self.texts.is_none_or(|texts| sizes.get(self.column) == Some(&texts))
     }
 }
