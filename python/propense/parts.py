@@ -15,6 +15,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from propense import manifest as files
+from propense.columns_read import ColumnsRead, check_columns
 from propense.exceptions import ModelError, PropenseError
 from propense.features import FeatureSet
 from propense.goal import Goal, goal_from
@@ -35,6 +36,7 @@ class ModelParts:
     goal: Goal
     features: FeatureSet
     as_of_us: int
+    columns: ColumnsRead
     training: dict[str, Any]
     calibration: dict[str, Any]
     tiers: TierPolicy
@@ -72,12 +74,12 @@ class ModelParts:
             files.TEST_FILE: _arrow(test),
         }
         sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-        return contents | {files.MANIFEST_FILE: self._manifest(sums).sealed().to_json().encode()}
+        return contents | {files.MANIFEST_FILE: self._manifest(sums).sealed().encode()}
 
     def _manifest(self, sha256: dict[str, str]) -> files.Manifest:
         cuts = {"most_likely_from": self.cut_offs.most, "least_likely_below": self.cut_offs.least}
         return files.Manifest(
-            format=1,
+            format=2,
             propense_version=version("propense"),
             engine=self.engine,
             goal=self.goal.as_dict(),
@@ -85,6 +87,7 @@ class ModelParts:
             fingerprint=self.features.fingerprint,
             as_of=in_words(self.as_of_us),
             as_of_us=self.as_of_us,
+            columns=self.columns,
             training=self.training,
             calibration=self.calibration,
             tiers=self.tiers.as_dict() | {"cut_offs": cuts},
@@ -117,9 +120,13 @@ class ModelParts:
                 f"{stated.fingerprint}, found {fingerprint}"
             )
         try:
+            check_columns(stated.columns, goal, features)
             checks = pl.read_ipc(io.BytesIO(contents[files.CHECKS_FILE]))
             audience = pl.read_ipc(io.BytesIO(contents[files.AUDIENCE_FILE]))
             test = pl.read_ipc(io.BytesIO(contents[files.TEST_FILE]))
+            scores = audience["score"].to_numpy()
+            if not len(scores) or not np.isfinite(scores).all() or (np.diff(scores) < 0).any():
+                raise ModelError(f"{files.AUDIENCE_FILE}: expected finite scores, ascending")
             tiers = dict(stated.tiers)
             cuts = tiers.pop("cut_offs")
             return cls(
@@ -128,6 +135,7 @@ class ModelParts:
                 goal=goal,
                 features=features,
                 as_of_us=stated.as_of_us,
+                columns=stated.columns,
                 training=stated.training,
                 calibration=stated.calibration,
                 tiers=TierPolicy.from_dict(tiers),
@@ -138,13 +146,13 @@ class ModelParts:
                 checks=stated.checks,
                 check_rows=checks.drop(EXPECTED).to_numpy(order="c"),
                 check_scores=checks[EXPECTED].to_numpy(),
-                audience=audience["score"].to_numpy(),
+                audience=scores,
                 test_scores=test["score"].to_numpy(),
                 test_labels=test["label"].to_numpy(),
             )
         except (
             pl.exceptions.PolarsError,
-            ModelError,
+            PropenseError,
             OSError,
             KeyError,
             TypeError,
