@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -121,9 +122,10 @@ class ModelParts:
             )
         try:
             check_columns(stated.columns, goal, features)
-            checks = pl.read_ipc(io.BytesIO(contents[files.CHECKS_FILE]))
-            audience = pl.read_ipc(io.BytesIO(contents[files.AUDIENCE_FILE]))
-            test = pl.read_ipc(io.BytesIO(contents[files.TEST_FILE]))
+            inputs = {f"f{place}": pl.Float32 for place in range(len(features))}
+            checks = _table(contents, files.CHECKS_FILE, {**inputs, EXPECTED: pl.Float32})
+            audience = _table(contents, files.AUDIENCE_FILE, {"score": pl.Float32})
+            test = _table(contents, files.TEST_FILE, {"score": pl.Float32, "label": pl.Boolean})
             scores = audience["score"].to_numpy()
             if not len(scores) or not np.isfinite(scores).all() or (np.diff(scores) < 0).any():
                 raise ModelError(f"{files.AUDIENCE_FILE}: expected finite scores, ascending")
@@ -168,6 +170,22 @@ def audience_points(scores: NDArray[np.float32]) -> NDArray[np.float32]:
         return ordered
     places = np.linspace(0, len(ordered) - 1, AUDIENCE_POINTS).astype(np.int64)
     return ordered[places]
+
+
+def _table(
+    contents: dict[str, bytes], name: str, types: Mapping[str, type[pl.DataType]]
+) -> pl.DataFrame:
+    """Read a table, whose columns must be these, in this order and without missing values."""
+    frame = pl.read_ipc(io.BytesIO(contents[name]))
+    found, expected = list(frame.schema.items()), list(pl.Schema(types).items())
+    for place, (column, type_) in enumerate(expected):
+        if found[place : place + 1] != [(column, type_)]:
+            raise ModelError(f"{name}: expected the {type_} column {column!r}")
+    if len(found) > len(expected):
+        raise ModelError(f"{name}: column {found[len(expected)][0]!r} does not belong here")
+    if any(frame.null_count().row(0)):
+        raise ModelError(f"{name}: values are missing")
+    return frame
 
 
 def _arrow(frame: pl.DataFrame) -> bytes:

@@ -11,6 +11,7 @@ mod error;
 mod features;
 mod log;
 mod model;
+mod model_directory;
 
 use pyo3::prelude::*;
 
@@ -26,4 +27,6 @@ mod core_module {
     use super::log::{EventLog, Profiles, verify_log};
     #[pymodule_export]
     use super::model::{OnnxModel, initialise_onnxruntime, score_users};
+    #[pymodule_export]
+    use super::model_directory::ModelDirectory;
 }
