@@ -25,6 +25,7 @@ mod arrow_batch;
 mod arrow_column;
 mod arrow_file;
 mod disk;
+mod erasure;
 mod error;
 mod layout;
 mod manifest;
@@ -34,7 +35,9 @@ mod part;
 mod place;
 mod save;
 mod sink;
+mod store_manifest;
 mod verify;
+mod wal;
 
 pub use disk::{Disk, DiskFile, LocalDisk};
 pub use error::StoreError;
