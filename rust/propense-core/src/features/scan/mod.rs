@@ -78,7 +78,7 @@ impl ScanPlan {
     /// what is read lies in cells of the same type, and no event is beyond the time that the calendar covers.
     ///
     /// That equal codes stand for equal texts is for the caller to know: the two logs must share dictionaries that only
-    /// grow. What is compared is how far they have grown, which for `log` is `sizes`.
+    /// grow. What is compared is how far they have grown, which for `log` is `sizes`: no further than for the plan.
     #[must_use]
     pub fn fits(&self, log: &EventLog, sizes: &DictionarySizes) -> bool {
         self.shape.fits(log, sizes) && self.calendar.as_ref().is_none_or(|calendar| covers(calendar, log))

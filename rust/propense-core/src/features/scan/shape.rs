@@ -78,9 +78,9 @@ impl Shape {
         }
     }
 
-    /// Whether a log whose dictionaries may have grown since is still of this shape.
+    /// Whether a log is still of this shape. A dictionary may be shorter, as what it holds means the same, but not longer.
     pub(super) fn fits(&self, log: &EventLog, sizes: &DictionarySizes) -> bool {
-        self.event_types == sizes.event_types
+        self.event_types >= sizes.event_types
             && self.event == discriminant(log.event())
             && self.columns == log.columns().len()
             && self.attributes == log.attributes().len()
@@ -98,6 +98,6 @@ impl Read {
 
     fn fits(&self, columns: &[Column], sizes: &[usize]) -> bool {
         columns.get(self.column).is_some_and(|column| self.cells == discriminant(&column.cells))
-            && self.texts.is_none_or(|texts| sizes.get(self.column) == Some(&texts))
+            && self.texts.is_none_or(|texts| sizes.get(self.column).is_some_and(|&size| texts >= size))
     }
 }
