@@ -12,10 +12,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use hashbrown::HashSet;
-use sha2::{Digest, Sha256};
-
 use crate::disk::{Disk, DiskFile};
+use crate::erased::ErasedUsers;
 use crate::error::StoreError;
 use crate::wal::record::{RecordBuffer, Salt, array, next_record, record_at};
 
@@ -27,68 +25,48 @@ const VERSION: u32 = 1;
 const HEADER: usize = 56;
 const DIGEST: usize = 32;
 
-/// The users who were erased.
-#[derive(Debug, Clone)]
-pub(crate) struct ErasedUsers {
-    salt: [u8; DIGEST],
+/// What stands in the file.
+struct Contents {
+    users: ErasedUsers,
+    digest_salt: [u8; DIGEST],
     in_order: Vec<[u8; DIGEST]>,
-    digests: HashSet<[u8; DIGEST], foldhash::fast::RandomState>,
+    salt: Salt,
+    records: u64,
+    valid_bytes: u64,
+    torn_bytes: u64,
 }
 
-impl ErasedUsers {
-    /// Nobody.
-    pub(crate) fn new() -> Self {
-        let random = || Salt::random().0.to_le_bytes();
-        let random = [random(), random(), random(), random()].concat();
-        Self { salt: array(&random), in_order: Vec::new(), digests: HashSet::default() }
-    }
-
-    /// Whether a user was erased.
-    pub(crate) fn contains(&self, user: &str) -> bool {
-        !self.digests.is_empty() && self.digests.contains(&self.digest(user))
-    }
-
-    /// How many users were erased.
-    pub(crate) fn len(&self) -> usize {
-        self.in_order.len()
-    }
-
-    /// Whether nobody was erased.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.in_order.is_empty()
-    }
-
-    fn digest(&self, user: &str) -> [u8; DIGEST] {
-        array(Sha256::new().chain_update(self.salt).chain_update(user).finalize().as_slice())
-    }
-
-    fn insert(&mut self, digest: [u8; DIGEST]) {
-        if self.digests.insert(digest) {
-            self.in_order.push(digest);
-        }
-    }
-
-    fn read(bytes: &[u8], path: &Path) -> Result<(Self, Salt, u64, usize), StoreError> {
+impl Contents {
+    fn read(path: &Path) -> Result<Self, StoreError> {
+        let bytes = fs::read(path).map_err(|source| match source.kind() {
+            io::ErrorKind::NotFound => {
+                StoreError::Missing { path: path.to_owned(), expected: "the list of erased users" }
+            }
+            _ => StoreError::Read { path: path.to_owned(), source },
+        })?;
         let corrupt = |place: usize, problem: &str| StoreError::corrupt(path, place as u64, problem);
         let header = bytes.get(..HEADER).ok_or_else(|| corrupt(0, "the header is cut short"))?;
         if header[..8] != MAGIC || header[8..12] != VERSION.to_le_bytes() || header[12..16] != checksum(header) {
             return Err(corrupt(0, "the header is not that of a list of erased users"));
         }
         let salt = Salt(u64::from_le_bytes(array(&header[16..24])));
-        let mut users = Self { salt: array(&header[24..]), in_order: Vec::new(), digests: HashSet::default() };
-        let (mut place, mut records) = (HEADER, 0);
-        while let Some(record) = record_at(bytes, place, salt) {
+        let digest_salt: [u8; DIGEST] = array(&header[24..]);
+        let mut users = ErasedUsers::with_salt(&digest_salt);
+        let (mut place, mut records, mut in_order) = (HEADER, 0, Vec::new());
+        while let Some(record) = record_at(&bytes, place, salt) {
             if record.sequence != records + 1 || record.payload.len() % DIGEST != 0 {
                 return Err(corrupt(place, "a record is not the one expected"));
             }
-            record.payload.chunks_exact(DIGEST).for_each(|digest| users.insert(array(digest)));
+            let digests = record.payload.chunks_exact(DIGEST).map(array);
+            in_order.extend(digests.filter(|digest| users.insert(*digest)));
             records += 1;
             place = record.end;
         }
-        if next_record(bytes, place, salt).is_some() {
+        if next_record(&bytes, place, salt).is_some() {
             return Err(corrupt(place, "a record fails its checksum, and a later one is whole"));
         }
-        Ok((users, salt, records, place))
+        let (valid_bytes, torn_bytes) = (place as u64, (bytes.len() - place) as u64);
+        Ok(Self { users, digest_salt, in_order, salt, records, valid_bytes, torn_bytes })
     }
 }
 
@@ -100,21 +78,26 @@ fn checksum(header: &[u8]) -> [u8; 4] {
 pub(crate) struct ErasedLog {
     disk: Arc<dyn Disk + Send + Sync>,
     folder: PathBuf,
-    users: ErasedUsers,
-    salt: Salt,
-    records: u64,
+    contents: Contents,
     /// None once anything failed: the file is then written anew.
     file: Option<Box<dyn DiskFile>>,
 }
 
 impl ErasedLog {
-    /// Begins the file of a new store, with these users.
-    pub(crate) fn create(
-        disk: Arc<dyn Disk + Send + Sync>,
-        folder: &Path,
-        users: ErasedUsers,
-    ) -> Result<Self, StoreError> {
-        let mut log = Self { disk, folder: folder.to_owned(), users, salt: Salt(0), records: 0, file: None };
+    /// Begins the file of a new store.
+    pub(crate) fn create(disk: Arc<dyn Disk + Send + Sync>, folder: &Path) -> Result<Self, StoreError> {
+        let random = || Salt::random().0.to_le_bytes();
+        let digest_salt = array(&[random(), random(), random(), random()].concat());
+        let contents = Contents {
+            users: ErasedUsers::with_salt(&digest_salt),
+            digest_salt,
+            in_order: Vec::new(),
+            salt: Salt(0),
+            records: 0,
+            valid_bytes: 0,
+            torn_bytes: 0,
+        };
+        let mut log = Self { disk, folder: folder.to_owned(), contents, file: None };
         log.write_anew().map_err(|source| log.failed(source))?;
         Ok(log)
     }
@@ -122,17 +105,17 @@ impl ErasedLog {
     /// Opens the file; a torn end is cut off, and all that is read is on the disk.
     pub(crate) fn open(disk: Arc<dyn Disk + Send + Sync>, folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join(ERASED);
-        let (bytes, (users, salt, records, valid)) = read_file(&path)?;
+        let contents = Contents::read(&path)?;
         let opened = || -> io::Result<Box<dyn DiskFile>> {
-            if valid < bytes {
-                disk.truncate(&path, valid as u64)?;
+            if contents.torn_bytes > 0 {
+                disk.truncate(&path, contents.valid_bytes)?;
             }
             let mut file = disk.append_file(&path)?;
             file.sync()?;
             Ok(file)
         };
         let file = opened().map_err(|source| StoreError::Write { path: path.clone(), source })?;
-        Ok(Self { disk, folder: folder.to_owned(), users, salt, records, file: Some(file) })
+        Ok(Self { disk, folder: folder.to_owned(), contents, file: Some(file) })
     }
 
     /// Notes that a user is erased; it is on the disk when this returns.
@@ -140,39 +123,43 @@ impl ErasedLog {
     /// # Errors
     /// [`StoreError::Write`]; after a crash the user may nevertheless be erased.
     pub(crate) fn erase(&mut self, user: &str) -> Result<(), StoreError> {
-        let digest = self.users.digest(user);
-        if self.users.digests.contains(&digest) {
+        if self.contents.users.contains(user) {
             return Ok(());
         }
         if self.file.is_none() {
             self.write_anew().map_err(|source| self.failed(source))?;
         }
+        let digest = self.contents.users.digest(user);
         let mut record = RecordBuffer::new();
         record.payload().extend_from_slice(&digest);
-        let written = match (self.file.take(), record.seal(self.salt, self.records + 1)) {
+        let sealed = record.seal(self.contents.salt, self.contents.records + 1);
+        let written = match (self.file.take(), sealed) {
             (Some(mut file), Some(bytes)) => file.write_all(bytes).and_then(|()| file.sync_data()).map(|()| file),
             _ => Err(io::ErrorKind::NotConnected.into()),
         };
         self.file = Some(written.map_err(|source| self.failed(source))?);
-        self.records += 1;
-        self.users.insert(digest);
+        self.contents.records += 1;
+        self.contents.users.insert(digest);
+        self.contents.in_order.push(digest);
         Ok(())
     }
 
     /// The users so far.
     pub(crate) fn users(&self) -> &ErasedUsers {
-        &self.users
+        &self.contents.users
     }
 
     fn write_anew(&mut self) -> io::Result<()> {
         let (path, aside) = (self.folder.join(ERASED), self.folder.join(ASIDE));
         let salt = Salt::random();
-        let mut bytes = [&MAGIC[..], &VERSION.to_le_bytes(), &[0; 4], &salt.0.to_le_bytes(), &self.users.salt].concat();
+        let parts: [&[u8]; 5] =
+            [&MAGIC, &VERSION.to_le_bytes(), &[0; 4], &salt.0.to_le_bytes(), &self.contents.digest_salt];
+        let mut bytes = parts.concat();
         let checksum = checksum(&bytes);
         bytes[12..16].copy_from_slice(&checksum);
         let mut record = RecordBuffer::new();
-        record.payload().extend(self.users.in_order.iter().flatten());
-        let has_users = !self.users.is_empty();
+        record.payload().extend(self.contents.in_order.iter().flatten());
+        let has_users = record.payload_bytes() > 0;
         if has_users {
             bytes.extend_from_slice(record.seal(salt, 1).ok_or(io::ErrorKind::FileTooLarge)?);
         }
@@ -184,7 +171,7 @@ impl ErasedLog {
         file.sync()?;
         self.disk.rename(&aside, &path)?;
         self.disk.sync_folder(&self.folder)?;
-        (self.salt, self.records, self.file) = (salt, u64::from(has_users), Some(file));
+        (self.contents.salt, self.contents.records, self.file) = (salt, u64::from(has_users), Some(file));
         Ok(())
     }
 
@@ -193,18 +180,8 @@ impl ErasedLog {
     }
 }
 
-type ReadUsers = (usize, (ErasedUsers, Salt, u64, usize));
-
-fn read_file(path: &Path) -> Result<ReadUsers, StoreError> {
-    let bytes = fs::read(path).map_err(|source| match source.kind() {
-        io::ErrorKind::NotFound => StoreError::Missing { path: path.to_owned(), expected: "the list of erased users" },
-        _ => StoreError::Read { path: path.to_owned(), source },
-    })?;
-    Ok((bytes.len(), ErasedUsers::read(&bytes, path)?))
-}
-
 /// How many users a store's list of erased ones holds, and how many bytes of it are a torn end; changes nothing.
 pub(crate) fn inspect(folder: &Path) -> Result<(usize, u64), StoreError> {
-    let (bytes, (users, _, _, valid)) = read_file(&folder.join(ERASED))?;
-    Ok((users.len(), (bytes - valid) as u64))
+    let contents = Contents::read(&folder.join(ERASED))?;
+    Ok((contents.users.len(), contents.torn_bytes))
 }

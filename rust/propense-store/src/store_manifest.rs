@@ -30,8 +30,6 @@ pub(crate) struct StoreManifest {
     pub(crate) first_segment: u64,
     /// Greater than the number of any part that there ever was.
     pub(crate) next_part: u64,
-    /// How many of the erased users, in the order of `erased.log`, are in no part and no segment any more.
-    pub(crate) settled_erasures: u64,
     /// SHA-256 of the manifest with this field empty.
     checksum: String,
 }
@@ -52,7 +50,6 @@ impl StoreManifest {
             parts: Vec::new(),
             first_segment,
             next_part: 1,
-            settled_erasures: 0,
             checksum: String::new(),
         }
     }
@@ -64,7 +61,8 @@ impl StoreManifest {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             read => read.map_err(|source| StoreError::Read { path: path.clone(), source })?,
         };
-        let wrong = |error: serde_json::Error| StoreError::damaged(&path, format!("it is not a store's manifest: {error}"));
+        let wrong =
+            |error: serde_json::Error| StoreError::damaged(&path, format!("it is not a store's manifest: {error}"));
         let Heading { format, version } = serde_json::from_slice(&bytes).map_err(wrong)?;
         if format != STORE_FORMAT || version != STORE_VERSION {
             let problem = format!("its format is {format:?}, version {version}, not {STORE_FORMAT:?}, {STORE_VERSION}");

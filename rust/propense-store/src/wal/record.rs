@@ -10,7 +10,7 @@
 /// Bytes before the payload.
 pub(crate) const FRAME: usize = 20;
 /// The longest payload.
-pub(crate) const MAX_PAYLOAD: usize = 256 << 20;
+pub(crate) const MAX_PAYLOAD: usize = u32::MAX as usize;
 
 /// What the checksum and the mark of a file's records start from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
