@@ -24,6 +24,7 @@ pub mod proto;
 mod request_body;
 mod server;
 mod services;
+pub mod serving;
 mod state;
 mod status;
 mod store_types;
