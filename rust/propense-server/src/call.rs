@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -41,10 +42,34 @@ impl PeerKind {
     }
 }
 
+/// A connection, as its calls know it.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    kind: PeerKind,
+    begun: AtomicUsize,
+    under_way: AtomicUsize,
+}
+
+impl Peer {
+    pub(crate) fn new(kind: PeerKind) -> Arc<Self> {
+        Arc::new(Self { kind, begun: AtomicUsize::new(0), under_way: AtomicUsize::new(0) })
+    }
+
+    /// Whether it ever called.
+    pub(crate) fn has_called(&self) -> bool {
+        self.begun.load(Relaxed) > 0
+    }
+
+    /// Whether none of its calls is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.under_way.load(Relaxed) == 0
+    }
+}
+
 /// The record of one call; it ends when this is dropped, as cancelled unless something else was known by then.
 pub(crate) struct Call {
     method: Option<usize>,
-    peer: PeerKind,
+    peer: Arc<Peer>,
     began: Instant,
     code: Option<Code>,
     metrics: Arc<Metrics>,
@@ -52,9 +77,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn begin(method: Option<usize>, peer: PeerKind, metrics: &Arc<Metrics>, log: &LogLines) -> Self {
+    pub(crate) fn begin(method: Option<usize>, peer: &Arc<Peer>, metrics: &Arc<Metrics>, log: &LogLines) -> Self {
         metrics.call_begins(method);
-        let (metrics, log) = (Arc::clone(metrics), log.clone());
+        peer.begun.fetch_add(1, Relaxed);
+        peer.under_way.fetch_add(1, Relaxed);
+        let (peer, metrics, log) = (Arc::clone(peer), Arc::clone(metrics), log.clone());
         Self { method, peer, began: Instant::now(), code: None, metrics, log }
     }
 
@@ -74,6 +101,7 @@ impl Drop for Call {
     fn drop(&mut self) {
         let code = self.code.unwrap_or(Code::Cancelled);
         let took = self.began.elapsed();
+        self.peer.under_way.fetch_sub(1, Relaxed);
         self.metrics.call_ends(self.method, code, took);
         let slow = took.as_millis() >= SLOW_MS;
         if code != Code::Ok || slow || self.log.all_calls() {
@@ -81,7 +109,7 @@ impl Drop for Call {
             let method = self.method.map_or("other", |place| METHODS[place].path);
             let latency_us = took.as_micros() as u64;
             let level = if matches!(code, Code::Internal | Code::Unknown | Code::DataLoss) { "error" } else { "info" };
-            let peer = self.peer.name();
+            let peer = self.peer.kind.name();
             self.log.line(
                 level,
                 "call",

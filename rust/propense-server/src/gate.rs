@@ -13,7 +13,7 @@ use tonic::service::Routes;
 use tower::Service;
 
 use crate::auth::{Access, Scope};
-use crate::call::{Call, CallBody, PeerKind};
+use crate::call::{Call, CallBody, Peer};
 use crate::error::ServiceError;
 use crate::instants::now_us;
 use crate::limits::{Held, Room, deadline};
@@ -38,7 +38,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// Answers one call.
-    pub(crate) async fn call(&self, peer: PeerKind, mut request: Request<Incoming>) -> Response<CallBody> {
+    pub(crate) async fn call(&self, peer: &Arc<Peer>, mut request: Request<Incoming>) -> Response<CallBody> {
         let method = find(request.uri().path());
         let mut call = Call::begin(method, peer, &self.metrics, &self.log);
         let (held, deadline) = match self.admit(method, &request) {
