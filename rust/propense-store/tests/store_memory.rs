@@ -41,7 +41,9 @@ proptest! {
     #[test]
     fn users_come_in_pages_without_gaps(steps in steps(), page in 1_usize..7) {
         let mut store = Store::new();
-        steps.iter().for_each(|step| store.take(step));
+        for step in &steps {
+            store.take(step);
+        }
         let snapshot = store.memory.snapshot();
         let all = snapshot.users_from(None, usize::MAX);
         let mut paged: Vec<String> = Vec::new();

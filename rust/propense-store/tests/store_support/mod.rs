@@ -11,6 +11,7 @@ use propense_store::{Applied, ErasedUsers, EventBatch, LocalDisk, Memory, Profil
 use proptest::prelude::*;
 
 #[derive(Debug, Clone, Default, PartialEq)]
+#[allow(clippy::struct_field_names)]
 pub struct Event {
     pub user: String,
     pub time_us: i64,
@@ -351,11 +352,11 @@ fn built(events: &[Event]) -> EventLog {
         ("u", Arc::new(StringArray::from_iter_values(events.iter().map(|event| &event.user)))),
         ("t", Arc::new(TimestampMicrosecondArray::from_iter_values(events.iter().map(|event| event.time_us)))),
         ("e", Arc::new(StringArray::from_iter_values(events.iter().map(Event::event)))),
-        ("category", Arc::new(StringArray::from_iter(events.iter().map(Event::text)))),
-        ("amount", Arc::new(Float64Array::from_iter(events.iter().map(|event| event.number)))),
-        ("is_gift", Arc::new(BooleanArray::from_iter(events.iter().map(|event| event.truth)))),
-        ("due", Arc::new(TimestampMicrosecondArray::from_iter(events.iter().map(|event| event.instant)))),
-        ("zone", Arc::new(StringArray::from_iter(events.iter().map(|event| event.rare.map(text))))),
+        ("category", Arc::new(events.iter().map(Event::text).collect::<StringArray>())),
+        ("amount", Arc::new(events.iter().map(|event| event.number).collect::<Float64Array>())),
+        ("is_gift", Arc::new(events.iter().map(|event| event.truth).collect::<BooleanArray>())),
+        ("due", Arc::new(events.iter().map(|event| event.instant).collect::<TimestampMicrosecondArray>())),
+        ("zone", Arc::new(events.iter().map(|event| event.rare.map(text)).collect::<StringArray>())),
     ];
     builder
         .push(
