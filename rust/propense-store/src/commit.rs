@@ -4,9 +4,10 @@
 //! tag u8 | length u32 | batch      (1: events, 2: profiles)
 //! ```
 
+use crate::apply::Applied;
 use crate::batch::{EventBatch, ProfileBatch};
 use crate::batch_error::BatchProblem;
-use crate::memory::{Applied, Memory};
+use crate::memory::Memory;
 use crate::request::WriteError;
 use crate::wal::record::{RecordBuffer, array};
 

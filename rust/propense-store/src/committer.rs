@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use crate::catalog::NewKinds;
 use crate::commit::Batch;
 use crate::erasure::ErasedLog;
 use crate::error::StoreError;
 use crate::maintenance::Job;
-use crate::memory::NewKinds;
 use crate::queue::Request;
 use crate::request::{Receipt, Reply, Write, WriteError};
 use crate::store::Shared;

@@ -71,6 +71,9 @@ pub enum StoreError {
         /// What was expected and found.
         problem: String,
     },
+    /// Parts that were to become one do not lie side by side, or are no longer there.
+    #[error("the sources to be replaced do not lie side by side; take them from the store's list, in its order")]
+    Sources,
     /// A log of a store has a place that is neither whole nor its torn end.
     #[error("{} is corrupt at offset {offset}: {problem}; see what `propense store check` says can be saved, or restore a copy",
         path.display())]

@@ -21,54 +21,73 @@
 #[cfg(target_endian = "big")]
 compile_error!("saved logs are mapped as they are, and they are little-endian");
 
+mod apply;
 mod arrow_batch;
 mod arrow_column;
 mod arrow_file;
 mod batch;
 mod batch_codec;
 mod batch_error;
+mod catalog;
 mod commit;
 mod committer;
+mod copy;
+mod dictionary;
 mod disk;
 mod erased;
 mod erasure;
 mod error;
+mod gather;
 mod layout;
+mod lock;
 mod maintenance;
 mod manifest;
 mod mapped;
 mod memory;
+mod memtable;
 mod open;
+mod packed;
 mod part;
 mod place;
 mod property;
 mod queue;
 mod request;
 mod save;
+mod sealed;
+mod sealing;
+mod shape;
 mod sink;
+mod snapshot;
+mod source;
 mod store;
 mod store_manifest;
 mod store_open;
 mod texts;
+mod user_index;
+mod users;
 mod verify;
 mod wal;
 mod without_erased;
 
+pub use apply::Applied;
 pub use batch::{
     EARLIEST_US, EventBatch, LATEST_US, MOST_EVENTS, MOST_NAME_BYTES, MOST_PROPERTIES, MOST_TEXT_BYTES,
     MOST_USER_ID_BYTES, ProfileBatch, hash_event_id,
 };
 pub use batch_error::{BatchError, BatchProblem};
+pub use catalog::NewKinds;
 pub use disk::{Disk, DiskFile, LocalDisk};
 pub use erased::ErasedUsers;
 pub use error::StoreError;
 pub use manifest::{FORMAT, FORMAT_VERSION};
-pub use memory::{Applied, Memory, NewKinds, PartInfo, SourceId};
+pub use memory::{Memory, PartInfo};
 pub use open::{SavedLog, open};
 pub use property::{PropertyColumn, PropertyTable, PropertyValues};
 pub use request::{Receipt, Reply, Write, WriteError};
 pub use save::{save, save_to};
 pub use sink::Advance;
+pub use snapshot::{Gathered, Snapshot};
+pub use source::SourceId;
 pub use store::{Store, StoreOptions, StoreStats};
 pub use texts::Texts;
 pub use verify::verify;

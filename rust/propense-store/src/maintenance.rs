@@ -8,9 +8,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use crate::error::StoreError;
-use crate::memory::{PartInfo, SourceId};
+use crate::memory::PartInfo;
 use crate::queue::Request;
 use crate::request::{Receipt, Reply, WriteError};
+use crate::source::SourceId;
 use crate::store::Shared;
 use crate::store_manifest::{StoreManifest, part_path, parts_folder, wal_folder};
 use crate::wal::segment::{segment_path, segments_in};

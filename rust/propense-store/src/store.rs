@@ -1,5 +1,6 @@
 //! A durable store of events and profiles: one folder, one writer, any number of readers.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -8,13 +9,18 @@ use std::sync::mpsc::{Sender, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 
+use propense_core::events::ColumnKind;
+
 use crate::batch::{EventBatch, ProfileBatch};
+use crate::batch_error::BatchProblem;
 use crate::disk::{Disk, LocalDisk};
 use crate::error::StoreError;
 use crate::maintenance::Job;
-use crate::memory::{Memory, SourceId};
+use crate::memory::Memory;
 use crate::queue::{Queue, Request};
 use crate::request::{Receipt, Reply, Write, WriteError};
+use crate::snapshot::Snapshot;
+use crate::source::SourceId;
 use crate::store_manifest::wal_folder;
 use crate::store_open;
 
@@ -215,6 +221,24 @@ impl Store {
         let (told, answer) = sync_channel(1);
         ask(told)?;
         answer.recv().unwrap_or(Err(WriteError::Closed))
+    }
+
+    /// The store as it is now; cheap, and nothing waits for it.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        self.shared.memory.snapshot()
+    }
+
+    /// Adds columns that are read before any event has them; in memory only.
+    ///
+    /// # Errors
+    /// [`BatchProblem::Kind`] names a column that has another kind already; nothing changes then.
+    pub fn declare(
+        &self,
+        properties: &BTreeMap<String, ColumnKind>,
+        attributes: &BTreeMap<String, ColumnKind>,
+    ) -> Result<(), BatchProblem> {
+        self.shared.memory.declare(properties, attributes)
     }
 
     /// What the store holds and takes.
