@@ -12,7 +12,7 @@ export ORT_DISABLE_TELEMETRY := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-rust test-python bench bench-library lint format lock clean
+.PHONY: help demo build test test-rust test-python bench bench-library proto lint format lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -35,6 +35,9 @@ bench: $(VENV)/.built $(VENV)/.bench ## Measure every target beside its peers, i
 
 bench-library: $(VENV)/.built $(VENV)/.bench ## Time the calls that people make
 	$(BIN)/python -m pytest benches/library
+
+proto: $(VENV)/.test ## Generate the Python stubs of the service anew
+	$(BIN)/python proto/stubs.py
 
 lint: $(VENV)/.built $(VENV)/.test ## Check formatting, lints, types and the stub file
 	cargo fmt --all --check
