@@ -10,10 +10,11 @@ from pathlib import Path
 
 import polars as pl
 
-from propense.columns import property_columns, user_column
+from propense.columns import UserColumn, property_columns, user_column
 from propense.event_table import EventColumns, exact_integers, scanned, typed_nulls
 from propense.exceptions import DataError, PropenseWarning
 from propense.goal_types import did_you_mean
+from propense.saved_log import open_log
 from propense.sources import Source, collect, scan, schema_of
 
 USER, TIME, EVENT, EVENT_ID = "user_id", "event_time", "event", "event_id"
@@ -79,7 +80,8 @@ def event_rows(
     """
     saved = _saved_part(source, "events.arrow")
     if saved is not None:
-        source, names = saved, EventColumns(user=saved.collect_schema().names()[0])
+        user, time, event = saved.collect_schema().names()[:3]
+        source, names = saved, EventColumns(user, time, event)
     with scanned(source, names, properties) as table:
         user_column(table.frame[table.user], table.where)
         ids = _id_column(table.frame, event_id, table.where)
@@ -101,7 +103,10 @@ def profile_rows(source: Source, *, user: str = "user_id") -> StoreRows:
     DataError
         As :func:`propense.read_profiles`.
     """
-    frame, where = scan(_saved_part(source, "profiles.arrow") or source, text_columns=(user,))
+    saved = _saved_part(source, "profiles.arrow")
+    if saved is not None:
+        source, user = saved, saved.collect_schema().names()[0]
+    frame, where = scan(source, text_columns=(user,))
     schema = schema_of(frame, where)
     kept = property_columns(schema, {"user": user}, None, where)
     table = collect(frame.select(user, *kept), where)
@@ -117,12 +122,18 @@ def has_saved_profiles(source: Source) -> bool:
 
 
 def _saved_part(source: Source, file: str) -> pl.LazyFrame | None:
-    """Give a table of a saved log, if the source is the folder of one."""
+    """Give a table of a saved log, if the source is the folder of one and it has that table."""
     only = source[0] if isinstance(source, list) and len(source) == 1 else source
     if not isinstance(only, str | Path) or not (Path(only) / "manifest.json").is_file():
         return None
     path = Path(only) / file
-    return pl.scan_ipc(path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    log = open_log(only)
+    kinds = log.properties if file == "events.arrow" else log.attributes
+    # A saved log keeps truth values as small integers.
+    flags = [pl.col(name).cast(pl.Boolean) for name, kind in kinds.items() if kind == "boolean"]
+    return pl.scan_ipc(path).with_columns(flags)
 
 
 def _id_column(frame: pl.DataFrame, event_id: str | None, where: str) -> str | None:
@@ -202,3 +213,8 @@ def _arrow_stream(frame: pl.DataFrame) -> bytes:
     # The newest layout of texts would carry the whole frame's along with every slice.
     frame.write_ipc_stream(buffer, compat_level=pl.CompatLevel.oldest())
     return buffer.getvalue()
+
+
+def text_user_column() -> UserColumn:
+    """Describe the user ids of every store."""
+    return UserColumn(USER, pl.String())

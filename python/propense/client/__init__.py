@@ -5,7 +5,6 @@ from __future__ import annotations
 from propense.client.answers import (
     Acknowledgement,
     ModelScore,
-    Receipt,
     ReloadedModel,
     ServedModel,
     User,
@@ -15,6 +14,7 @@ from propense.client.answers import (
 from propense.client.client import Client
 from propense.client.connection import TLS
 from propense.client.score_stream import ScoreStream
+from propense.receipt import Receipt
 
 __all__ = [
     "TLS",

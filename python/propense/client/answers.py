@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,6 +14,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from propense._proto import models_pb2, scoring_pb2, types_pb2, users_pb2
 from propense.exceptions import NotFoundError, ServiceError
 from propense.instants import Instant, from_us, to_us
+from propense.receipt import Receipt
 
 _SECOND_US = 1_000_000
 EVENT_TIME = pl.Datetime("us", "UTC")
@@ -69,40 +70,6 @@ class UserScores:
 
 
 @dataclass(frozen=True)
-class Receipt:
-    """What a durable write did; it is given only once the write is safe on disk.
-
-    Attributes
-    ----------
-    sequence
-        Place of the last commit in the store's log: a later one has a larger number.
-    accepted
-        Events that are new in the store, or profiles written.
-    duplicates
-        Events that the store had already; they changed nothing.
-    erased
-        Events and profiles of erased users, which were dropped.
-    """
-
-    sequence: int
-    accepted: int
-    duplicates: int
-    erased: int
-
-    def __add__(self, other: Receipt) -> Receipt:
-        """Sum up two writes."""
-        return Receipt(
-            max(self.sequence, other.sequence),
-            self.accepted + other.accepted,
-            self.duplicates + other.duplicates,
-            self.erased + other.erased,
-        )
-
-
-NOTHING_WRITTEN = Receipt(0, 0, 0, 0)
-
-
-@dataclass(frozen=True)
 class Acknowledgement:
     """What became of one batch of a stream: a receipt if it is safe on disk, else an error.
 
@@ -135,7 +102,8 @@ class UserExport:
     Attributes
     ----------
     events
-        ``event_time``, ``event`` and one column a property, ascending by time.
+        ``event_time``, ``event`` and one column a property, ascending by time; where a property has
+        one of the two names already, the event's own column gets a ``_``.
     """
 
     user_id: str
@@ -268,18 +236,29 @@ def user(user_id: str, answer: users_pb2.GetUserResponse) -> User:
 def user_export(user_id: str, messages: Iterable[users_pb2.ExportUserResponse]) -> UserExport:
     """Gather the messages of an export."""
     attributes: dict[str, str | float | bool] = {}
-    columns: dict[str, pl.DataType] = {"event_time": EVENT_TIME, "event": pl.String()}
-    rows: list[dict[str, object]] = []
+    kinds: dict[str, pl.DataType] = {}
+    rows: list[dict[str, str | float | bool]] = []
+    times_us: list[int] = []
+    types: list[str] = []
     for message in messages:
         attributes |= cells(message.profile.attributes)
         for event in message.events:
             properties = cells(event.properties)
-            # The event's own columns come first, whatever a property is called.
-            kinds = {name: _KINDS[type(value)] for name, value in properties.items()}
-            columns = columns | {name: kind for name, kind in kinds.items() if name not in columns}
-            at = us_of(event.event_time)
-            rows.append({**properties, "event_time": at, "event": event.event})
-    return UserExport(user_id, attributes, pl.DataFrame(rows, schema=columns))
+            kinds |= {name: _KINDS[type(value)] for name, value in properties.items()}
+            rows.append(properties)
+            times_us.append(us_of(event.event_time))
+            types.append(event.event)
+    roles = [_free("event_time", kinds), _free("event", kinds)]
+    own = pl.DataFrame([pl.Series(roles[0], times_us, EVENT_TIME), pl.Series(roles[1], types, pl.String)])
+    events = own.hstack(pl.DataFrame(rows, schema=kinds)) if kinds else own
+    return UserExport(user_id, attributes, events)
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """Give a role's name with a ``_`` for as long as a property has it, as saved logs do."""
+    while name in taken:
+        name += "_"
+    return name
 
 
 def served_model(model: models_pb2.Model) -> ServedModel:

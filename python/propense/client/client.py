@@ -16,7 +16,6 @@ from propense._proto.users_pb2_grpc import UserServiceStub
 from propense.client import answers, event_stream, ingestion, score_frames
 from propense.client.answers import (
     Acknowledgement,
-    Receipt,
     ReloadedModel,
     ServedModel,
     User,
@@ -31,6 +30,7 @@ from propense.event_table import EventColumns
 from propense.exceptions import DataError
 from propense.instants import Instant
 from propense.progress import track
+from propense.receipt import NOTHING_WRITTEN, Receipt
 from propense.sources import Source
 from propense.store_rows import event_rows, profile_rows
 
@@ -386,7 +386,7 @@ class Client:
             Seconds for one batch of rows; left out: the client's.
         """
         rows = profile_rows(source, user=user)
-        total = answers.NOTHING_WRITTEN
+        total = NOTHING_WRITTEN
         with track(f"writing profiles of {rows.where}", rows.frame.height) as report:
             for start in range(0, rows.frame.height, PROFILES_A_CALL):
                 part = rows.frame.slice(start, PROFILES_A_CALL)

@@ -10,10 +10,11 @@ import grpc
 
 from propense._proto.events_pb2 import IngestEventsRequest, IngestEventsResponse
 from propense._proto.events_pb2_grpc import EventServiceStub
-from propense.client.answers import NOTHING_WRITTEN, Receipt, receipt
+from propense.client.answers import receipt
 from propense.client.connection import Connection
 from propense.exceptions import ServiceError
 from propense.progress import track
+from propense.receipt import NOTHING_WRITTEN, Receipt
 from propense.store_rows import StoreRows
 
 UNDER_WAY = 4
