@@ -249,7 +249,9 @@ def user_export(user_id: str, messages: Iterable[users_pb2.ExportUserResponse]) 
             times_us.append(us_of(event.event_time))
             types.append(event.event)
     roles = [_free("event_time", kinds), _free("event", kinds)]
-    own = pl.DataFrame([pl.Series(roles[0], times_us, EVENT_TIME), pl.Series(roles[1], types, pl.String)])
+    own = pl.DataFrame(
+        [pl.Series(roles[0], times_us, EVENT_TIME), pl.Series(roles[1], types, pl.String)]
+    )
     events = own.hstack(pl.DataFrame(rows, schema=kinds)) if kinds else own
     return UserExport(user_id, attributes, events)
 
