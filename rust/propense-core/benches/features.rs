@@ -84,7 +84,7 @@ fn features(criterion: &mut Criterion) {
     for (name, expressions) in kinds.into_iter().chain([all]) {
         let plan = Plan::compile(&spec(&expressions), &log, UnknownEvents::Refuse, AS_OF_US).unwrap();
         let ready = ScanPlan::new(&log, &plan, None);
-        let (mut scan, mut row) = (Scan::new(&ready, Period::before(AS_OF_US)), vec![0.0; plan.width()]);
+        let (mut scan, mut row) = (Scan::new(&ready, &log, Period::before(AS_OF_US)), vec![0.0; plan.width()]);
         group.bench_function(name, |bencher| {
             bencher.iter(|| {
                 for user in 0..log.users().len() {

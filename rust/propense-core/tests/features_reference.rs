@@ -11,21 +11,14 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use support::comparison::{disagreements, matrix, moment, spec};
 use support::expressions::{SUBJECTS, condition, feature, grid};
-use support::logs::{Event, Profile, events, log, profiles};
-use support::moments::{Moments, moments};
+use support::logs::{Event, log};
+use support::moments::Moments;
+use support::situation;
 
 /// The usual number of cases, divided where a case is long.
 fn config(divisor: u32) -> ProptestConfig {
     let usual = ProptestConfig::default();
     ProptestConfig { cases: usual.cases / divisor, failure_persistence: None, max_shrink_time: 10_000, ..usual }
-}
-
-/// A log with a moment at which to look at it.
-fn situation() -> impl Strategy<Value = (Moments, Vec<Event>, Vec<Profile>)> {
-    moments().prop_flat_map(|moments| {
-        let (events, profiles) = (events(moments.times_us.clone()), profiles(moments.times_us.clone()));
-        (Just(moments), events, profiles)
-    })
 }
 
 /// A period that ends at the `as_of` and may begin at any of the times.

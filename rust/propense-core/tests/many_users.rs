@@ -35,7 +35,7 @@ fn plan(log: &EventLog) -> Plan {
 /// Every row alone, one after the other.
 fn rows_alone(log: &EventLog, plan: &Plan, users: &[u32]) -> Vec<Vec<u32>> {
     let ready = ScanPlan::new(log, plan, None);
-    let mut scan = Scan::new(&ready, Period::before(AS_OF_US));
+    let mut scan = Scan::new(&ready, log, Period::before(AS_OF_US));
     let mut row = vec![0.0; plan.width()];
     let bits = |user: &u32| {
         scan.write_row(*user as usize, &mut row);

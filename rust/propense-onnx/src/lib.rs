@@ -21,6 +21,7 @@ mod native;
 mod one_file;
 mod pool;
 mod probe;
+mod row_scorer;
 mod run;
 mod runtime;
 mod session;

@@ -6,8 +6,8 @@ use std::thread::available_parallelism;
 
 use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use propense_core::features::Period;
-use propense_core::scorer::{self, RowScorer, ScoreError};
-use propense_onnx::{BLOCK_ROWS, EngineChoice, Invariance, NativeModel, OnnxError, OnnxModel as Session, initialise};
+use propense_core::scorer::{self, ScoreError};
+use propense_onnx::{EngineChoice, Invariance, OnnxError, OnnxModel as Session, initialise};
 use pyo3::prelude::*;
 use rayon::prelude::*;
 
@@ -15,9 +15,6 @@ use crate::detached::detached;
 use crate::error::CoreError;
 use crate::features::{Plan, known_users};
 use crate::log::EventLog;
-
-/// Rows whose features stay in cache on their way to the trees.
-const TILE_ROWS: usize = 64;
 
 /// Rows that a thread takes of a matrix at a time.
 const PART_ROWS: usize = 1_024;
@@ -27,29 +24,7 @@ const FEW_ROWS: usize = 8;
 /// An ONNX model with one input `features` and one output `score`.
 #[pyclass(frozen, module = "propense._core")]
 pub(crate) struct OnnxModel {
-    inner: Scorer,
-}
-
-struct Scorer(Session);
-
-impl RowScorer for Scorer {
-    type Error = OnnxError;
-
-    fn width(&self) -> usize {
-        self.0.width()
-    }
-
-    fn reads(&self) -> Option<&[bool]> {
-        self.0.native().ok().map(NativeModel::reads)
-    }
-
-    fn tile_rows(&self) -> usize {
-        if self.0.native().is_ok() { TILE_ROWS } else { BLOCK_ROWS }
-    }
-
-    fn score(&self, rows: &[f32], scores: &mut [f32]) -> Result<(), OnnxError> {
-        self.0.score(rows, scores)
-    }
+    inner: Session,
 }
 
 /// Loads the ONNX Runtime library at a path, once per process.
@@ -67,25 +42,25 @@ impl OnnxModel {
         let sessions = available_parallelism().map_or(1, usize::from);
         let engine = if native { EngineChoice::Best } else { EngineChoice::OnnxRuntime };
         let session = detached(py, None, |_| Session::load(model, width, sessions, engine))?;
-        Ok(Self { inner: Scorer(session) })
+        Ok(Self { inner: session })
     }
 
     /// Whether the native engine scores, and not ONNX Runtime.
     #[getter]
     fn native(&self) -> bool {
-        self.inner.0.native().is_ok()
+        self.inner.native().is_ok()
     }
 
     /// Which engine scores, and, where that is ONNX Runtime, why.
     #[getter]
     fn engine(&self) -> String {
-        self.inner.0.engine()
+        self.inner.engine()
     }
 
     /// Whether ONNX Runtime itself gives a row the same bits alone and among others.
     #[getter]
     fn batch_invariant(&self) -> bool {
-        matches!(self.inner.0.invariance(), Invariance::Invariant)
+        matches!(self.inner.invariance(), Invariance::Invariant)
     }
 
     /// Scores of the rows of a matrix.
@@ -108,7 +83,7 @@ impl OnnxModel {
         py: Python<'py>,
         rows: PyReadonlyArray2<'py, f32>,
     ) -> PyResult<Bound<'py, PyArray1<f32>>> {
-        let scores = self.score_rows(py, &rows, |rows, scores| self.inner.0.score_in_onnxruntime(rows, scores))?;
+        let scores = self.score_rows(py, &rows, |rows, scores| self.inner.score_in_onnxruntime(rows, scores))?;
         Ok(PyArray1::from_vec(py, scores))
     }
 }

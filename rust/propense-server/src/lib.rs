@@ -1,1 +1,41 @@
 //! Scores, events, users and models over gRPC.
+//!
+//! [`Server::bind`] opens the port at once and everything else behind it; [`Backend`] is what the services stand on: a
+//! durable store of events and a way to load and run models. The contract is `proto/propense/v1`.
+
+#![forbid(unsafe_code)]
+
+mod auth;
+mod backend;
+mod batches;
+mod call;
+mod connections;
+mod error;
+mod gate;
+mod instants;
+mod limits;
+mod log;
+mod methods;
+mod metrics;
+mod metrics_page;
+mod models;
+mod options;
+pub mod proto;
+mod request_body;
+mod server;
+mod services;
+mod state;
+mod status;
+mod store_types;
+mod tls;
+
+pub use auth::{Scope, hash_token};
+pub use backend::{Backend, LoadedModel, ModelError, Scored, ScoredUser, Snapshot, StoreSize, Tier};
+pub use error::{ServerError, ServiceError};
+pub use log::LogLines;
+pub use methods::{Class, METHODS, Method};
+pub use options::{Limits, ServerOptions, TlsFiles};
+pub use server::{Server, Stopper};
+pub use store_types::{
+    BatchError, EventBatch, ProfileBatch, PropertyColumn, PropertyValues, Receipt, Reply, Texts, Write, WriteError,
+};

@@ -24,22 +24,38 @@ compile_error!("saved logs are mapped as they are, and they are little-endian");
 mod arrow_batch;
 mod arrow_column;
 mod arrow_file;
+mod batch;
+mod batch_codec;
+mod batch_error;
 mod disk;
+mod erased;
 mod error;
 mod layout;
 mod manifest;
 mod mapped;
+mod memory;
 mod open;
 mod part;
 mod place;
+mod property;
 mod save;
 mod sink;
+mod texts;
 mod verify;
 
+pub use batch::{
+    EARLIEST_US, EventBatch, LATEST_US, MOST_EVENTS, MOST_NAME_BYTES, MOST_PROPERTIES, MOST_TEXT_BYTES,
+    MOST_USER_ID_BYTES, ProfileBatch, hash_event_id,
+};
+pub use batch_error::{BatchError, BatchProblem};
 pub use disk::{Disk, DiskFile, LocalDisk};
+pub use erased::ErasedUsers;
 pub use error::StoreError;
 pub use manifest::{FORMAT, FORMAT_VERSION};
+pub use memory::{Applied, Memory, NewKinds, PartInfo, SourceId};
 pub use open::{SavedLog, open};
+pub use property::{PropertyColumn, PropertyTable, PropertyValues};
 pub use save::{save, save_to};
 pub use sink::Advance;
+pub use texts::Texts;
 pub use verify::verify;

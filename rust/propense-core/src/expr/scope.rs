@@ -151,10 +151,12 @@ impl UserScope<'_, '_> {
     fn event_set(&self, text: &str, aggregate: &Aggregate) -> Result<EventSet, ExprError> {
         let Some(event) = &aggregate.selector.event else { return Ok(EventSet::All) };
         let types = self.log.event_types();
-        match (types.binary_search(event), self.unknown_events) {
-            (Ok(code), _) => Ok(EventSet::One(code as u32)),
-            (Err(_), UnknownEvents::Empty) => Ok(EventSet::Empty),
-            (Err(_), UnknownEvents::Refuse) => Err(ExprError::UnknownName {
+        // They ascend in a log that was grouped; a store's stand in the order in which they came.
+        let code = types.binary_search(event).ok().or_else(|| types.iter().position(|known| known == event));
+        match (code, self.unknown_events) {
+            (Some(code), _) => Ok(EventSet::One(code as u32)),
+            (None, UnknownEvents::Empty) => Ok(EventSet::Empty),
+            (None, UnknownEvents::Refuse) => Err(ExprError::UnknownName {
                 text: text.to_owned(),
                 what: "event type",
                 name: event.clone(),

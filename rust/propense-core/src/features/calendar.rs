@@ -1,5 +1,7 @@
 //! Local days and hours of instants, from a table of a time zone's offsets.
 
+use std::ops::RangeInclusive;
+
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -16,6 +18,8 @@ pub(super) struct Calendar {
     /// Where each offset begins to hold, ascending; the first holds from the beginning of time.
     starts_us: Vec<i64>,
     offsets_us: Vec<i64>,
+    /// The instants it was made for, microseconds.
+    covered: RangeInclusive<i64>,
 }
 
 /// A local day, hour and day of the week.
@@ -54,7 +58,12 @@ impl Calendar {
             starts_us.push(max_us + 1);
             offsets_us.push(0);
         }
-        Ok(Self { starts_us, offsets_us })
+        Ok(Self { starts_us, offsets_us, covered: first_us..=last_us })
+    }
+
+    /// Whether an instant is within the span that the calendar was made for.
+    pub(super) fn covers(&self, time_us: i64) -> bool {
+        self.covered.contains(&time_us)
     }
 
     /// Local time of an instant; `hint` is where the last look-up ended and makes neighbouring instants cheap.

@@ -6,7 +6,7 @@ use super::error::FeatureError;
 use super::plan::{Period, Plan};
 use super::progress::Progress;
 use super::scan::{Scan, ScanPlan};
-use super::share_out::share_out;
+use super::share_out::{Block, share_out};
 use crate::events::EventLog;
 
 /// Users whose values are written to the columns of the matrix together: four cache lines a column.
@@ -43,7 +43,7 @@ pub fn compute(
     parts.sort_by_cached_key(|(block, _)| std::cmp::Reverse(block.events));
     let ready = ScanPlan::new(log, plan, None);
     parts.into_par_iter().try_for_each_init(
-        || (Scan::new(&ready, period), vec![0.0; STRIDE * width]),
+        || (Scan::new(&ready, log, period), vec![0.0; STRIDE * width]),
         |(scan, tile), (block, mut columns)| {
             for (first, users) in users[block.users.clone()].chunks(TILE).enumerate() {
                 for (place, &user) in users.iter().enumerate() {
@@ -65,20 +65,34 @@ pub fn compute(
 /// [`FeatureError::Cancelled`] if `progress` was told to stop.
 pub fn audience(log: &EventLog, plan: &Plan, period: Period, progress: &Progress) -> Result<Vec<u32>, FeatureError> {
     let users: Vec<u32> = (0..log.users().len() as u32).collect();
-    let ready = ScanPlan::new(log, plan, None);
-    let blocks: Vec<Vec<u32>> = share_out(log, &users)
-        .into_par_iter()
-        .map_init(
-            || (Scan::new(&ready, period), vec![0.0; plan.width()]),
-            |(scan, row), block| {
-                let holds = |user: &u32| {
-                    scan.write_row(*user as usize, row);
-                    row.iter().all(|&condition| condition == 1.0)
-                };
-                let members = users[block.users.clone()].iter().copied().filter(holds).collect();
-                progress.advance(block.len()).map(|()| members)
-            },
-        )
-        .collect::<Result<_, _>>()?;
-    Ok(blocks.concat())
+    members(log, &ScanPlan::new(log, plan, None), period, &users, progress)
+}
+
+/// Those of some users for whom every condition of a plan holds, in their order; the plan fits the log.
+///
+/// # Errors
+/// [`FeatureError::Cancelled`] if `progress` was told to stop.
+pub fn members(
+    log: &EventLog,
+    ready: &ScanPlan,
+    period: Period,
+    users: &[u32],
+    progress: &Progress,
+) -> Result<Vec<u32>, FeatureError> {
+    let scratch = || (Scan::new(ready, log, period), vec![0.0; ready.width()]);
+    let of_block = |(scan, row): &mut (Scan, Vec<f32>), block: &Block| {
+        let holds = |user: &u32| {
+            scan.write_row(*user as usize, row);
+            row.iter().all(|&condition| condition == 1.0)
+        };
+        let members: Vec<u32> = users[block.users.clone()].iter().copied().filter(holds).collect();
+        progress.advance(block.len()).map(|()| members)
+    };
+    let blocks = share_out(log, users);
+    if let [block] = blocks.as_slice() {
+        // Waking other threads would take longer than a few users do.
+        return of_block(&mut scratch(), block);
+    }
+    let members: Vec<Vec<u32>> = blocks.par_iter().map_init(scratch, of_block).collect::<Result<_, _>>()?;
+    Ok(members.concat())
 }

@@ -16,11 +16,11 @@ mod scan;
 mod share_out;
 mod spec;
 
-pub use compute::{audience, compute};
+pub use compute::{audience, compute, members};
 pub use condition::{check_audience, check_goal, event_types_named};
 pub use error::FeatureError;
-pub use plan::{Period, Plan};
+pub use plan::{ParsedSpec, Period, Plan};
 pub use progress::Progress;
-pub use scan::{Scan, ScanPlan};
-pub(crate) use share_out::share_out;
+pub use scan::{DictionarySizes, Scan, ScanPlan};
+pub(crate) use share_out::{Block, share_out};
 pub use spec::{Feature, FeatureSpec};

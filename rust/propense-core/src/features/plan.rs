@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use super::calendar::Calendar;
 use super::error::FeatureError;
-use super::spec::FeatureSpec;
+use super::spec::{Feature, FeatureSpec};
 use crate::events::{ColumnKind, EventLog};
-use crate::expr::{Binder, BoundAggregate, ExprError, Node, Program, UnknownEvents, UserLeaf, parse};
+use crate::expr::{Binder, BoundAggregate, Expr, ExprError, Node, Program, UnknownEvents, UserLeaf, parse};
 
 /// The half-open span `[start, end)` of the events that are looked at; windows are measured back from its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,30 @@ impl Period {
 
 /// The window that stands for all history.
 pub(super) const ALL_HISTORY: i64 = i64::MAX;
+
+/// A spec whose expressions are parsed, ready to be bound to one log after another.
+#[derive(Debug)]
+pub struct ParsedSpec {
+    spec: FeatureSpec,
+    expressions: Vec<Expr>,
+}
+
+impl ParsedSpec {
+    /// Parses a spec's expressions.
+    ///
+    /// # Errors
+    /// A text cannot be parsed (says which feature), or there is none.
+    pub fn new(spec: &FeatureSpec) -> Result<Self, FeatureError> {
+        if spec.features.is_empty() {
+            return Err(FeatureError::NoFeatures);
+        }
+        let expression = |feature: &Feature| {
+            parse(&feature.expression).map_err(|source| FeatureError::Feature { name: feature.name.clone(), source })
+        };
+        let expressions = spec.features.iter().map(expression).collect::<Result<_, _>>()?;
+        Ok(Self { spec: spec.clone(), expressions })
+    }
+}
 
 /// A spec ready to run over one log.
 #[derive(Debug)]
@@ -51,16 +75,28 @@ impl Plan {
         unknown_events: UnknownEvents,
         before_us: i64,
     ) -> Result<Self, FeatureError> {
-        if spec.features.is_empty() {
-            return Err(FeatureError::NoFeatures);
-        }
-        let mut spec = spec.clone();
+        let span_us = log.time_span_us().unwrap_or((0, 0));
+        Self::bind(&ParsedSpec::new(spec)?, log, unknown_events, before_us, span_us)
+    }
+
+    /// [`Plan::compile`] for a spec that is parsed, with a calendar from the first to the last instant of `span_us`, both
+    /// in: days and hours of events beyond it may be wrong, which [`ScanPlan::fits`](super::ScanPlan::fits) sees.
+    ///
+    /// # Errors
+    /// As [`Plan::compile`].
+    pub fn bind(
+        parsed: &ParsedSpec,
+        log: &EventLog,
+        unknown_events: UnknownEvents,
+        before_us: i64,
+        span_us: (i64, i64),
+    ) -> Result<Self, FeatureError> {
+        let mut spec = parsed.spec.clone();
         let mut binder = Binder::new(log, unknown_events);
         let mut outputs = Vec::with_capacity(spec.features.len());
-        for feature in &spec.features {
+        for (feature, expr) in spec.features.iter().zip(&parsed.expressions) {
             let located = |source| FeatureError::Feature { name: feature.name.clone(), source };
-            let expr = parse(&feature.expression).map_err(located)?;
-            let bound = binder.bind(&expr, &feature.expression).map_err(located)?;
+            let bound = binder.bind(expr, &feature.expression).map_err(located)?;
             if bound.kind == ColumnKind::Time {
                 return Err(located(ExprError::Type {
                     text: feature.expression.clone(),
@@ -80,8 +116,7 @@ impl Plan {
             });
         }
         let leaves = binder.into_leaves();
-        let (first_us, last_us) = log.time_span_us().unwrap_or((0, 0));
-        let calendar = Calendar::new(&spec.timezone, first_us, last_us)?;
+        let calendar = Calendar::new(&spec.timezone, span_us.0, span_us.1)?;
         Ok(Self { spec, leaves, outputs, calendar })
     }
 

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use thiserror::Error;
 
 use crate::events::EventLog;
-use crate::features::{FeatureError, Period, Plan, Progress, Scan, ScanPlan, share_out};
+use crate::features::{Block, FeatureError, Period, Plan, Progress, Scan, ScanPlan, share_out};
 
 /// Something that turns rows of features into scores.
 pub trait RowScorer: Sync {
@@ -58,33 +58,54 @@ pub fn score_users<S: RowScorer>(
     model: &S,
     progress: &Progress,
 ) -> Result<Vec<f32>, ScoreError<S::Error>> {
-    let width = plan.width();
+    if model.width() != plan.width() {
+        return Err(ScoreError::Width { expected: model.width(), found: plan.width() });
+    }
+    score_ready(log, &ScanPlan::new(log, plan, model.reads()), period, users, model, progress)
+}
+
+/// [`score_users`] with a plan that is ready, for what the model reads, and fits the log.
+///
+/// # Errors
+/// As [`score_users`].
+pub fn score_ready<S: RowScorer>(
+    log: &EventLog,
+    ready: &ScanPlan,
+    period: Period,
+    users: &[u32],
+    model: &S,
+    progress: &Progress,
+) -> Result<Vec<f32>, ScoreError<S::Error>> {
+    let width = ready.width();
     if model.width() != width {
         return Err(ScoreError::Width { expected: model.width(), found: width });
     }
     let mut scores = vec![0.0; users.len()];
     let mut rest = scores.as_mut_slice();
-    let mut parts: Vec<_> = (share_out(log, users).into_iter())
+    let mut parts: Vec<(Block, &mut [f32])> = (share_out(log, users).into_iter())
         .map(|block| {
             let part = rest.split_off_mut(..block.len()).unwrap_or_default();
             (block, part)
         })
         .collect();
     parts.sort_by_key(|(block, _)| std::cmp::Reverse(block.events));
-    let ready = ScanPlan::new(log, plan, model.reads());
-    let tile_rows = model.tile_rows().max(1);
-    parts.into_par_iter().try_for_each_init(
-        || (Scan::new(&ready, period), vec![0.0; tile_rows * width]),
-        |(scan, tile), (block, scores)| {
-            let tiles = users[block.users.clone()].chunks(tile_rows).zip(scores.chunks_mut(tile_rows));
-            for (users, scores) in tiles {
-                for (row, &user) in tile.chunks_exact_mut(width).zip(users) {
-                    scan.write_row(user as usize, row);
-                }
-                model.score(&tile[..users.len() * width], scores).map_err(ScoreError::Model)?;
+    let tile_rows = model.tile_rows().clamp(1, users.len().max(1));
+    let scratch = || (Scan::new(ready, log, period), vec![0.0; tile_rows * width]);
+    let of_block = |(scan, tile): &mut (Scan, Vec<f32>), (block, scores): (Block, &mut [f32])| {
+        let tiles = users[block.users.clone()].chunks(tile_rows).zip(scores.chunks_mut(tile_rows));
+        for (users, scores) in tiles {
+            for (row, &user) in tile.chunks_exact_mut(width).zip(users) {
+                scan.write_row(user as usize, row);
             }
-            progress.advance(block.len()).map_err(ScoreError::from)
-        },
-    )?;
+            model.score(&tile[..users.len() * width], scores).map_err(ScoreError::Model)?;
+        }
+        progress.advance(block.len()).map_err(ScoreError::from)
+    };
+    if parts.len() < 2 {
+        // Waking other threads would take longer than a few users do.
+        parts.into_iter().try_for_each(|part| of_block(&mut scratch(), part))?;
+    } else {
+        parts.into_par_iter().try_for_each_init(scratch, of_block)?;
+    }
     Ok(scores)
 }

@@ -5,23 +5,27 @@ mod dispatch;
 mod finish;
 mod layout;
 mod ops;
+mod shape;
 
 use self::chunk::{CHUNK_EVENTS, Chunk};
 use self::dispatch::{EventOps, dispatch, passes};
 use self::finish::{Finish, User};
 use self::layout::{Layout, Reading};
 use self::ops::{Event, OpKind};
+pub use self::shape::DictionarySizes;
+use self::shape::Shape;
 use super::calendar::Calendar;
 use super::kernels::distinct_values::DistinctSet;
 use super::plan::{ALL_HISTORY, Period, Plan};
 use crate::events::{Cells, EventLog};
 
-/// A plan made ready to run over its log: what each event sets off, and what each column of a row is made of.
-pub struct ScanPlan<'a> {
-    log: &'a EventLog,
-    columns: Vec<&'a Cells>,
+/// A plan made ready to run: what each event sets off, and what each column of a row is made of.
+///
+/// It runs over the log that it was made for, and over any other of the same shape ([`ScanPlan::fits`]).
+pub struct ScanPlan {
+    shape: Shape,
     /// `None` if nothing reads it.
-    calendar: Option<&'a Calendar>,
+    calendar: Option<Calendar>,
     width: usize,
     windows_us: Vec<i64>,
     of_type: Vec<EventOps>,
@@ -33,10 +37,10 @@ pub struct ScanPlan<'a> {
     finish: Finish,
 }
 
-impl<'a> ScanPlan<'a> {
+impl ScanPlan {
     /// Readies those columns of a plan that are read; the others are never written. `None` reads all.
     #[must_use]
-    pub fn new(log: &'a EventLog, plan: &'a Plan, reads: Option<&[bool]>) -> Self {
+    pub fn new(log: &EventLog, plan: &Plan, reads: Option<&[bool]>) -> Self {
         let is_read = |output: usize| reads.is_none_or(|reads| reads.get(output) == Some(&true));
         let mut leaf_is_read = vec![false; plan.leaves.len()];
         for (output, program) in plan.outputs.iter().enumerate() {
@@ -48,10 +52,10 @@ impl<'a> ScanPlan<'a> {
             Layout::new(&plan.leaves, |leaf| leaf_is_read[leaf]);
         let reads_calendar = |kind| matches!(kind, OpKind::Days | OpKind::Hours | OpKind::Weekdays);
         let reads_calendar = selections.iter().flat_map(|selection| &selection.ops).any(|op| reads_calendar(op.kind));
+        let leaves = || plan.leaves.iter().zip(&leaf_is_read).filter(|(_, is_read)| **is_read).map(|(leaf, _)| leaf);
         Self {
-            log,
-            columns: log.columns().iter().map(|column| &column.cells).collect(),
-            calendar: reads_calendar.then_some(&plan.calendar),
+            shape: Shape::of(log, leaves()),
+            calendar: reads_calendar.then(|| plan.calendar.clone()),
             width: plan.width(),
             windows_us,
             of_type: dispatch(&selections, log),
@@ -69,11 +73,28 @@ impl<'a> ScanPlan<'a> {
     pub fn width(&self) -> usize {
         self.width
     }
+
+    /// Whether the plan gives a log's features as if it had been made for it: codes mean the same event types and texts,
+    /// what is read lies in cells of the same type, and no event is beyond the time that the calendar covers.
+    ///
+    /// That equal codes stand for equal texts is for the caller to know: the two logs must share dictionaries that only
+    /// grow. What is compared is how far they have grown, which for `log` is `sizes`: no further than for the plan.
+    #[must_use]
+    pub fn fits(&self, log: &EventLog, sizes: &DictionarySizes) -> bool {
+        self.shape.fits(log, sizes) && self.calendar.as_ref().is_none_or(|calendar| covers(calendar, log))
+    }
+}
+
+/// Whether a calendar's offsets reach to every event of a log.
+fn covers(calendar: &Calendar, log: &EventLog) -> bool {
+    log.time_span_us().is_none_or(|(first_us, last_us)| calendar.covers(first_us) && calendar.covers(last_us))
 }
 
 /// A plan at work over a period; one a thread, as it keeps its scratch.
 pub struct Scan<'a> {
-    plan: &'a ScanPlan<'a>,
+    plan: &'a ScanPlan,
+    log: &'a EventLog,
+    columns: Vec<&'a Cells>,
     end_us: i64,
     /// The earliest instant of each window, ascending windows; later windows reach further back.
     starts_us: Vec<i64>,
@@ -86,21 +107,24 @@ pub struct Scan<'a> {
 }
 
 impl<'a> Scan<'a> {
-    /// A scan that has seen no user.
+    /// A scan that has seen no user of a log that the plan was made for or fits.
     #[must_use]
-    pub fn new(plan: &'a ScanPlan<'a>, period: Period) -> Self {
+    pub fn new(plan: &'a ScanPlan, log: &'a EventLog, period: Period) -> Self {
         let start = |&window_us: &i64| match window_us {
             ALL_HISTORY => i64::MIN,
             _ => period.end_us.saturating_sub(window_us),
         };
         let earliest_us = period.start_us.unwrap_or(i64::MIN);
         let starts_us: Vec<i64> = plan.windows_us.iter().map(|window| start(window).max(earliest_us)).collect();
+        let columns: Vec<&Cells> = log.columns().iter().map(|column| &column.cells).collect();
         Self {
             plan,
+            log,
             end_us: period.end_us,
             cells: vec![0; plan.kept * starts_us.len().saturating_sub(1) + plan.initial.len()],
             starts_us,
-            sets: plan.distinct_columns.iter().map(|&column| DistinctSet::of(plan.columns[column])).collect(),
+            sets: plan.distinct_columns.iter().map(|&column| DistinctSet::of(columns[column])).collect(),
+            columns,
             user: 0,
             chunk: Chunk::new(plan.half_lives_us.len()),
         }
@@ -114,15 +138,15 @@ impl<'a> Scan<'a> {
     /// Writes a user's values into `out`, `stride` places apart: the row of a matrix, or a column of its transpose.
     pub(super) fn write(&mut self, user: usize, out: &mut [f32], stride: usize) {
         self.next_user();
-        match self.plan.log.event() {
+        match self.log.event() {
             Cells::U8(codes) => self.walk(user, codes),
             Cells::U16(codes) => self.walk(user, codes),
             Cells::U32(codes) => self.walk(user, codes),
             // A log's event types are codes: `EventLog::from_parts` sees to it.
             _ => {}
         }
-        let Self { plan, end_us, cells, .. } = self;
-        let (log, readings) = (plan.log, plan.readings.as_slice());
+        let Self { plan, log, end_us, cells, .. } = self;
+        let readings = plan.readings.as_slice();
         let leaves = User { readings, log, profile_row: log.profile_row(user), end_us: *end_us };
         plan.finish.write(cells, &leaves, out, stride);
     }
@@ -137,12 +161,13 @@ impl<'a> Scan<'a> {
 
     /// Leaves in the cells what every window holds.
     fn walk<C: Copy + Into<u32>>(&mut self, user: usize, codes: &[C]) {
-        let Self { plan, end_us, starts_us, cells, sets, user: user_number, chunk } = self;
+        let Self { plan, log, columns, end_us, starts_us, cells, sets, user: user_number, chunk } = self;
+        let columns = columns.as_slice();
         let Some(&longest_us) = starts_us.last() else { return };
         let (before, states) = cells.split_at_mut(plan.kept * (starts_us.len() - 1));
         states.copy_from_slice(&plan.initial);
-        let rows = plan.log.rows(user);
-        let (times, codes) = (&plan.log.time_us()[rows.clone()], &codes[rows.clone()]);
+        let rows = log.rows(user);
+        let (times, codes) = (&log.time_us()[rows.clone()], &codes[rows.clone()]);
         let mut newest = match times.last() {
             Some(&last) if last >= *end_us => times.partition_point(|&time| time < *end_us),
             _ => times.len(),
@@ -154,7 +179,7 @@ impl<'a> Scan<'a> {
         let mut window = 0;
         while newest > oldest {
             let first = newest.saturating_sub(CHUNK_EVENTS).max(oldest);
-            chunk.fill(&times[first..newest], *end_us, plan.calendar, &plan.half_lives_us);
+            chunk.fill(&times[first..newest], *end_us, plan.calendar.as_ref(), &plan.half_lives_us);
             for place in (first..newest).rev() {
                 let time_us = times[place];
                 // Of a log in order no event is before the longest window; of a damaged one, any may be.
@@ -165,7 +190,7 @@ impl<'a> Scan<'a> {
                 let code: u32 = codes[place].into();
                 // A code beyond the event types can only come from a damaged file: such an event is of no known type.
                 let Some(ops) = plan.of_type.get(code as usize) else { continue };
-                let (row, columns) = (rows.start + place, plan.columns.as_slice());
+                let row = rows.start + place;
                 let event = Event { row, place: place - first, time_us, user: *user_number, columns };
                 ops.always.apply(&event, chunk, states, sets);
                 for switch in &ops.switches {

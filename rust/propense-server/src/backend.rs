@@ -1,0 +1,146 @@
+//! What the services stand on: a durable store, and models that score what it holds.
+
+use std::path::Path;
+
+use propense_core::events::EventLog;
+use thiserror::Error;
+
+use crate::proto;
+use crate::store_types::{Reply, Write, WriteError};
+
+/// A store of events and profiles, and the scoring of its users. All methods are called from many threads; those that
+/// read or score may take long and are kept off the threads that serve connections where they do.
+pub trait Backend: Send + Sync + 'static {
+    /// One view of the store.
+    type Snapshot: Snapshot;
+    /// A loaded model, bound to the store.
+    type Model: Send + Sync + 'static;
+
+    /// Takes a write on, or refuses it at once; never blocks. `reply` is called when the write is durable or has failed,
+    /// and not at all if this refuses.
+    ///
+    /// # Errors
+    /// [`WriteError::Busy`] if the queue is full, or that the store is closed.
+    fn submit(&self, write: Write, reply: Reply) -> Result<(), WriteError>;
+
+    /// The store as it is now; cheap.
+    fn snapshot(&self) -> Self::Snapshot;
+
+    /// How large the store is; cheap.
+    fn size(&self) -> StoreSize;
+
+    /// Loads and checks the model in a directory.
+    ///
+    /// # Errors
+    /// The directory does not hold a model that this server can run.
+    fn load_model(&self, folder: &Path) -> Result<LoadedModel<Self::Model>, ModelError>;
+
+    /// Scores users of a snapshot: `users` are ascending, distinct, and all known to it.
+    ///
+    /// # Errors
+    /// The store holds a property in a form that the model cannot read.
+    fn score(
+        &self,
+        model: &Self::Model,
+        snapshot: &Self::Snapshot,
+        users: &[&str],
+        as_of_us: i64,
+        with_features: bool,
+    ) -> Result<Scored, ModelError>;
+
+    /// Scores all users of a log that is not the store's.
+    ///
+    /// # Errors
+    /// As [`Self::score`].
+    fn score_log(
+        &self,
+        model: &Self::Model,
+        log: &EventLog,
+        as_of_us: i64,
+        with_features: bool,
+    ) -> Result<Scored, ModelError>;
+}
+
+/// The store at one moment.
+pub trait Snapshot: Send + Sync + 'static {
+    /// Whether there is an event or a profile of a user.
+    fn has_user(&self, user: &str) -> bool;
+
+    /// Up to `limit` users after one, ascending by bytes.
+    fn users_from(&self, after: Option<&str>, limit: usize) -> Vec<String>;
+
+    /// The events and profiles of users that are ascending, distinct and known; one user of the log each.
+    fn gather(&self, users: &[&str]) -> EventLog;
+}
+
+/// How large a store is.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StoreSize {
+    /// Events.
+    pub events: u64,
+    /// Sealed parts.
+    pub parts: u64,
+    /// Bytes of log that are not sealed yet.
+    pub log_bytes: u64,
+    /// Bytes of memory.
+    pub resident_bytes: u64,
+}
+
+/// A model and what is told of it.
+pub struct LoadedModel<M> {
+    /// SHA-256 of its manifest, 64 hex digits.
+    pub digest: String,
+    /// For `GetModel`; the version is filled in by the server.
+    pub description: proto::Model,
+    /// What scores.
+    pub model: M,
+}
+
+/// Why a model was refused, or cannot score what there is. It names files, columns and kinds, never values.
+#[derive(Debug, Clone, Error)]
+#[error("{0}")]
+pub struct ModelError(pub String);
+
+/// The scores of users, in their order.
+#[derive(Debug, Clone, Default)]
+pub struct Scored {
+    /// `None` for users outside the audience.
+    pub users: Vec<Option<ScoredUser>>,
+    /// If asked for: row after row, as wide as the model's features; rows outside the audience are there and mean nothing.
+    pub features: Vec<f32>,
+}
+
+/// One user's standing.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ScoredUser {
+    /// The calibrated probability.
+    pub score: f32,
+    /// In [0, 100].
+    pub percentile: f32,
+    /// By the model's cut-offs.
+    pub tier: Tier,
+}
+
+/// A tier, in ascending order of score.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tier {
+    /// Below both cut-offs.
+    LeastLikely,
+    /// Between them.
+    ModeratelyLikely,
+    /// At or above the upper one.
+    MostLikely,
+}
+
+impl Tier {
+    /// All, in the order of their codes in Arrow batches.
+    pub(crate) const NAMES: [&str; 3] = ["least_likely", "moderately_likely", "most_likely"];
+
+    pub(crate) fn to_proto(self) -> proto::Tier {
+        match self {
+            Self::LeastLikely => proto::Tier::LeastLikely,
+            Self::ModeratelyLikely => proto::Tier::ModeratelyLikely,
+            Self::MostLikely => proto::Tier::MostLikely,
+        }
+    }
+}

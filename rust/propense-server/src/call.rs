@@ -1,0 +1,178 @@
+//! One call from its headers to the end of its answer: counted, timed, logged, and ended at its deadline.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame, SizeHint};
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::{Instant, Sleep, sleep_until};
+use tokio_stream::wrappers::WatchStream;
+use tokio_stream::Stream;
+use tonic::{Code, Status};
+
+use crate::error::ServiceError;
+use crate::limits::Held;
+use crate::log::LogLines;
+use crate::methods::METHODS;
+use crate::metrics::{Metrics, code_name};
+
+/// A call that takes this long is logged even if it went well.
+const SLOW_MS: u128 = 1_000;
+
+/// How a caller is connected; all that the log says of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum PeerKind {
+    Loopback,
+    Remote,
+    RemoteTls,
+}
+
+impl PeerKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Loopback => "loopback",
+            Self::Remote => "remote",
+            Self::RemoteTls => "remote-tls",
+        }
+    }
+}
+
+/// The record of one call; it ends when this is dropped, as cancelled unless something else was known by then.
+pub(crate) struct Call {
+    method: Option<usize>,
+    peer: PeerKind,
+    began: Instant,
+    code: Option<Code>,
+    metrics: Arc<Metrics>,
+    log: LogLines,
+}
+
+impl Call {
+    pub(crate) fn begin(method: Option<usize>, peer: PeerKind, metrics: &Arc<Metrics>, log: &LogLines) -> Self {
+        metrics.call_begins(method);
+        let (metrics, log) = (Arc::clone(metrics), log.clone());
+        Self { method, peer, began: Instant::now(), code: None, metrics, log }
+    }
+
+    pub(crate) fn ends_with(&mut self, code: Code) {
+        self.code.get_or_insert(code);
+    }
+
+    /// Takes the code from headers or trailers, if they hold one.
+    pub(crate) fn note(&mut self, headers: &HeaderMap) {
+        if let Some(code) = headers.get("grpc-status") {
+            self.ends_with(Code::from_bytes(code.as_bytes()));
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let code = self.code.unwrap_or(Code::Cancelled);
+        let took = self.began.elapsed();
+        self.metrics.call_ends(self.method, code, took);
+        let slow = took.as_millis() >= SLOW_MS;
+        if code != Code::Ok || slow || self.log.all_calls() {
+            // The path of an unknown method is what a caller typed, so it is not repeated.
+            let method = self.method.map_or("other", |place| METHODS[place].path);
+            let latency_us = took.as_micros() as u64;
+            let level = if matches!(code, Code::Internal | Code::Unknown | Code::DataLoss) { "error" } else { "info" };
+            let peer = self.peer.name();
+            self.log.line(
+                level,
+                "call",
+                json!({"method": method, "code": code_name(code), "latency_us": latency_us, "peer": peer}),
+            );
+        }
+    }
+}
+
+/// A call's answer, which holds its place until its end.
+pub(crate) struct CallBody {
+    inner: tonic::body::Body,
+    deadline: Option<Pin<Box<Sleep>>>,
+    /// For streams that have no end of their own: when the server stops.
+    stopping: Option<WatchStream<bool>>,
+    ended: bool,
+    call: Call,
+    _held: Held,
+}
+
+impl CallBody {
+    pub(crate) fn new(inner: tonic::body::Body, call: Call, held: Held) -> Self {
+        Self { inner, deadline: None, stopping: None, ended: false, call, _held: held }
+    }
+
+    pub(crate) fn until(mut self, deadline: Option<Instant>) -> Self {
+        self.deadline = deadline.map(|at| Box::pin(sleep_until(at)));
+        self
+    }
+
+    pub(crate) fn until_stop(mut self, stopping: Option<watch::Receiver<bool>>) -> Self {
+        self.stopping = stopping.map(WatchStream::new);
+        self
+    }
+
+    /// The end that comes from outside, if it has.
+    fn cut_short(&mut self, context: &mut Context<'_>) -> Option<ServiceError> {
+        if self.deadline.as_mut().is_some_and(|sleep| sleep.as_mut().poll(context).is_ready()) {
+            return Some(ServiceError::DeadlineExceeded);
+        }
+        let stopping = self.stopping.as_mut()?;
+        loop {
+            match Pin::new(&mut *stopping).poll_next(context) {
+                Poll::Ready(Some(false)) => {}
+                Poll::Ready(_) => return Some(ServiceError::Stopping),
+                Poll::Pending => return None,
+            }
+        }
+    }
+}
+
+impl Body for CallBody {
+    type Data = Bytes;
+    type Error = Status;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        // Looked at first, so that a stream which always has more to say is cut off too.
+        if let Some(error) = this.cut_short(context) {
+            this.ended = true;
+            this.inner = tonic::body::Body::empty();
+            let status = Status::from(error);
+            this.call.ends_with(status.code());
+            let mut trailers = HeaderMap::new();
+            let added = status.add_header(&mut trailers);
+            return Poll::Ready(Some(added.map(|()| Frame::trailers(trailers))));
+        }
+        let frame = ready!(Pin::new(&mut this.inner).poll_frame(context));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let Some(trailers) = frame.trailers_ref() {
+                    this.call.note(trailers);
+                }
+            }
+            Some(Err(status)) => this.call.ends_with(status.code()),
+            None => this.call.ends_with(Code::Ok),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}

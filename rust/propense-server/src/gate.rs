@@ -1,0 +1,96 @@
+//! What every call passes: its record, its token, its place among the limits, its deadline.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+use tonic::Status;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tower::Service;
+
+use crate::auth::{Access, Scope};
+use crate::call::{Call, CallBody, PeerKind};
+use crate::error::ServiceError;
+use crate::instants::now_us;
+use crate::limits::{Held, Room, deadline};
+use crate::log::LogLines;
+use crate::methods::{Class, METHODS, find};
+use crate::metrics::Metrics;
+use crate::request_body::{RequestBody, RequestMemory};
+
+/// In front of all services.
+pub(crate) struct Gate {
+    pub(crate) routes: Routes,
+    pub(crate) access: Access,
+    pub(crate) room: Arc<Room>,
+    pub(crate) memory: RequestMemory,
+    pub(crate) message_bytes: usize,
+    pub(crate) batch_bytes: usize,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) log: LogLines,
+    /// True once the server is to stop.
+    pub(crate) stopping: watch::Receiver<bool>,
+}
+
+impl Gate {
+    /// Answers one call.
+    pub(crate) async fn call(&self, peer: PeerKind, mut request: Request<Incoming>) -> Response<CallBody> {
+        let method = find(request.uri().path());
+        let mut call = Call::begin(method, peer, &self.metrics, &self.log);
+        let (held, deadline) = match self.admit(method, &request) {
+            Ok(admitted) => admitted,
+            Err(error) => return refused(call, error),
+        };
+        request.extensions_mut().insert(held.clone());
+        let batch = method.is_some_and(|place| METHODS[place].batch);
+        let message_limit = if batch { self.batch_bytes } else { self.message_bytes };
+        let request = request.map(|body| Body::new(RequestBody::new(body, message_limit, &self.memory)));
+        let answer = self.route(request);
+        let response = match deadline {
+            None => answer.await,
+            Some(at) => match timeout_at(at, answer).await {
+                Ok(response) => response,
+                Err(_) => return refused(call, ServiceError::DeadlineExceeded),
+            },
+        };
+        call.note(response.headers());
+        let endless = method.is_some_and(|place| METHODS[place].class == Class::Free);
+        let stopping = endless.then(|| self.stopping.clone());
+        response.map(|body| CallBody::new(body, call, held).until(deadline).until_stop(stopping))
+    }
+
+    fn admit(
+        &self,
+        method: Option<usize>,
+        request: &Request<Incoming>,
+    ) -> Result<(Held, Option<Instant>), ServiceError> {
+        let method = method.map(|place| &METHODS[place]);
+        // What is not in the table needs the widest scope before it is told that there is no such method.
+        if let Some(scope) = method.map_or(Some(Scope::Admin), |method| method.scope) {
+            self.access.check(request.headers(), scope, now_us() / 1_000_000)?;
+        }
+        let place = self.room.take(method.map_or(Class::Quick, |method| method.class))?;
+        Ok((place, deadline(request.headers())?))
+    }
+
+    async fn route(&self, request: Request<Body>) -> Response<Body> {
+        let mut routes = self.routes.clone();
+        match poll_fn(|context| Service::<Request<Body>>::poll_ready(&mut routes, context)).await {
+            Ok(()) => match routes.call(request).await {
+                Ok(response) => response,
+                Err(never) => match never {},
+            },
+            Err(never) => match never {},
+        }
+    }
+}
+
+fn refused(mut call: Call, error: ServiceError) -> Response<CallBody> {
+    let status = Status::from(error);
+    call.ends_with(status.code());
+    status.into_http::<Body>().map(|body| CallBody::new(body, call, Held::default()))
+}

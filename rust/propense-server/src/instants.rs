@@ -1,0 +1,50 @@
+//! Times as the contract has them and as the store counts them.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use prost_types::Timestamp;
+
+use crate::error::ServiceError;
+
+/// The first microsecond of year 1.
+const FIRST_US: i64 = -62_135_596_800_000_000;
+/// The last microsecond of year 9999.
+const LAST_US: i64 = 253_402_300_799_999_999;
+
+/// Microseconds since 1970 of a time that must be there; `path` names its field if it is not right.
+pub(crate) fn required_us(time: Option<&Timestamp>, path: impl Fn() -> String) -> Result<i64, ServiceError> {
+    let time = time.ok_or_else(|| ServiceError::invalid(path(), "a time is required"))?;
+    to_us(time).map_err(|problem| ServiceError::invalid(path(), problem))
+}
+
+/// The instant of a call that may name one: what it names, or now.
+pub(crate) fn as_of_us(time: Option<&Timestamp>) -> Result<i64, ServiceError> {
+    time.map_or_else(|| Ok(now_us()), |time| required_us(Some(time), || "as_of".to_owned()))
+}
+
+/// Whether a number of microseconds is a time that the store holds.
+pub(crate) fn in_range(time_us: i64) -> bool {
+    (FIRST_US..=LAST_US).contains(&time_us)
+}
+
+fn to_us(time: &Timestamp) -> Result<i64, &'static str> {
+    if !(0..1_000_000_000).contains(&time.nanos) {
+        return Err("nanos must lie in [0, 999999999]");
+    }
+    if time.nanos % 1000 != 0 {
+        return Err("times are microseconds: nanos must be a multiple of 1000");
+    }
+    let us = time.seconds.checked_mul(1_000_000).and_then(|us| us.checked_add(i64::from(time.nanos / 1000)));
+    us.filter(|us| in_range(*us)).ok_or("the time must lie in the years 1 to 9999")
+}
+
+/// The same time in the contract's form.
+pub(crate) fn timestamp(time_us: i64) -> Timestamp {
+    let nanos = time_us.rem_euclid(1_000_000) as i32 * 1000;
+    Timestamp { seconds: time_us.div_euclid(1_000_000), nanos }
+}
+
+/// Now, in microseconds since 1970.
+pub(crate) fn now_us() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
+}

@@ -1,0 +1,95 @@
+//! Which calls are taken on, and until when they may run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+
+use crate::error::ServiceError;
+use crate::methods::Class;
+use crate::options::Limits;
+
+/// A deadline further away than this is not kept; no clock needs to look that far.
+const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Room for calls, by class.
+pub(crate) struct Room {
+    quick: Arc<Semaphore>,
+    bulk: Arc<Semaphore>,
+}
+
+/// A place taken; it is free again when the last copy of this is dropped. Copies go to work that may outlive its call.
+#[derive(Clone, Default)]
+pub(crate) struct Held {
+    _place: Option<Arc<OwnedSemaphorePermit>>,
+}
+
+impl Room {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        Self {
+            quick: Arc::new(Semaphore::new(limits.quick_calls)),
+            bulk: Arc::new(Semaphore::new(limits.bulk_calls)),
+        }
+    }
+
+    /// Takes a place at once or not at all: nobody waits in a queue without end.
+    pub(crate) fn take(&self, class: Class) -> Result<Held, ServiceError> {
+        let room = match class {
+            Class::Free => return Ok(Held::default()),
+            Class::Quick => &self.quick,
+            Class::Bulk => &self.bulk,
+        };
+        let place = Arc::clone(room).try_acquire_owned().map_err(|_| ServiceError::Overloaded)?;
+        Ok(Held { _place: Some(Arc::new(place)) })
+    }
+
+    /// Places free: for short calls, for bulk.
+    pub(crate) fn free(&self) -> (usize, usize) {
+        (self.quick.available_permits(), self.bulk.available_permits())
+    }
+}
+
+/// When the caller stops waiting; `None` if it did not say. A header that cannot be read is an error.
+pub(crate) fn deadline(headers: &HeaderMap) -> Result<Option<Instant>, ServiceError> {
+    let Some(value) = headers.get("grpc-timeout") else { return Ok(None) };
+    let timeout = value.to_str().ok().and_then(parse_timeout);
+    let timeout = timeout.ok_or_else(|| {
+        ServiceError::invalid("grpc-timeout", "expected up to 8 digits and a unit of H, M, S, m, u, n")
+    })?;
+    Ok((timeout < FAR).then(|| Instant::now() + timeout))
+}
+
+fn parse_timeout(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let number: u64 = digits.parse().ok()?;
+    match unit {
+        "H" => Some(Duration::from_secs(number * 3600)),
+        "M" => Some(Duration::from_secs(number * 60)),
+        "S" => Some(Duration::from_secs(number)),
+        "m" => Some(Duration::from_millis(number)),
+        "u" => Some(Duration::from_micros(number)),
+        "n" => Some(Duration::from_nanos(number)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn timeouts_are_read_as_the_protocol_has_them() {
+        let cases = [("5S", 5_000_000), ("100m", 100_000), ("250u", 250), ("1M", 60_000_000), ("99999999u", 99_999_999)];
+        for (text, us) in cases {
+            assert_eq!(parse_timeout(text), Some(Duration::from_micros(us)), "{text}");
+        }
+        for text in ["", "S", "5", "-5S", "5s", "123456789S", "5 S", "é", "5é"] {
+            assert_eq!(parse_timeout(text), None, "{text}");
+        }
+    }
+}

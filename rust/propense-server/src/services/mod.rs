@@ -1,0 +1,95 @@
+//! The services, one file each, and what they share.
+
+mod events;
+mod health;
+mod models;
+mod scoring;
+mod stream_events;
+mod users;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio::sync::oneshot;
+use tonic::service::{Routes, RoutesBuilder};
+use tonic::Extensions;
+
+use crate::backend::Backend;
+use crate::error::ServiceError;
+use crate::limits::Held;
+use crate::proto;
+use crate::proto::event_service_server::EventServiceServer;
+use crate::proto::model_service_server::ModelServiceServer;
+use crate::proto::scoring_service_server::ScoringServiceServer;
+use crate::proto::user_service_server::UserServiceServer;
+use crate::state::State;
+use crate::status::of_write;
+use crate::store_types::{Receipt, Write};
+
+pub(crate) use health::Health;
+use health::{HealthService, add_reflection};
+
+/// All services of a server. How large a request may be is seen to before they are reached.
+pub(crate) fn routes<B: Backend>(state: &Arc<State<B>>, health: HealthService) -> Routes {
+    let limit = state.limits.batch_bytes;
+    let mut routes = RoutesBuilder::default();
+    let scoring = scoring::Scoring(Arc::clone(state));
+    routes.add_service(ScoringServiceServer::new(scoring).max_decoding_message_size(limit));
+    let events = events::Events(Arc::clone(state));
+    routes.add_service(EventServiceServer::new(events).max_decoding_message_size(limit));
+    let users = users::Users(Arc::clone(state));
+    routes.add_service(UserServiceServer::new(users).max_decoding_message_size(limit));
+    routes.add_service(ModelServiceServer::new(models::Models(Arc::clone(state))));
+    health.add_to(&mut routes);
+    add_reflection(&mut routes);
+    routes.routes().prepare()
+}
+
+/// The place that a call holds; work that outlives the call keeps it until it is done.
+fn held(extensions: &Extensions) -> Held {
+    extensions.get::<Held>().cloned().unwrap_or_default()
+}
+
+/// Runs what computes for long on a thread that serves no connection. If the caller goes away before it begins, it does
+/// not; once begun, it goes on to its end.
+async fn compute<T: Send + 'static>(
+    held: Held,
+    work: impl FnOnce() -> Result<T, ServiceError> + Send + 'static,
+) -> Result<T, ServiceError> {
+    let (sender, receiver) = oneshot::channel();
+    tokio::task::spawn_blocking(move || {
+        if !sender.is_closed() {
+            let _ = sender.send(work());
+        }
+        drop(held);
+    });
+    receiver.await.unwrap_or(Err(ServiceError::Internal { problem: "a computation broke off" }))
+}
+
+/// What is to come of a write that the store has taken on.
+type Written = oneshot::Receiver<Result<Receipt, crate::store_types::WriteError>>;
+
+/// Hands a write to the store, whole: from here on it does not matter whether the caller stays.
+fn submit<B: Backend>(state: &State<B>, write: Write, rows: &str) -> Result<Written, ServiceError> {
+    let (sender, receiver) = oneshot::channel();
+    let metrics = Arc::clone(&state.metrics);
+    let counts = matches!(write, Write::Events(_));
+    let reply = move |written: Result<Receipt, _>| {
+        if let (true, Ok(receipt)) = (counts, &written) {
+            metrics.ingested.fetch_add(receipt.accepted, Relaxed);
+            metrics.duplicates.fetch_add(receipt.duplicates, Relaxed);
+        }
+        let _ = sender.send(written);
+    };
+    state.backend()?.submit(write, Box::new(reply)).map_err(|error| of_write(error, rows))?;
+    Ok(receiver)
+}
+
+/// Waits until a write is safe.
+async fn written(receiver: Written, rows: &str) -> Result<proto::Receipt, ServiceError> {
+    let Receipt { sequence, accepted, duplicates, erased } = match receiver.await {
+        Ok(written) => written.map_err(|error| of_write(error, rows))?,
+        Err(_) => return Err(ServiceError::Stopping),
+    };
+    Ok(proto::Receipt { sequence, accepted, duplicates, erased })
+}

@@ -1,0 +1,301 @@
+//! Scores on demand.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::backend::{Backend, ModelError, Scored, ScoredUser, Snapshot};
+use crate::batches::{arrow_of, batch_of, check_user_id, log_of, profiles_of};
+use crate::error::ServiceError;
+use crate::instants::{as_of_us, timestamp};
+use crate::models::Served;
+use crate::proto::scoring_service_server::ScoringService;
+use crate::proto::{
+    BatchScoreUsersRequest, BatchScoreUsersResponse, EventScores, Feature, ModelScore, Outcome, Score,
+    ScoreEventsRequest, ScoreEventsResponse, ScoreUserRequest, ScoreUserResponse, StreamScoresRequest,
+    StreamScoresResponse, Tier, UserScores,
+};
+use crate::services::{compute, held};
+use crate::state::State;
+use crate::status::ok_row;
+
+/// Users in one batch.
+const BATCH_USERS: usize = 10_000;
+/// Rows of a message of a stream, unless the caller says.
+const STREAM_ROWS: usize = 8_192;
+/// The most that the caller may say.
+const STREAM_ROWS_LIMIT: usize = 65_536;
+
+pub(crate) struct Scoring<B: Backend>(pub(crate) Arc<State<B>>);
+
+type Model<B> = Arc<Served<<B as Backend>::Model>>;
+
+#[tonic::async_trait]
+impl<B: Backend> ScoringService for Scoring<B> {
+    /// One user's history is short, so this is answered on the thread that read the request.
+    async fn score_user(&self, request: Request<ScoreUserRequest>) -> Result<Response<ScoreUserResponse>, Status> {
+        let request = request.into_inner();
+        Ok(Response::new(score_user(&self.0, request)?))
+    }
+
+    async fn batch_score_users(
+        &self,
+        request: Request<BatchScoreUsersRequest>,
+    ) -> Result<Response<BatchScoreUsersResponse>, Status> {
+        let (held, state) = (held(request.extensions()), Arc::clone(&self.0));
+        let request = request.into_inner();
+        Ok(Response::new(compute(held, move || batch_score_users(&state, request)).await?))
+    }
+
+    async fn score_events(
+        &self,
+        request: Request<ScoreEventsRequest>,
+    ) -> Result<Response<ScoreEventsResponse>, Status> {
+        let (held, state) = (held(request.extensions()), Arc::clone(&self.0));
+        let request = request.into_inner();
+        Ok(Response::new(compute(held, move || score_events(&state, &request)).await?))
+    }
+
+    type StreamScoresStream = ReceiverStream<Result<StreamScoresResponse, Status>>;
+
+    async fn stream_scores(
+        &self,
+        request: Request<StreamScoresRequest>,
+    ) -> Result<Response<Self::StreamScoresStream>, Status> {
+        let held = held(request.extensions());
+        let stream = ScoreStream::of(&self.0, &request.into_inner())?;
+        let stalled_reader = self.0.limits.stalled_reader;
+        let (messages, scores) = mpsc::channel(2);
+        tokio::spawn(async move {
+            let mut stream = Some(stream);
+            while let Some(mut next) = stream.take() {
+                let message = compute(held.clone(), move || Ok((next.message()?, next))).await;
+                let message = match message {
+                    Ok((None, _)) => return,
+                    Ok((Some(message), next)) => {
+                        stream = Some(next);
+                        Ok(message)
+                    }
+                    Err(error) => Err(Status::from(error)),
+                };
+                if !matches!(timeout(stalled_reader, messages.send(message)).await, Ok(Ok(()))) {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(scores)))
+    }
+}
+
+fn score_user<B: Backend>(state: &State<B>, request: ScoreUserRequest) -> Result<ScoreUserResponse, ServiceError> {
+    let ScoreUserRequest { user_id, models, as_of, include_features } = request;
+    let backend = state.backend()?;
+    check_user_id(&user_id, || "user_id".to_owned())?;
+    let as_of_us = as_of_us(as_of.as_ref())?;
+    let models = state.choose(&models)?;
+    let snapshot = backend.snapshot();
+    if !snapshot.has_user(&user_id) {
+        return Err(ServiceError::UserUnknown { path: "user_id".to_owned() });
+    }
+    let score = |served: &Model<B>| {
+        let scored = backend.score(&served.model, &snapshot, &[&user_id], as_of_us, include_features);
+        Ok(model_score(served, &checked(served, scored, 1)?, 0))
+    };
+    let scores = models.iter().map(score).collect::<Result<_, ServiceError>>()?;
+    Ok(ScoreUserResponse { user_id, as_of: Some(timestamp(as_of_us)), scores })
+}
+
+fn batch_score_users<B: Backend>(
+    state: &State<B>,
+    request: BatchScoreUsersRequest,
+) -> Result<BatchScoreUsersResponse, ServiceError> {
+    let BatchScoreUsersRequest { user_ids, models, as_of } = request;
+    let backend = state.backend()?;
+    let found = user_ids.len();
+    if !(1..=BATCH_USERS).contains(&found) {
+        let problem = format!("expected 1 to {BATCH_USERS} ids, found {found}");
+        return Err(ServiceError::invalid("user_ids", problem));
+    }
+    let as_of_us = as_of_us(as_of.as_ref())?;
+    let models = state.choose(&models)?;
+    let snapshot = backend.snapshot();
+    let status = |(place, id): (usize, &String)| {
+        let path = || format!("user_ids[{place}]");
+        check_user_id(id, path)?;
+        if snapshot.has_user(id) { Ok(()) } else { Err(ServiceError::UserUnknown { path: path() }) }
+    };
+    let statuses: Vec<Result<(), ServiceError>> = user_ids.iter().enumerate().map(status).collect();
+    let known = user_ids.iter().zip(&statuses).filter(|(_, status)| status.is_ok()).map(|(id, _)| id.as_str());
+    let known: Vec<&str> = known.collect::<BTreeSet<_>>().into_iter().collect();
+    let mut scored = Vec::with_capacity(models.len());
+    for served in &models {
+        let scores = backend.score(&served.model, &snapshot, &known, as_of_us, false);
+        scored.push(checked(served, scores, known.len())?);
+    }
+    let places: HashMap<&str, usize> = known.iter().enumerate().map(|(place, id)| (*id, place)).collect();
+    let scores_of = |id: &str| -> Vec<Score> {
+        let place = places.get(id);
+        place.map_or_else(Vec::new, |place| scored.iter().map(|scored| score_of(scored.users[*place])).collect())
+    };
+    let users = user_ids.iter().zip(statuses).map(|(id, status)| UserScores {
+        user_id: id.clone(),
+        scores: if status.is_ok() { scores_of(id) } else { Vec::new() },
+        status: Some(status.map_or_else(|error| error.to_row(), |()| ok_row())),
+    });
+    let users = users.collect();
+    let models = models.iter().map(|served| served.version.clone()).collect();
+    Ok(BatchScoreUsersResponse { as_of: Some(timestamp(as_of_us)), models, users })
+}
+
+fn score_events<B: Backend>(
+    state: &State<B>,
+    request: &ScoreEventsRequest,
+) -> Result<ScoreEventsResponse, ServiceError> {
+    let backend = state.backend()?;
+    let as_of_us = as_of_us(request.as_of.as_ref())?;
+    let models = state.choose(&request.models)?;
+    if request.events.is_empty() {
+        return Err(ServiceError::invalid("events", "expected at least one event"));
+    }
+    let (events, profiles) = (batch_of(&request.events)?, profiles_of(&request.profiles)?);
+    let with_events: BTreeSet<&str> = request.events.iter().map(|event| event.user_id.as_str()).collect();
+    let users: BTreeSet<&str> =
+        with_events.iter().copied().chain(request.profiles.iter().map(|profile| profile.user_id.as_str())).collect();
+    if users.len() > BATCH_USERS {
+        let problem = format!("expected events of at most {BATCH_USERS} users, found {}", users.len());
+        return Err(ServiceError::invalid("events", problem));
+    }
+    let log = log_of(events, profiles)?;
+    let mut scored = Vec::with_capacity(models.len());
+    for served in &models {
+        let scores = backend.score_log(&served.model, &log, as_of_us, request.include_features);
+        scored.push(checked(served, scores, with_events.len())?);
+    }
+    // The log holds the users with events, in this order; the others are in no audience.
+    let mut place = 0;
+    let nobody = Scored { users: vec![None], features: Vec::new() };
+    let users = users.into_iter().map(|user| {
+        let in_log = with_events.contains(user);
+        let score = |(served, scored): (&Model<B>, &Scored)| {
+            if in_log { model_score(served, scored, place) } else { model_score(served, &nobody, 0) }
+        };
+        let scores = models.iter().zip(&scored).map(score).collect();
+        place += usize::from(in_log);
+        EventScores { user_id: user.to_owned(), scores }
+    });
+    let users = users.collect();
+    let models = models.iter().map(|served| served.version.clone()).collect();
+    Ok(ScoreEventsResponse { as_of: Some(timestamp(as_of_us)), models, users })
+}
+
+/// What a model says, if it can read what there is and spoke of every user.
+fn checked<M>(served: &Served<M>, scored: Result<Scored, ModelError>, users: usize) -> Result<Scored, ServiceError> {
+    let model = served.version.name.clone();
+    let scored = scored.map_err(|ModelError(problem)| ServiceError::ModelUnfit { model, problem })?;
+    if scored.users.len() == users {
+        return Ok(scored);
+    }
+    Err(ServiceError::Internal { problem: "a model did not score every user" })
+}
+
+fn score_of(user: Option<ScoredUser>) -> Score {
+    match user {
+        None => Score { outcome: Outcome::NotInAudience.into(), ..Score::default() },
+        Some(ScoredUser { score, percentile, tier }) => {
+            Score { outcome: Outcome::Scored.into(), score, percentile, tier: tier.to_proto().into() }
+        }
+    }
+}
+
+fn model_score<M>(served: &Served<M>, scored: &Scored, place: usize) -> ModelScore {
+    let user = scored.users[place];
+    let names = &served.description.features;
+    let row = place * names.len()..(place + 1) * names.len();
+    let values = user.and_then(|_| scored.features.get(row)).unwrap_or_default();
+    let features = names.iter().zip(values).map(|(name, value)| Feature { name: name.clone(), value: *value });
+    ModelScore {
+        model: Some(served.version.clone()),
+        score: Some(score_of(user)),
+        features: features.collect(),
+    }
+}
+
+/// A model's audience, read batch by batch from one snapshot.
+struct ScoreStream<B: Backend> {
+    state: Arc<State<B>>,
+    snapshot: B::Snapshot,
+    served: Model<B>,
+    as_of_us: i64,
+    /// Which tiers are wanted, by their place; all if none was named.
+    tiers: [bool; 3],
+    rows: usize,
+    after: Option<String>,
+    any_sent: bool,
+    done: bool,
+}
+
+impl<B: Backend> ScoreStream<B> {
+    fn of(state: &Arc<State<B>>, request: &StreamScoresRequest) -> Result<Self, ServiceError> {
+        let backend = state.backend()?;
+        let as_of_us = as_of_us(request.as_of.as_ref())?;
+        let served = state.model(&request.model, "model")?;
+        let mut tiers = [request.tiers.is_empty(); 3];
+        for (place, tier) in request.tiers.iter().enumerate() {
+            let tier = match Tier::try_from(*tier) {
+                Ok(Tier::LeastLikely) => 0,
+                Ok(Tier::ModeratelyLikely) => 1,
+                Ok(Tier::MostLikely) => 2,
+                Ok(Tier::Unspecified) | Err(_) => {
+                    return Err(ServiceError::invalid(format!("tiers[{place}]"), "not a tier"));
+                }
+            };
+            tiers[tier] = true;
+        }
+        let rows = match request.batch_rows as usize {
+            0 => STREAM_ROWS,
+            rows if rows <= STREAM_ROWS_LIMIT => rows,
+            rows => {
+                let problem = format!("expected at most {STREAM_ROWS_LIMIT}, found {rows}");
+                return Err(ServiceError::invalid("batch_rows", problem));
+            }
+        };
+        let (state, snapshot) = (Arc::clone(state), backend.snapshot());
+        Ok(Self { state, snapshot, served, as_of_us, tiers, rows, after: None, any_sent: false, done: false })
+    }
+
+    /// The next message, if there is more to say; goes on over users who do not qualify until there is a row or the end.
+    fn message(&mut self) -> Result<Option<StreamScoresResponse>, ServiceError> {
+        let mut rows = Vec::new();
+        while !self.done && rows.is_empty() {
+            rows = self.next_rows()?;
+        }
+        if rows.is_empty() && self.any_sent {
+            return Ok(None);
+        }
+        self.any_sent = true;
+        Ok(Some(StreamScoresResponse {
+            arrow_ipc: arrow_of(&rows)?,
+            rows: rows.len() as u32,
+            model: Some(self.served.version.clone()),
+            as_of: Some(timestamp(self.as_of_us)),
+        }))
+    }
+
+    fn next_rows(&mut self) -> Result<Vec<(String, ScoredUser)>, ServiceError> {
+        let users = self.snapshot.users_from(self.after.as_deref(), self.rows);
+        self.done = users.len() < self.rows;
+        self.after = users.last().cloned();
+        let ids: Vec<&str> = users.iter().map(String::as_str).collect();
+        let backend = self.state.backend()?;
+        let scored = backend.score(&self.served.model, &self.snapshot, &ids, self.as_of_us, false);
+        let scored = checked(&self.served, scored, users.len())?;
+        let wanted = |(user, scored): (String, Option<ScoredUser>)| {
+            scored.filter(|scored| self.tiers[scored.tier as usize]).map(|scored| (user, scored))
+        };
+        Ok(users.into_iter().zip(scored.users).filter_map(wanted).collect())
+    }
+}

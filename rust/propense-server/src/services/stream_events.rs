@@ -1,0 +1,117 @@
+//! Batch after batch: read, hand to the store, acknowledge in the same order, with few under way at a time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Status, Streaming};
+
+use crate::backend::Backend;
+use crate::error::ServiceError;
+use crate::limits::Held;
+use crate::proto::stream_events_response::Result as Outcome;
+use crate::proto::{IngestEventsRequest, StreamEventsRequest, StreamEventsResponse};
+use crate::services::events::columns_of;
+use crate::services::{Written, compute, submit, written};
+use crate::state::State;
+use crate::store_types::Write;
+
+/// While the store is behind, a batch of a stream waits and is offered again this often,
+const OFFER_AGAIN: Duration = Duration::from_millis(5);
+/// and is refused after this long.
+const OFFER_LIMIT: Duration = Duration::from_secs(10);
+
+/// What goes back to the client.
+pub(crate) type Acknowledgements = ReceiverStream<Result<StreamEventsResponse, Status>>;
+
+/// What the reading task leaves for the acknowledging one.
+enum Read {
+    /// A batch: with the store, or refused.
+    Batch(u64, Result<Written, ServiceError>),
+    /// Nothing more is read, for this reason.
+    End(Status),
+}
+
+/// Serves one stream. Its two tasks end when the client does, when the server stops, or when the client stops reading.
+pub(super) fn stream_events<B: Backend>(
+    state: Arc<State<B>>,
+    held: Held,
+    requests: Streaming<StreamEventsRequest>,
+) -> Acknowledgements {
+    // One batch is with the acknowledging task.
+    let (sent, under_way) = mpsc::channel(state.limits.stream_window.max(2) - 1);
+    let (answers, acknowledgements) = mpsc::channel(1);
+    tokio::spawn(acknowledge(under_way, answers, state.limits.stalled_reader));
+    tokio::spawn(read(state, held, requests, sent));
+    ReceiverStream::new(acknowledgements)
+}
+
+async fn read<B: Backend>(
+    state: Arc<State<B>>,
+    held: Held,
+    mut requests: Streaming<StreamEventsRequest>,
+    sent: mpsc::Sender<Read>,
+) {
+    let mut stopping = state.stopping.clone();
+    // Room for a batch before it is read: a client that is too fast is slowed down.
+    while let Ok(slot) = sent.reserve().await {
+        let request = tokio::select! {
+            request = requests.message() => request,
+            () = sent.closed() => return,
+            _ = stopping.wait_for(|stop| *stop) => return slot.send(Read::End(ServiceError::Stopping.into())),
+        };
+        match request {
+            Ok(None) => return,
+            Err(status) => return slot.send(Read::End(status)),
+            Ok(Some(StreamEventsRequest { sequence, batch })) => {
+                let outcome = offer(&state, &held, Arc::new(batch.unwrap_or_default())).await;
+                slot.send(Read::Batch(sequence, outcome));
+            }
+        }
+    }
+}
+
+/// Hands a batch to the store, again and again while its queue is full.
+async fn offer<B: Backend>(
+    state: &Arc<State<B>>,
+    held: &Held,
+    request: Arc<IngestEventsRequest>,
+) -> Result<Written, ServiceError> {
+    let until = Instant::now() + OFFER_LIMIT;
+    loop {
+        let (offered_to, request) = (Arc::clone(state), Arc::clone(&request));
+        let text_limit = state.limits.batch_bytes;
+        let offered = compute(held.clone(), move || {
+            submit(&offered_to, Write::Events(columns_of(&request, text_limit)?), "events")
+        });
+        match offered.await {
+            Err(ServiceError::StoreBusy) if Instant::now() < until => sleep(OFFER_AGAIN).await,
+            offered => return offered,
+        }
+    }
+}
+
+async fn acknowledge(
+    mut under_way: mpsc::Receiver<Read>,
+    answers: mpsc::Sender<Result<StreamEventsResponse, Status>>,
+    stalled_reader: Duration,
+) {
+    while let Some(read) = under_way.recv().await {
+        let answer = match read {
+            Read::End(status) => Err(status),
+            Read::Batch(sequence, outcome) => {
+                let outcome = match outcome {
+                    Ok(waiting) => written(waiting, "events").await,
+                    Err(error) => Err(error),
+                };
+                let result = outcome.map_or_else(|error| Outcome::Error(error.to_row()), Outcome::Receipt);
+                Ok(StreamEventsResponse { sequence, result: Some(result) })
+            }
+        };
+        if !matches!(timeout(stalled_reader, answers.send(answer)).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Single users: read, write, export, erase.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status};
+
+use crate::backend::{Backend, Snapshot};
+use crate::batches::{check_user_id, events_of, profile_of, profiles_of};
+use crate::error::ServiceError;
+use crate::instants::timestamp;
+use crate::proto::user_service_server::UserService;
+use crate::proto::{
+    EraseUserRequest, EraseUserResponse, ExportUserRequest, ExportUserResponse, GetUserRequest, GetUserResponse,
+    PutProfilesRequest, PutProfilesResponse,
+};
+use crate::services::{compute, held, submit, written};
+use crate::state::State;
+use crate::store_types::Write;
+
+/// Events in one message of an export.
+const EXPORT_ROWS: usize = 1_000;
+
+pub(crate) struct Users<B: Backend>(pub(crate) Arc<State<B>>);
+
+/// A user's log, if the store knows the user.
+fn gather<B: Backend>(state: &State<B>, user_id: &str) -> Result<propense_core::events::EventLog, ServiceError> {
+    check_user_id(user_id, || "user_id".to_owned())?;
+    let snapshot = state.backend()?.snapshot();
+    if !snapshot.has_user(user_id) {
+        return Err(ServiceError::UserUnknown { path: "user_id".to_owned() });
+    }
+    Ok(snapshot.gather(&[user_id]))
+}
+
+#[tonic::async_trait]
+impl<B: Backend> UserService for Users<B> {
+    async fn get_user(&self, request: Request<GetUserRequest>) -> Result<Response<GetUserResponse>, Status> {
+        let held = held(request.extensions());
+        let GetUserRequest { user_id } = request.into_inner();
+        let state = Arc::clone(&self.0);
+        let found = compute(held, move || {
+            let log = gather(&state, &user_id)?;
+            let times = log.time_us();
+            Ok(GetUserResponse {
+                profile: Some(profile_of(&log, 0, &user_id)),
+                events: times.len() as u64,
+                first_event_time: times.first().copied().map(timestamp),
+                last_event_time: times.last().copied().map(timestamp),
+            })
+        });
+        Ok(Response::new(found.await?))
+    }
+
+    async fn put_profiles(
+        &self,
+        request: Request<PutProfilesRequest>,
+    ) -> Result<Response<PutProfilesResponse>, Status> {
+        let held = held(request.extensions());
+        let profiles = request.into_inner().profiles;
+        let state = Arc::clone(&self.0);
+        let waiting =
+            compute(held, move || submit(&state, Write::Profiles(profiles_of(&profiles)?), "profiles")).await?;
+        let receipt = written(waiting, "profiles").await?;
+        Ok(Response::new(PutProfilesResponse { receipt: Some(receipt) }))
+    }
+
+    type ExportUserStream = ReceiverStream<Result<ExportUserResponse, Status>>;
+
+    async fn export_user(
+        &self,
+        request: Request<ExportUserRequest>,
+    ) -> Result<Response<Self::ExportUserStream>, Status> {
+        let held = held(request.extensions());
+        let ExportUserRequest { user_id } = request.into_inner();
+        let (state, user) = (Arc::clone(&self.0), user_id.clone());
+        let log = compute(held.clone(), move || gather(&state, &user)).await?;
+        let (parts, export) = mpsc::channel(2);
+        let stalled_reader = self.0.limits.stalled_reader;
+        tokio::spawn(async move {
+            let mut first = 0;
+            loop {
+                let rows = first..(first + EXPORT_ROWS).min(log.len());
+                let profile = (first == 0).then(|| profile_of(&log, 0, &user_id));
+                let part = ExportUserResponse { profile, events: events_of(&log, rows.clone(), &user_id) };
+                let sent = timeout(stalled_reader, parts.send(Ok(part))).await;
+                if rows.end == log.len() || !matches!(sent, Ok(Ok(()))) {
+                    return;
+                }
+                first = rows.end;
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(export)))
+    }
+
+    async fn erase_user(&self, request: Request<EraseUserRequest>) -> Result<Response<EraseUserResponse>, Status> {
+        let EraseUserRequest { user_id } = request.into_inner();
+        check_user_id(&user_id, || "user_id".to_owned())?;
+        let waiting = submit(&self.0, Write::Erase(user_id), "user_id")?;
+        let receipt = written(waiting, "user_id").await?;
+        Ok(Response::new(EraseUserResponse { receipt: Some(receipt) }))
+    }
+}

@@ -1,0 +1,104 @@
+//! The one map from what went wrong to gRPC statuses with details.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt};
+
+use crate::error::ServiceError;
+use crate::proto;
+use crate::store_types::{BatchError, WriteError};
+
+/// The domain of every `ErrorInfo`.
+const DOMAIN: &str = "propense";
+
+/// What a status says besides its message.
+struct Meaning<'a> {
+    code: Code,
+    reason: &'static str,
+    /// The field at fault.
+    path: Option<&'a str>,
+    /// Where trying again can help: when.
+    retry_after: Option<Duration>,
+}
+
+impl ServiceError {
+    fn meaning(&self) -> Meaning<'_> {
+        let plain = |code, reason| Meaning { code, reason, path: None, retry_after: None };
+        let field = |code, reason, path| Meaning { path: Some(path), ..plain(code, reason) };
+        let later = |code, reason, millis| Meaning {
+            retry_after: Some(Duration::from_millis(millis)),
+            ..plain(code, reason)
+        };
+        match self {
+            Self::Invalid { path, .. } => field(Code::InvalidArgument, "INVALID_FIELD", path),
+            Self::UserUnknown { path } => field(Code::NotFound, "USER_UNKNOWN", path),
+            Self::ModelUnknown { path } => field(Code::NotFound, "MODEL_UNKNOWN", path),
+            Self::KindConflict { path, .. } => field(Code::FailedPrecondition, "KIND_CONFLICT", path),
+            Self::ModelUnfit { .. } => plain(Code::FailedPrecondition, "MODEL_UNFIT"),
+            Self::TokenUnknown => plain(Code::Unauthenticated, "TOKEN_UNKNOWN"),
+            Self::TokenExpired => plain(Code::Unauthenticated, "TOKEN_EXPIRED"),
+            Self::ScopeMissing { .. } => plain(Code::PermissionDenied, "SCOPE_MISSING"),
+            Self::Overloaded => later(Code::ResourceExhausted, "OVERLOADED", 100),
+            Self::MessageTooLarge { .. } => plain(Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
+            Self::StoreBusy => later(Code::ResourceExhausted, "STORE_BUSY", 100),
+            Self::NoSpace => later(Code::ResourceExhausted, "DISK_FULL", 10_000),
+            Self::DiskFailed => later(Code::Unavailable, "DISK_FAILED", 1_000),
+            Self::Starting => later(Code::Unavailable, "STARTING", 500),
+            Self::Stopping => later(Code::Unavailable, "STOPPING", 500),
+            Self::DeadlineExceeded => plain(Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
+            Self::Internal { .. } => plain(Code::Internal, "INTERNAL"),
+        }
+    }
+
+    /// The same as a row's or a message's status.
+    pub(crate) fn to_row(&self) -> proto::Status {
+        let Meaning { code, reason, path, retry_after } = self.meaning();
+        proto::Status {
+            code: code as i32,
+            message: self.to_string(),
+            reason: reason.to_owned(),
+            field: path.unwrap_or_default().to_owned(),
+            retry_after: retry_after.and_then(|after| after.try_into().ok()),
+        }
+    }
+}
+
+impl From<ServiceError> for Status {
+    fn from(error: ServiceError) -> Self {
+        let message = error.to_string();
+        let Meaning { code, reason, path, retry_after } = error.meaning();
+        let mut metadata = HashMap::new();
+        if let Some(path) = path {
+            metadata.insert("field".to_owned(), path.to_owned());
+        }
+        let mut details = ErrorDetails::new();
+        details.set_error_info(reason, DOMAIN, metadata);
+        if let (Code::InvalidArgument, Some(path)) = (code, path) {
+            details.add_bad_request_violation(path, message.clone());
+        }
+        if retry_after.is_some() {
+            details.set_retry_info(retry_after);
+        }
+        Status::with_error_details(code, message, details)
+    }
+}
+
+/// The status of a row that fared well.
+pub(crate) fn ok_row() -> proto::Status {
+    proto::Status::default()
+}
+
+/// What a failed write means to the caller who sent `rows` (`events` or `profiles`).
+pub(crate) fn of_write(error: WriteError, rows: &str) -> ServiceError {
+    match error {
+        WriteError::Busy => ServiceError::StoreBusy,
+        WriteError::NoSpace => ServiceError::NoSpace,
+        WriteError::Batch(BatchError { row, what }) => {
+            ServiceError::KindConflict { path: format!("{rows}[{row}]"), problem: what }
+        }
+        WriteError::Disk(_) => ServiceError::DiskFailed,
+        WriteError::Closed => ServiceError::Stopping,
+    }
+}
