@@ -1,7 +1,8 @@
 """Load on the gRPC service: rising open-loop rates, latencies from when a call was due.
 
 ``make bench-load`` runs it; ``--help`` has the sizes. The generator is
-``rust/propense-server/examples/load``. Server and generator share this machine's cores, as do the peer and its
+``rust/propense-server/examples/load``. Server and generator share this machine's cores, as do the
+peer and its
 generator.
 """
 

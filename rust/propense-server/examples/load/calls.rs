@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_ipc::writer::StreamWriter;
-use prost_types::Timestamp;
 use propense_server::proto;
 use propense_server::proto::event_service_client::EventServiceClient;
 use propense_server::proto::scoring_service_client::ScoringServiceClient;
+use prost_types::Timestamp;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 

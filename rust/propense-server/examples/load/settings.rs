@@ -58,7 +58,11 @@ impl Settings {
             Some(other) => return Err(format!("no mode {other:?}").into()),
         };
         let users: Vec<String> = match given.remove("users") {
-            Some(path) => fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?.lines().map(str::to_owned).collect(),
+            Some(path) => fs::read_to_string(&path)
+                .map_err(|error| format!("{path}: {error}"))?
+                .lines()
+                .map(str::to_owned)
+                .collect(),
             None => Vec::new(),
         };
         if users.is_empty() {
@@ -93,5 +97,7 @@ fn number<T: FromStr<Err: Error + 'static>>(
     name: &str,
     otherwise: T,
 ) -> Result<T, Box<dyn Error>> {
-    given.remove(name).map_or(Ok(otherwise), |text| text.parse().map_err(|error| format!("--{name} {text}: {error}").into()))
+    given
+        .remove(name)
+        .map_or(Ok(otherwise), |text| text.parse().map_err(|error| format!("--{name} {text}: {error}").into()))
 }
