@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-
-import polars as pl
 
 from propense import _core
 from propense.events import EventLog
 from propense.progress import track
 from propense.receipt import NOTHING_WRITTEN, Receipt
-from propense.store_rows import BATCH_ROWS, StoreRows, text_user_column
+from propense.store_rows import StoreRows, text_user_column
 
 
 class Store:
@@ -33,20 +30,22 @@ class Store:
 
     def ingest(self, rows: StoreRows) -> Receipt:
         """Write events; all of them are safe on disk when this returns."""
-        return self._written(rows, "ingesting", self._core.ingest)
+        total = NOTHING_WRITTEN
+        with track(f"ingesting {rows.where}", rows.frame.height) as report:
+            for start, batch, arrow_ipc in rows.batches():
+                total += Receipt(*self._core.ingest(arrow_ipc))
+                report(start + batch.height)
+        return total
 
     def put_profiles(self, rows: StoreRows) -> Receipt:
         """Write attributes; attribute by attribute the last write wins."""
-        return self._written(rows, "writing profiles of", self._core.put_profiles)
+        from propense.client.messages import profile_requests  # it loads protobuf
 
-    def _written(
-        self, rows: StoreRows, what: str, write: Callable[[pl.DataFrame], tuple[int, int, int, int]]
-    ) -> Receipt:
         total = NOTHING_WRITTEN
-        with track(f"{what} {rows.where}", rows.frame.height) as report:
-            for place, batch in enumerate(rows.frame.iter_slices(BATCH_ROWS)):
-                total += Receipt(*write(batch))
-                report(place * BATCH_ROWS + batch.height)
+        with track(f"writing profiles of {rows.where}", rows.frame.height) as report:
+            for done, request in profile_requests(rows.frame):
+                total += Receipt(*self._core.put_profiles(request.SerializeToString()))
+                report(done)
         return total
 
     def compact(self) -> None:

@@ -24,7 +24,7 @@ from propense.client.answers import (
     timestamp,
 )
 from propense.client.connection import TLS, Connection
-from propense.client.messages import PROFILES_A_CALL, event_messages, profile_messages
+from propense.client.messages import event_messages, profile_messages, profile_requests
 from propense.client.score_stream import ScoreStream
 from propense.event_table import EventColumns
 from propense.exceptions import DataError
@@ -388,14 +388,12 @@ class Client:
         rows = profile_rows(source, user=user)
         total = NOTHING_WRITTEN
         with track(f"writing profiles of {rows.where}", rows.frame.height) as report:
-            for start in range(0, rows.frame.height, PROFILES_A_CALL):
-                part = rows.frame.slice(start, PROFILES_A_CALL)
-                request = users_pb2.PutProfilesRequest(profiles=profile_messages(part))
+            for done, request in profile_requests(rows.frame):
                 answer = self._connection.call(
                     self._users.PutProfiles, request, timeout or self._timeout
                 )
                 total += answers.receipt(answer.receipt)
-                report(start + part.height)
+                report(done)
         return total
 
     def get_user(self, user_id: str | int, *, timeout: float | None = None) -> User:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from propense._proto.types_pb2 import Event, Profile, Value
+from propense._proto.users_pb2 import PutProfilesRequest
 from propense.client.answers import timestamp_of_us
 from propense.store_rows import EVENT, EVENT_ID, TIME, USER
 
@@ -27,6 +28,13 @@ def event_messages(frame: pl.DataFrame) -> Iterator[Event]:
             event_id=row.get(EVENT_ID) or "",
             properties=_values(row, names),
         )
+
+
+def profile_requests(frame: pl.DataFrame) -> Iterator[tuple[int, PutProfilesRequest]]:
+    """Give profiles as requests of a bearable size, each with the rows done after it."""
+    for start in range(0, frame.height, PROFILES_A_CALL):
+        part = frame.slice(start, PROFILES_A_CALL)
+        yield start + part.height, PutProfilesRequest(profiles=profile_messages(part))
 
 
 def profile_messages(frame: pl.DataFrame) -> Iterator[Profile]:
