@@ -175,13 +175,9 @@ def test_tls_keeps_the_line_private(place: Path, store: Path, tmp_path: Path) ->
     if openssl is None:
         pytest.skip("no openssl to make a certificate with")
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    subprocess.run(
-        [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-        + ["-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost"]
-        + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-        check=True,
-        capture_output=True,
-    )
+    wanted = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext".split()
+    wanted += ["subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out"]
+    subprocess.run([openssl, *wanted, str(certificate)], check=True, capture_output=True)
     options = ("--tls-cert", str(certificate), "--tls-key", str(key))
     with serving(store, place / "models", *options) as running:
         with pp.Client(running.address, tls=pp.TLS(ca=certificate)) as client:
