@@ -175,7 +175,18 @@ def test_tls_keeps_the_line_private(place: Path, store: Path, tmp_path: Path) ->
     if openssl is None:
         pytest.skip("no openssl to make a certificate with")
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    wanted = "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext".split()
+    wanted = [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+    ]
     wanted += ["subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out"]
     subprocess.run([openssl, *wanted, str(certificate)], check=True, capture_output=True)
     options = ("--tls-cert", str(certificate), "--tls-key", str(key))
