@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 import pydantic
 
+from propense.columns_read import ColumnsRead
 from propense.exceptions import ModelError
 
-FORMAT = 1
+FORMAT = 2
 MODEL_FILE = "model.onnx"
 MANIFEST_FILE = "manifest.json"
 CHECKS_FILE = "checks.arrow"
@@ -20,7 +21,16 @@ TEST_FILE = "test.arrow"
 FILES = (MODEL_FILE, CHECKS_FILE, AUDIENCE_FILE, TEST_FILE)
 MODEL_FILES = frozenset({*FILES, MANIFEST_FILE})
 
-_MANIFEST_LIMIT_BYTES = 16 * 2**20
+LIMITS_BYTES = {
+    MANIFEST_FILE: 16 * 2**20,
+    MODEL_FILE: 256 * 2**20,
+    CHECKS_FILE: 64 * 2**20,
+    AUDIENCE_FILE: 64 * 2**20,
+    TEST_FILE: 64 * 2**20,
+}
+"""Files that are larger are not read."""
+
+_NO_CHECKSUM = "0" * 64
 
 
 class Manifest(pydantic.BaseModel):
@@ -28,7 +38,7 @@ class Manifest(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True)
 
-    format: Literal[1]
+    format: Literal[2]
     propense_version: str
     engine: str
     """How the ONNX file came about: ``lightgbm``, or the exporter of a foreign model."""
@@ -41,28 +51,27 @@ class Manifest(pydantic.BaseModel):
     """Nothing at or after this instant was seen in training; in words."""
     as_of_us: int
     """The same in microseconds since 1970-01-01 UTC."""
+    columns: ColumnsRead
+    """The kind of every property and attribute that the features, the audience and the goal read."""
     training: dict[str, Any]
     calibration: dict[str, Any]
     tiers: dict[str, Any]
     metrics: dict[str, Any]
     checks: dict[str, Any]
     sha256: dict[str, str]
-    """Checksums of the other files, and of the manifest without this entry."""
+    """Checksums of the other files; ``sealed`` adds the manifest's own."""
 
-    def checksum(self) -> str:
-        """Give the SHA-256 of the manifest itself, without its own entry in ``sha256``."""
-        sums = {name: value for name, value in self.sha256.items() if name != MANIFEST_FILE}
-        fields = self.model_dump() | {"sha256": sums}
-        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+    def sealed(self) -> str:
+        """Give the manifest as indented JSON with its own checksum.
 
-    def sealed(self) -> Manifest:
-        """Give the manifest with its own checksum."""
-        return self.model_copy(update={"sha256": self.sha256 | {MANIFEST_FILE: self.checksum()}})
-
-    def to_json(self) -> str:
-        """Give the manifest as indented JSON."""
-        text = json.dumps(self.model_dump(), indent=2, ensure_ascii=False, allow_nan=False)
-        return f"{text}\n"
+        That is the SHA-256 of the file's text with the checksum's 64 digits replaced by 64 zeros, so
+        that it can be checked without writing the same JSON again.
+        """
+        blank = f'"{MANIFEST_FILE}": "{_NO_CHECKSUM}"'
+        fields = self.model_dump()
+        fields["sha256"] |= {MANIFEST_FILE: _NO_CHECKSUM}
+        text = f"{json.dumps(fields, indent=2, ensure_ascii=False, allow_nan=False)}\n"
+        return text.replace(blank, blank.replace(_NO_CHECKSUM, _sha256(text.encode())))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -75,15 +84,15 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_FILE
     try:
-        if path.stat().st_size > _MANIFEST_LIMIT_BYTES:
-            raise ModelError(f"{path} is larger than {_MANIFEST_LIMIT_BYTES:,} bytes")
-        values = json.loads(path.read_text(encoding="utf-8"))
+        data = _read(path)
     except OSError as error:
         raise ModelError(
             f"{folder} is not a model directory: {MANIFEST_FILE} cannot be read "
             f"({error.strerror}); make one with `propense train` or Model.save"
         ) from error
-    except ValueError as error:
+    try:
+        values = json.loads(data.decode())
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path} is not JSON: {error}") from error
     found = values.get("format") if isinstance(values, dict) else None
     if found != FORMAT:
@@ -94,10 +103,12 @@ def read_manifest(folder: Path) -> Manifest:
         first = error.errors(include_url=False)[0]
         place = ".".join(str(part) for part in first["loc"])
         raise ModelError(f"{path}: {place}: {first['msg']}") from None
-    if manifest.sha256.get(MANIFEST_FILE) != manifest.checksum():
+    stated = manifest.sha256.get(MANIFEST_FILE, "")
+    blank = data.replace(stated.encode(), _NO_CHECKSUM.encode())
+    if len(stated) != 64 or data.count(stated.encode()) != 1 or _sha256(blank) != stated:
         raise ModelError(
-            f"{path} was changed after it was written: its checksum is "
-            f"{manifest.sha256.get(MANIFEST_FILE)}, expected {manifest.checksum()}"
+            f"{path} was changed after it was written: its checksum {stated!r} does not fit it. "
+            "Restore the file or train again"
         )
     return manifest
 
@@ -113,16 +124,30 @@ def read_checked(folder: Path, manifest: Manifest) -> dict[str, bytes]:
     contents = {}
     for name in FILES:
         path = folder / name
-        if path.is_symlink():
-            raise ModelError(f"{path} is a link; a model directory holds its own files")
         try:
-            contents[name] = path.read_bytes()
+            contents[name] = _read(path)
         except OSError as error:
             raise ModelError(f"{path} cannot be read: {error.strerror}") from error
-        found = hashlib.sha256(contents[name]).hexdigest()
+        found = _sha256(contents[name])
         if found != manifest.sha256.get(name):
             raise ModelError(
                 f"{path} does not match the manifest: expected sha256 "
                 f"{manifest.sha256.get(name)}, found {found}. Restore the file or train again"
             )
     return contents
+
+
+def _read(path: Path) -> bytes:
+    """Give a file's bytes, if it is no link and not larger than it may be."""
+    if path.is_symlink():
+        raise ModelError(f"{path} is a link; a model directory holds its own files")
+    limit = LIMITS_BYTES[path.name]
+    with path.open("rb") as file:
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ModelError(f"{path} is larger than {limit:,} bytes")
+    return data
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

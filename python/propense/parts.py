@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from propense import manifest as files
+from propense.columns_read import ColumnsRead, check_columns
 from propense.exceptions import ModelError, PropenseError
 from propense.features import FeatureSet
 from propense.goal import Goal, goal_from
@@ -35,6 +37,7 @@ class ModelParts:
     goal: Goal
     features: FeatureSet
     as_of_us: int
+    columns: ColumnsRead
     training: dict[str, Any]
     calibration: dict[str, Any]
     tiers: TierPolicy
@@ -72,12 +75,12 @@ class ModelParts:
             files.TEST_FILE: _arrow(test),
         }
         sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-        return contents | {files.MANIFEST_FILE: self._manifest(sums).sealed().to_json().encode()}
+        return contents | {files.MANIFEST_FILE: self._manifest(sums).sealed().encode()}
 
     def _manifest(self, sha256: dict[str, str]) -> files.Manifest:
         cuts = {"most_likely_from": self.cut_offs.most, "least_likely_below": self.cut_offs.least}
         return files.Manifest(
-            format=1,
+            format=2,
             propense_version=version("propense"),
             engine=self.engine,
             goal=self.goal.as_dict(),
@@ -85,6 +88,7 @@ class ModelParts:
             fingerprint=self.features.fingerprint,
             as_of=in_words(self.as_of_us),
             as_of_us=self.as_of_us,
+            columns=self.columns,
             training=self.training,
             calibration=self.calibration,
             tiers=self.tiers.as_dict() | {"cut_offs": cuts},
@@ -117,9 +121,14 @@ class ModelParts:
                 f"{stated.fingerprint}, found {fingerprint}"
             )
         try:
-            checks = pl.read_ipc(io.BytesIO(contents[files.CHECKS_FILE]))
-            audience = pl.read_ipc(io.BytesIO(contents[files.AUDIENCE_FILE]))
-            test = pl.read_ipc(io.BytesIO(contents[files.TEST_FILE]))
+            check_columns(stated.columns, goal, features)
+            inputs = {f"f{place}": pl.Float32 for place in range(len(features))}
+            checks = _table(contents, files.CHECKS_FILE, {**inputs, EXPECTED: pl.Float32})
+            audience = _table(contents, files.AUDIENCE_FILE, {"score": pl.Float32})
+            test = _table(contents, files.TEST_FILE, {"score": pl.Float32, "label": pl.Boolean})
+            scores = audience["score"].to_numpy()
+            if not len(scores) or not np.isfinite(scores).all() or (np.diff(scores) < 0).any():
+                raise ModelError(f"{files.AUDIENCE_FILE}: expected finite scores, ascending")
             tiers = dict(stated.tiers)
             cuts = tiers.pop("cut_offs")
             return cls(
@@ -128,6 +137,7 @@ class ModelParts:
                 goal=goal,
                 features=features,
                 as_of_us=stated.as_of_us,
+                columns=stated.columns,
                 training=stated.training,
                 calibration=stated.calibration,
                 tiers=TierPolicy.from_dict(tiers),
@@ -138,13 +148,13 @@ class ModelParts:
                 checks=stated.checks,
                 check_rows=checks.drop(EXPECTED).to_numpy(order="c"),
                 check_scores=checks[EXPECTED].to_numpy(),
-                audience=audience["score"].to_numpy(),
+                audience=scores,
                 test_scores=test["score"].to_numpy(),
                 test_labels=test["label"].to_numpy(),
             )
         except (
             pl.exceptions.PolarsError,
-            ModelError,
+            PropenseError,
             OSError,
             KeyError,
             TypeError,
@@ -160,6 +170,22 @@ def audience_points(scores: NDArray[np.float32]) -> NDArray[np.float32]:
         return ordered
     places = np.linspace(0, len(ordered) - 1, AUDIENCE_POINTS).astype(np.int64)
     return ordered[places]
+
+
+def _table(
+    contents: dict[str, bytes], name: str, types: Mapping[str, type[pl.DataType]]
+) -> pl.DataFrame:
+    """Read a table, whose columns must be these, in this order and without missing values."""
+    frame = pl.read_ipc(io.BytesIO(contents[name]))
+    found, expected = list(frame.schema.items()), list(pl.Schema(types).items())
+    for place, (column, type_) in enumerate(expected):
+        if found[place : place + 1] != [(column, type_)]:
+            raise ModelError(f"{name}: expected the {type_} column {column!r}")
+    if len(found) > len(expected):
+        raise ModelError(f"{name}: column {found[len(expected)][0]!r} does not belong here")
+    if any(frame.null_count().row(0)):
+        raise ModelError(f"{name}: values are missing")
+    return frame
 
 
 def _arrow(frame: pl.DataFrame) -> bytes:

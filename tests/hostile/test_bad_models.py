@@ -13,7 +13,7 @@ import polars as pl
 import pytest
 
 import propense as pp
-from propense.manifest import Manifest
+from propense.manifest import LIMITS_BYTES, Manifest
 
 FILES = ["model.onnx", "checks.arrow", "audience.arrow", "test.arrow"]
 
@@ -56,6 +56,32 @@ def test_missing_cut_and_linked_files_are_refused(name: str, folder: Path) -> No
     refused(folder, name, "link")
 
 
+@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
+def test_a_file_that_is_too_large_is_not_read(name: str, folder: Path) -> None:
+    with (folder / name).open("r+b") as file:
+        file.truncate(LIMITS_BYTES[name] + 1)
+    refused(folder, name, f"is larger than {LIMITS_BYTES[name]:,} bytes")
+
+
+def test_the_checksum_of_the_manifest_is_that_of_its_text(folder: Path) -> None:
+    """As any program can tell, whatever its JSON looks like when it writes some."""
+    path = folder / "manifest.json"
+    text = path.read_text()
+    digest = json.loads(text)["sha256"]["manifest.json"]
+    assert hashlib.sha256(text.replace(digest, "0" * 64).encode()).hexdigest() == digest
+    path.write_text(text.replace("\n", "\r\n"), newline="")
+    refused(folder, "manifest.json", "was changed after it was written")
+    # A second place that names the checksum would change along with it.
+    compact = json.dumps(json.loads(text) | {"engine": digest})
+    twice = hashlib.sha256(compact.replace(digest, "0" * 64).encode()).hexdigest()
+    path.write_text(compact.replace(digest, twice))
+    refused(folder, "manifest.json", "was changed after it was written")
+    (folder / "elsewhere").write_text(text)
+    path.unlink()
+    path.symlink_to(folder / "elsewhere")
+    refused(folder, "manifest.json", "link")
+
+
 def test_flipped_bytes_of_the_manifest_are_refused(folder: Path) -> None:
     path = folder / "manifest.json"
     whole = path.read_bytes()
@@ -86,9 +112,7 @@ def changed(folder: Path, change: Callable[[dict[str, Any]], object], *, sealed:
     path = folder / "manifest.json"
     values = json.loads(path.read_text())
     change(values)
-    if sealed:
-        values = Manifest.model_validate(values).sealed().model_dump()
-    path.write_text(json.dumps(values))
+    path.write_text(Manifest.model_validate(values).sealed() if sealed else json.dumps(values))
 
 
 CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
@@ -110,13 +134,20 @@ CHANGES: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
         "high",
     ),
     "policy": (lambda m: m["tiers"].update(policy="best"), "best"),
+    "column gone": (lambda m: m["columns"]["properties"].pop("price"), "'price' is read, but"),
+    "column more": (
+        lambda m: m["columns"]["attributes"].update(plan="text"),
+        "'plan' is read by nothing",
+    ),
 }
 UNREADABLE: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "format": (lambda m: m.update(format=2), "format 2"),
+    "format": (lambda m: m.update(format=3), "format 3"),
+    "first format": (lambda m: m.update(format=1), "format 1; this version reads 2: train again"),
     "no format": (lambda m: m.pop("format"), "format None"),
     "field gone": (lambda m: m.pop("tiers"), "tiers"),
     "field more": (lambda m: m.update(extra=1), "extra"),
     "as_of": (lambda m: m.update(as_of_us="soon"), "as_of_us"),
+    "kind": (lambda m: m["columns"]["attributes"].update(age="years"), "columns.attributes.age"),
 }
 
 
@@ -166,6 +197,14 @@ def test_an_onnx_file_of_another_width_is_refused(folder: Path) -> None:
     refused(folder, str(width), str(width + 1))
     replaced(folder, "model.onnx", b"no model at all")
     refused(folder)
+
+
+@pytest.mark.parametrize("scores", [[], [0.5, 0.4], [0.1, float("nan")]])
+def test_an_audience_that_ranks_nothing_is_refused(scores: list[float], folder: Path) -> None:
+    other = folder / "other.arrow"
+    pl.DataFrame({"score": pl.Series(scores, dtype=pl.Float32)}).write_ipc(other)
+    replaced(folder, "audience.arrow", other.read_bytes())
+    refused(folder, "audience.arrow", "ascending")
 
 
 def test_a_model_that_would_flip_a_tier_is_refused(folder: Path) -> None:

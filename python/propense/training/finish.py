@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propense import _core
+from propense.columns_read import columns_read
 from propense.exceptions import ModelError, TrainingError
 from propense.features import FeatureSet
 from propense.goal import Goal
@@ -102,6 +103,7 @@ def finish(
             goal=candidate.goal,
             features=candidate.features,
             as_of_us=candidate.as_of_us,
+            columns=columns_read(question.log, candidate.goal, candidate.features),
             training=candidate.training,
             calibration=candidate.calibration,
             tiers=policy,

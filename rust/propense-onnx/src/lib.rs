@@ -17,6 +17,7 @@
 mod deadline;
 mod error;
 mod interface;
+mod model_directory;
 mod native;
 mod one_file;
 mod pool;
@@ -28,6 +29,9 @@ mod session;
 
 pub use error::{OnnxError, Port, Stage};
 pub use interface::{INPUT_NAME, OUTPUT_NAME};
+pub use model_directory::{
+    CutOffs, Direction, GoalText, KnownColumns, LoadedModel, ModelDirectory, ModelDirectoryError, Tier, TierPolicy,
+};
 pub use native::{Lowered, NativeModel, Unsupported};
 pub use probe::{Difference, Invariance};
 pub use runtime::initialise;

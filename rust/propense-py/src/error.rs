@@ -5,7 +5,7 @@ use propense_core::events::EventsError;
 use propense_core::expr::ExprError;
 use propense_core::features::FeatureError;
 use propense_core::scorer::ScoreError;
-use propense_onnx::OnnxError;
+use propense_onnx::{ModelDirectoryError, OnnxError};
 use propense_store::StoreError;
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
@@ -27,6 +27,8 @@ pub(crate) enum CoreError {
     Spec(#[from] serde_json::Error),
     #[error(transparent)]
     Model(#[from] OnnxError),
+    #[error(transparent)]
+    ModelDirectory(#[from] ModelDirectoryError),
     #[error(transparent)]
     Score(#[from] ScoreError<OnnxError>),
     #[error(transparent)]
@@ -57,7 +59,9 @@ impl From<CoreError> for PyErr {
             | CoreError::Features(_)
             | CoreError::Spec(_)
             | CoreError::Score(ScoreError::Features(_)) => "ExpressionError",
-            CoreError::Model(_) | CoreError::Score(ScoreError::Model(_) | ScoreError::Width { .. }) => "ModelError",
+            CoreError::Model(_)
+            | CoreError::ModelDirectory(_)
+            | CoreError::Score(ScoreError::Model(_) | ScoreError::Width { .. }) => "ModelError",
             CoreError::Store(StoreError::Occupied { .. } | StoreError::Write { .. }) => "OutputError",
             CoreError::Arguments(_) => "PropenseError",
         };

@@ -79,6 +79,13 @@ pub(crate) fn event_types_named(text: &str) -> PyResult<Vec<String>> {
     Ok(features::event_types_named(text).map_err(CoreError::from)?)
 }
 
+/// The properties and the attributes that expressions read, each ascending.
+#[pyfunction]
+pub(crate) fn columns_named(texts: Vec<String>) -> PyResult<(Vec<String>, Vec<String>)> {
+    let named = features::columns_named(texts.iter().map(String::as_str)).map_err(CoreError::from)?;
+    Ok((named.properties.into_iter().collect(), named.attributes.into_iter().collect()))
+}
+
 /// Length of an interval such as `30d` in microseconds.
 #[pyfunction]
 pub(crate) fn parse_duration_us(text: &str) -> PyResult<i64> {

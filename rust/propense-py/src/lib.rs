@@ -11,6 +11,7 @@ mod error;
 mod features;
 mod log;
 mod model;
+mod model_directory;
 
 use pyo3::prelude::*;
 
@@ -19,11 +20,13 @@ use pyo3::prelude::*;
 mod core_module {
     #[pymodule_export]
     use super::features::{
-        Plan, audience, check_audience, check_goal, compute, compute_columns, declare, event_types_named, everyone,
-        fingerprint, parse_duration_us, reference,
+        Plan, audience, check_audience, check_goal, columns_named, compute, compute_columns, declare,
+        event_types_named, everyone, fingerprint, parse_duration_us, reference,
     };
     #[pymodule_export]
     use super::log::{EventLog, Profiles, verify_log};
     #[pymodule_export]
     use super::model::{OnnxModel, initialise_onnxruntime, score_users};
+    #[pymodule_export]
+    use super::model_directory::ModelDirectory;
 }

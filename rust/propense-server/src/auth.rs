@@ -80,9 +80,11 @@ impl Access {
         let problem = |problem: String| ServerError::File { path: path.to_owned(), problem };
         let text = fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
         let file: TokenFile = serde_json::from_str(&text).map_err(|error| problem(error.to_string()))?;
-        let tokens = file.tokens.iter().enumerate().map(|(place, entry)| {
-            Token::of(entry).map_err(|what| problem(format!("tokens[{place}]: {what}")))
-        });
+        let tokens = file
+            .tokens
+            .iter()
+            .enumerate()
+            .map(|(place, entry)| Token::of(entry).map_err(|what| problem(format!("tokens[{place}]: {what}"))));
         let tokens = tokens.collect::<Result<Vec<_>, _>>()?;
         if tokens.is_empty() {
             return Err(problem("holds no token, so nobody could call; add one".to_owned()));

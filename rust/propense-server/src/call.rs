@@ -10,8 +10,8 @@ use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_stream::wrappers::WatchStream;
 use tokio_stream::Stream;
+use tokio_stream::wrappers::WatchStream;
 use tonic::{Code, Status};
 
 use crate::error::ServiceError;

@@ -2,14 +2,10 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use propense_store::{EARLIEST_US, LATEST_US};
 use prost_types::Timestamp;
 
 use crate::error::ServiceError;
-
-/// The first microsecond of year 1.
-const FIRST_US: i64 = -62_135_596_800_000_000;
-/// The last microsecond of year 9999.
-const LAST_US: i64 = 253_402_300_799_999_999;
 
 /// Microseconds since 1970 of a time that must be there; `path` names its field if it is not right.
 pub(crate) fn required_us(time: Option<&Timestamp>, path: impl Fn() -> String) -> Result<i64, ServiceError> {
@@ -24,7 +20,7 @@ pub(crate) fn as_of_us(time: Option<&Timestamp>) -> Result<i64, ServiceError> {
 
 /// Whether a number of microseconds is a time that the store holds.
 pub(crate) fn in_range(time_us: i64) -> bool {
-    (FIRST_US..=LAST_US).contains(&time_us)
+    (EARLIEST_US..=LATEST_US).contains(&time_us)
 }
 
 fn to_us(time: &Timestamp) -> Result<i64, &'static str> {

@@ -36,6 +36,4 @@ pub use log::LogLines;
 pub use methods::{Class, METHODS, Method};
 pub use options::{Limits, ServerOptions, TlsFiles};
 pub use server::{Server, Stopper};
-pub use store_types::{
-    BatchError, EventBatch, ProfileBatch, PropertyColumn, PropertyValues, Receipt, Reply, Texts, Write, WriteError,
-};
+pub use store_types::{Receipt, Reply, Write, WriteError};

@@ -28,10 +28,7 @@ pub(crate) struct Held {
 
 impl Room {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self {
-            quick: Arc::new(Semaphore::new(limits.quick_calls)),
-            bulk: Arc::new(Semaphore::new(limits.bulk_calls)),
-        }
+        Self { quick: Arc::new(Semaphore::new(limits.quick_calls)), bulk: Arc::new(Semaphore::new(limits.bulk_calls)) }
     }
 
     /// Takes a place at once or not at all: nobody waits in a queue without end.
@@ -84,7 +81,8 @@ mod tests {
 
     #[test]
     fn timeouts_are_read_as_the_protocol_has_them() {
-        let cases = [("5S", 5_000_000), ("100m", 100_000), ("250u", 250), ("1M", 60_000_000), ("99999999u", 99_999_999)];
+        let cases =
+            [("5S", 5_000_000), ("100m", 100_000), ("250u", 250), ("1M", 60_000_000), ("99999999u", 99_999_999)];
         for (text, us) in cases {
             assert_eq!(parse_timeout(text), Some(Duration::from_micros(us)), "{text}");
         }

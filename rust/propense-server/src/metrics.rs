@@ -10,8 +10,7 @@ use tonic::Code;
 use crate::methods::METHODS;
 
 /// Upper ends of the latency buckets, in seconds.
-const BUCKETS: [f64; 14] =
-    [0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
+const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 /// Codes 0 (`OK`) to 16 (`UNAUTHENTICATED`).
 const CODES: usize = 17;
 /// Where calls of methods that are not known count.

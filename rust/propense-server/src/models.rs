@@ -118,9 +118,10 @@ impl<M> Models<M> {
 
     fn all_names(&self) -> Result<BTreeSet<String>, ServiceError> {
         let mut names: BTreeSet<String> = self.current().keys().cloned().collect();
-        names.extend(names_in(&self.root).map_err(|_| ServiceError::Internal {
-            problem: "the models' directory cannot be read",
-        })?);
+        names.extend(
+            names_in(&self.root)
+                .map_err(|_| ServiceError::Internal { problem: "the models' directory cannot be read" })?,
+        );
         Ok(names)
     }
 }

@@ -266,7 +266,11 @@ fn open_backend<B: Backend>(
 ) -> Result<(), ServerError> {
     let began = Instant::now();
     let backend = open().map_err(|error| ServerError::Open(Arc::from(error)))?;
-    state.log.line("info", "store", json!({"events": backend.size().events, "took_ms": began.elapsed().as_millis() as u64}));
+    state.log.line(
+        "info",
+        "store",
+        json!({"events": backend.size().events, "took_ms": began.elapsed().as_millis() as u64}),
+    );
     state.models.reload(&backend, &std::collections::BTreeSet::new(), &state.metrics, &state.log).map_err(|_| {
         let path = state.models.root().to_owned();
         ServerError::File { path, problem: "cannot be listed; expected a directory of models".to_owned() }

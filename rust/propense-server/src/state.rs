@@ -60,7 +60,10 @@ impl<B: Backend> State<B> {
         Gauges {
             ready: self.backend.get().is_some() && !*self.stopping.borrow(),
             store: self.backend.get().map(Backend::size),
-            models: models.values().map(|served| (served.version.name.clone(), served.version.digest.clone())).collect(),
+            models: models
+                .values()
+                .map(|served| (served.version.name.clone(), served.version.digest.clone()))
+                .collect(),
             free: self.room.free(),
             log_lines_dropped: self.log.dropped(),
         }

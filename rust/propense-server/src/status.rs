@@ -3,12 +3,13 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use propense_store::{BatchError, BatchProblem};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::error::ServiceError;
 use crate::proto;
-use crate::store_types::{BatchError, WriteError};
+use crate::store_types::WriteError;
 
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "propense";
@@ -27,10 +28,8 @@ impl ServiceError {
     fn meaning(&self) -> Meaning<'_> {
         let plain = |code, reason| Meaning { code, reason, path: None, retry_after: None };
         let field = |code, reason, path| Meaning { path: Some(path), ..plain(code, reason) };
-        let later = |code, reason, millis| Meaning {
-            retry_after: Some(Duration::from_millis(millis)),
-            ..plain(code, reason)
-        };
+        let later =
+            |code, reason, millis| Meaning { retry_after: Some(Duration::from_millis(millis)), ..plain(code, reason) };
         match self {
             Self::Invalid { path, .. } => field(Code::InvalidArgument, "INVALID_FIELD", path),
             Self::UserUnknown { path } => field(Code::NotFound, "USER_UNKNOWN", path),
@@ -90,15 +89,50 @@ pub(crate) fn ok_row() -> proto::Status {
     proto::Status::default()
 }
 
-/// What a failed write means to the caller who sent `rows` (`events` or `profiles`).
-pub(crate) fn of_write(error: WriteError, rows: &str) -> ServiceError {
+/// What a failed write means to the caller who sent these rows.
+pub(crate) fn of_write(error: WriteError, rows: Rows) -> ServiceError {
     match error {
         WriteError::Busy => ServiceError::StoreBusy,
-        WriteError::NoSpace => ServiceError::NoSpace,
-        WriteError::Batch(BatchError { row, what }) => {
-            ServiceError::KindConflict { path: format!("{rows}[{row}]"), problem: what }
-        }
-        WriteError::Disk(_) => ServiceError::DiskFailed,
+        WriteError::NoSpace { .. } => ServiceError::NoSpace,
+        WriteError::Invalid(error) => of_batch(&error, rows),
+        WriteError::Failed { .. } => ServiceError::DiskFailed,
         WriteError::Closed => ServiceError::Stopping,
+    }
+}
+
+/// What the rows of a request are, as paths name them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Rows {
+    Events,
+    Profiles,
+}
+
+/// What a rule that a batch breaks means to the caller who sent it.
+pub(crate) fn of_batch(error: &BatchError, rows: Rows) -> ServiceError {
+    let (rows, values) = match rows {
+        Rows::Events => ("events", "properties"),
+        Rows::Profiles => ("profiles", "attributes"),
+    };
+    let field = match (error.problem.field(), &error.problem) {
+        (
+            _,
+            BatchProblem::Kind { name, .. }
+            | BatchProblem::ReservedName { name }
+            | BatchProblem::TextLength { name, .. },
+        ) => {
+            format!("{values}[{name:?}]")
+        }
+        ("properties", _) => values.to_owned(),
+        (field, _) => field.to_owned(),
+    };
+    let path = match error.row {
+        None => rows.to_owned(),
+        Some(row) if field.is_empty() => format!("{rows}[{row}]"),
+        Some(row) => format!("{rows}[{row}].{field}"),
+    };
+    let problem = error.problem.to_string();
+    match error.problem {
+        BatchProblem::Kind { .. } => ServiceError::KindConflict { path, problem },
+        _ => ServiceError::Invalid { path, problem },
     }
 }

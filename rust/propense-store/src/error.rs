@@ -71,6 +71,9 @@ pub enum StoreError {
         /// What was expected and found.
         problem: String,
     },
+    /// Parts that were to become one do not lie side by side, or are no longer there.
+    #[error("the sources to be replaced do not lie side by side; take them from the store's list, in its order")]
+    Sources,
     /// The files are each sound but make no log.
     #[error("{} holds no usable log: {source}", folder.display())]
     Parts {

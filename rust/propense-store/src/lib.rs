@@ -21,41 +21,60 @@
 #[cfg(target_endian = "big")]
 compile_error!("saved logs are mapped as they are, and they are little-endian");
 
+mod apply;
 mod arrow_batch;
 mod arrow_column;
 mod arrow_file;
 mod batch;
 mod batch_codec;
 mod batch_error;
+mod catalog;
+mod copy;
+mod dictionary;
 mod disk;
 mod erased;
 mod error;
+mod gather;
 mod layout;
+mod lock;
 mod manifest;
 mod mapped;
 mod memory;
+mod memtable;
 mod open;
+mod packed;
 mod part;
 mod place;
 mod property;
 mod save;
+mod sealed;
+mod sealing;
+mod shape;
 mod sink;
+mod snapshot;
+mod source;
 mod texts;
+mod user_index;
+mod users;
 mod verify;
 
+pub use apply::Applied;
 pub use batch::{
     EARLIEST_US, EventBatch, LATEST_US, MOST_EVENTS, MOST_NAME_BYTES, MOST_PROPERTIES, MOST_TEXT_BYTES,
     MOST_USER_ID_BYTES, ProfileBatch, hash_event_id,
 };
 pub use batch_error::{BatchError, BatchProblem};
+pub use catalog::NewKinds;
 pub use disk::{Disk, DiskFile, LocalDisk};
 pub use erased::ErasedUsers;
 pub use error::StoreError;
 pub use manifest::{FORMAT, FORMAT_VERSION};
-pub use memory::{Applied, Memory, NewKinds, PartInfo, SourceId};
+pub use memory::{Memory, PartInfo};
 pub use open::{SavedLog, open};
 pub use property::{PropertyColumn, PropertyTable, PropertyValues};
 pub use save::{save, save_to};
 pub use sink::Advance;
+pub use snapshot::{Gathered, Snapshot};
+pub use source::SourceId;
 pub use texts::Texts;
 pub use verify::verify;

@@ -7,9 +7,11 @@ use std::path::Path;
 use arrow_array::Array;
 use propense_core::events::{Column, ColumnKind, EventLog, UserIds};
 
+use crate::batch::{EVENT_ID_HIGH, EVENT_ID_LOW};
 use crate::error::StoreError;
 use crate::layout::{EVENTS, PROFILES, USERS};
 use crate::open::open_files;
+use crate::sealing::PART_NOTE;
 use crate::sink::Advance;
 
 /// Users between two looks at whether to stop.
@@ -35,6 +37,7 @@ pub fn verify(folder: &Path, advance: &mut Advance<'_>) -> Result<(), StoreError
         }
     }
     let log = &opened.saved.log;
+    let is_part = opened.saved.notes.contains_key(PART_NOTE);
     let damaged = |file: &str, problem: String| StoreError::damaged(folder.join(file), problem);
     if !users_ascend(log.users()) {
         return Err(damaged(USERS, "the users do not ascend".to_owned()));
@@ -53,7 +56,7 @@ pub fn verify(folder: &Path, advance: &mut Advance<'_>) -> Result<(), StoreError
         }
         let mut rows = log.rows(user);
         rows.next_back();
-        if let Some(row) = rows.find(|&row| compare(log, row, row + 1) == Ordering::Greater) {
+        if let Some(row) = rows.find(|&row| compare(log, row, row + 1, is_part) == Ordering::Greater) {
             return Err(damaged(EVENTS, format!("rows {row} and {} are not in order", row + 1)));
         }
     }
@@ -81,9 +84,12 @@ fn codes_fit(column: &Column) -> bool {
     column.kind != ColumnKind::Text || ascend(&column.dictionary) && (0..cells.len()).all(fits)
 }
 
-/// The canonical order of a user's events: time, type, then each property in order of name; missing is last.
-fn compare(log: &EventLog, a: usize, b: usize) -> Ordering {
-    let columns = log.columns().iter().map(|column| column.number(a).total_cmp(&column.number(b)));
+/// The canonical order of a user's events: time, type, then each property in order of name; missing is last. In a part
+/// of a store the events' ids come after all others, as nobody sees them.
+fn compare(log: &EventLog, a: usize, b: usize, is_part: bool) -> Ordering {
+    let is_id = |column: &&Column| is_part && [EVENT_ID_HIGH, EVENT_ID_LOW].contains(&column.name.as_str());
+    let columns = log.columns().iter().filter(|column| !is_id(column));
     let first = log.time_us()[a].cmp(&log.time_us()[b]).then_with(|| log.event().code(a).cmp(&log.event().code(b)));
+    let columns = columns.map(|column| column.number(a).total_cmp(&column.number(b)));
     if first == Ordering::Equal { columns.fold(first, Ordering::then) } else { first }
 }

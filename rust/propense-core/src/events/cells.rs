@@ -224,7 +224,8 @@ impl Cells {
     }
 
     /// Codes below `distinct`, `u32::MAX` for missing, in the narrowest type.
-    pub(crate) fn of_codes(codes: Vec<u32>, distinct: usize) -> Self {
+    #[must_use]
+    pub fn of_codes(codes: Vec<u32>, distinct: usize) -> Self {
         // A missing code keeps the mark of the narrower type: its low bits are all ones.
         if distinct < usize::from(u8::MAX) {
             Self::U8(codes.into_iter().map(|code| code as u8).collect())
@@ -242,7 +243,8 @@ impl Cells {
     }
 
     /// Numbers, NaN for missing, in the narrowest type from which every one comes back to the bit.
-    pub(crate) fn of_numbers(numbers: &[f64]) -> Self {
+    #[must_use]
+    pub fn of_numbers(numbers: &[f64]) -> Self {
         narrowed(numbers, NumberRange::of(numbers).narrowest())
     }
 }

@@ -2,7 +2,7 @@
 
 use super::error::FeatureError;
 use crate::events::{ColumnKind, EventLog};
-use crate::expr::{Binder, Expr, Function, UnknownEvents, parse};
+use crate::expr::{Binder, ColumnNames, Expr, Function, UnknownEvents, parse};
 
 /// Checks that a text is a condition that a goal can be: it fits the log and has no windows, as the horizon is its
 /// window. Gives the canonical text.
@@ -35,16 +35,13 @@ fn check(text: &str, expr: &Expr, log: &EventLog, role: &'static str) -> Result<
 
 /// The first aggregate that looks at less than the whole period.
 fn windowed(expr: &Expr) -> Option<String> {
-    match expr {
+    expr.parts().into_iter().find_map(|part| match part {
         Expr::Aggregate(aggregate) => {
             let decays = matches!(aggregate.function, Function::DecayedCount { .. });
             (aggregate.window_us.is_some() || decays).then(|| aggregate.to_string())
         }
-        Expr::Unary(_, operand) | Expr::InList(operand, _) | Expr::Like(operand, _) => windowed(operand),
-        Expr::Binary(_, left, right) => windowed(left).or_else(|| windowed(right)),
-        Expr::Math(_, operands) => operands.iter().find_map(windowed),
-        Expr::Literal(_) | Expr::Property { .. } | Expr::Attribute { .. } => None,
-    }
+        _ => None,
+    })
 }
 
 /// The event types that an expression names, in order of first mention.
@@ -53,25 +50,23 @@ fn windowed(expr: &Expr) -> Option<String> {
 /// The text is not an expression.
 pub fn event_types_named(text: &str) -> Result<Vec<String>, FeatureError> {
     let mut named = Vec::new();
-    collect_event_types(&parse(text)?, &mut named);
+    for part in parse(text)?.parts() {
+        let Expr::Aggregate(aggregate) = part else { continue };
+        if let Some(event) = aggregate.selector.event.as_ref().filter(|event| !named.contains(*event)) {
+            named.push(event.clone());
+        }
+    }
     Ok(named)
 }
 
-fn collect_event_types(expr: &Expr, named: &mut Vec<String>) {
-    match expr {
-        Expr::Aggregate(aggregate) => {
-            if let Some(event) = aggregate.selector.event.as_ref().filter(|event| !named.contains(event)) {
-                named.push(event.clone());
-            }
-        }
-        Expr::Unary(_, operand) | Expr::InList(operand, _) | Expr::Like(operand, _) => {
-            collect_event_types(operand, named);
-        }
-        Expr::Binary(_, left, right) => {
-            collect_event_types(left, named);
-            collect_event_types(right, named);
-        }
-        Expr::Math(_, operands) => operands.iter().for_each(|operand| collect_event_types(operand, named)),
-        Expr::Literal(_) | Expr::Property { .. } | Expr::Attribute { .. } => {}
+/// The properties and attributes that expressions read.
+///
+/// # Errors
+/// A text is not an expression.
+pub fn columns_named<'t>(texts: impl IntoIterator<Item = &'t str>) -> Result<ColumnNames, FeatureError> {
+    let mut named = ColumnNames::default();
+    for text in texts {
+        parse(text)?.name_columns(&mut named);
     }
+    Ok(named)
 }

@@ -17,7 +17,7 @@ mod share_out;
 mod spec;
 
 pub use compute::{audience, compute, members};
-pub use condition::{check_audience, check_goal, event_types_named};
+pub use condition::{check_audience, check_goal, columns_named, event_types_named};
 pub use error::FeatureError;
 pub use plan::{ParsedSpec, Period, Plan};
 pub use progress::Progress;

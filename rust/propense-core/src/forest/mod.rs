@@ -22,7 +22,9 @@ mod search_tree;
 mod tiles;
 mod tree;
 mod walk;
+mod walk_lines;
 mod walk_nodes;
+mod walk_steps;
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;

@@ -3,7 +3,8 @@
 
 use super::ensemble::{Aggregate, Weight};
 use super::rule::key;
-use super::walk_nodes::{WalkNode, WalkNodes, ordered};
+use super::walk_nodes::{WalkNodes, ordered};
+use super::walk_steps::{PackedNodes, Steps};
 
 /// Walks that go on side by side.
 const LANES: usize = 8;
@@ -19,6 +20,8 @@ const MANY_SLOTS: usize = 1 << 14;
 #[derive(Debug)]
 pub(super) struct Walk {
     pub(super) nodes: WalkNodes,
+    /// The nodes in half the room, if they fit.
+    packed: Option<PackedNodes>,
     weights: Vec<Weight>,
     /// Each leaf's value, if all it can do is add one value to one output.
     single: Vec<f64>,
@@ -42,13 +45,22 @@ impl Walk {
         } else {
             Vec::new()
         };
-        Walk { nodes, weights: weights.to_vec(), single, aggregate, outputs }
+        let packed = PackedNodes::of(&nodes.nodes);
+        Walk { nodes, packed, weights: weights.to_vec(), single, aggregate, outputs }
     }
 
     /// The aggregate of each row's leaves, before the number of trees and base values come in; `emit` gets the row's
     /// number and a value an output.
-    pub(super) fn run(
+    pub(super) fn run(&self, rows: &[f32], width: usize, scratch: &mut WalkScratch, emit: impl FnMut(usize, &[f64])) {
+        match &self.packed {
+            Some(packed) => self.run_on(packed.nodes(), rows, width, scratch, emit),
+            None => self.run_on(self.nodes.nodes.as_slice(), rows, width, scratch, emit),
+        }
+    }
+
+    fn run_on<S: Steps + ?Sized>(
         &self,
+        steps: &S,
         rows: &[f32],
         width: usize,
         scratch: &mut WalkScratch,
@@ -59,11 +71,11 @@ impl Walk {
             let count = rows.len() / width;
             if count < LANES {
                 for (row, values) in rows.chunks_exact(width).enumerate() {
-                    self.run_row(values, scratch);
+                    self.run_row(steps, values, scratch);
                     emit(together * number + row, &scratch.totals);
                 }
             } else {
-                self.run_rows(rows, width, scratch);
+                self.run_rows(steps, rows, width, scratch);
                 for (row, totals) in scratch.totals.chunks_exact(self.outputs).enumerate() {
                     emit(together * number + row, totals);
                 }
@@ -72,7 +84,7 @@ impl Walk {
     }
 
     /// One row: trees side by side.
-    fn run_row(&self, row: &[f32], scratch: &mut WalkScratch) {
+    fn run_row<S: Steps + ?Sized>(&self, steps: &S, row: &[f32], scratch: &mut WalkScratch) {
         let nodes = &self.nodes;
         scratch.keys.clear();
         self.push_keys(row, &mut scratch.keys);
@@ -85,9 +97,9 @@ impl Walk {
             for (place, &tree) in places.iter_mut().zip(trees) {
                 *place = nodes.roots[tree as usize];
             }
-            walk(&nodes.nodes, &mut places, &scratch.keys, &[0; LANES], nodes.depths[deepest]);
+            walk(steps, &mut places, &[&scratch.keys; LANES], nodes.depths[deepest]);
             for (&tree, place) in trees.iter().zip(places) {
-                scratch.leaves[tree as usize] = nodes.nodes[place as usize].key - 1;
+                scratch.leaves[tree as usize] = steps.leaf(place);
             }
         }
         scratch.totals.clear();
@@ -102,7 +114,7 @@ impl Walk {
     }
 
     /// Several rows: one tree at a time, so that its nodes stay near.
-    fn run_rows(&self, rows: &[f32], width: usize, scratch: &mut WalkScratch) {
+    fn run_rows<S: Steps + ?Sized>(&self, steps: &S, rows: &[f32], width: usize, scratch: &mut WalkScratch) {
         let (nodes, slots, count) = (&self.nodes, self.nodes.slots(), rows.len() / width);
         scratch.keys.clear();
         for row in rows.chunks_exact(width) {
@@ -113,11 +125,11 @@ impl Walk {
         for (&root, &depth) in nodes.roots.iter().zip(&nodes.depths) {
             for first in (0..count).step_by(LANES) {
                 // Lanes to spare walk the last row again.
-                let offsets = std::array::from_fn(|lane| ((first + lane).min(count - 1) * slots) as u32);
+                let keys = std::array::from_fn(|lane| &scratch.keys[(first + lane).min(count - 1) * slots..][..slots]);
                 let mut places = [root; LANES];
-                walk(&nodes.nodes, &mut places, &scratch.keys, &offsets, depth);
+                walk(steps, &mut places, &keys, depth);
                 for (row, place) in (first..count).zip(places) {
-                    let leaf = nodes.nodes[place as usize].key - 1;
+                    let leaf = steps.leaf(place);
                     if self.single.is_empty() {
                         self.add(leaf, &mut scratch.totals[row * self.outputs..(row + 1) * self.outputs]);
                     } else {
@@ -163,20 +175,18 @@ impl Walk {
     }
 }
 
-/// Goes from each lane's node to a leaf, at most `depth` steps away; `offsets` says where the keys of each lane's row
-/// begin.
+/// Goes from each lane's node to a leaf, at most `depth` steps away; each lane has the keys of its row.
 #[inline]
-fn walk(nodes: &[WalkNode], places: &mut [u32; LANES], keys: &[u32], offsets: &[u32; LANES], depth: usize) {
+fn walk<S: Steps + ?Sized>(steps: &S, places: &mut [u32; LANES], keys: &[&[u32]; LANES], depth: usize) {
     let mut left = depth;
     loop {
         for _ in 0..left.min(STRIDE) {
-            for (place, &offset) in places.iter_mut().zip(offsets) {
-                let node = nodes[*place as usize];
-                *place = node.pair + 1 - u32::from(keys[offset as usize + node.slot as usize] < node.key);
+            for (place, keys) in places.iter_mut().zip(keys) {
+                *place = steps.next(*place, keys);
             }
         }
         left = left.saturating_sub(STRIDE);
-        if left == 0 || places.iter().all(|&place| nodes[place as usize].pair == place & !1) {
+        if left == 0 || places.iter().all(|&place| steps.is_leaf(place)) {
             return;
         }
     }

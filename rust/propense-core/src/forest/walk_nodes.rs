@@ -19,8 +19,8 @@ pub(super) struct WalkNode {
     pub(super) pair: u32,
 }
 
-/// Fills a place that no walk comes to, so that pairs begin at even ones.
-const UNUSED: WalkNode = WalkNode { key: 0, slot: 0, pair: 0 };
+/// Fills a place that no walk comes to, so that pairs begin at even ones; like a leaf, it leads nowhere.
+pub(super) const UNUSED: WalkNode = WalkNode { key: 0, slot: u32::MAX, pair: 0 };
 
 /// All nodes, and what a row's slots must hold.
 ///
@@ -80,7 +80,7 @@ pub(super) fn lay_out(graph: &Graph) -> WalkNodes {
     walk.depths = graph.roots.iter().map(|&root| depths[root as usize]).collect();
     walk.by_depth = (0..walk.roots.len() as u32).collect();
     walk.by_depth.sort_by_key(|&tree| walk.depths[tree as usize]);
-    walk
+    walk.in_lines()
 }
 
 fn reached(graph: &Graph) -> Vec<bool> {

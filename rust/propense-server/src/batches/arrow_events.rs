@@ -11,12 +11,13 @@ use arrow_cast::cast;
 use arrow_ipc::reader::StreamReader;
 use arrow_schema::{DataType, TimeUnit};
 use bytes::Bytes;
+use propense_store::{BatchError, EventBatch};
 
 use crate::batches::arrow_text::TextColumn;
-use crate::batches::events::{check_event_id, check_name, check_rows, check_text, check_user_id};
+use crate::batches::events::{check_event_id, check_rows};
 use crate::error::ServiceError;
 use crate::instants::in_range;
-use crate::store_types::EventBatch;
+use crate::status::{Rows, of_batch};
 
 /// The columns that are not properties.
 const OWN_COLUMNS: [&str; 4] = ["user_id", "event_time", "event", "event_id"];
@@ -65,6 +66,10 @@ fn invalid(problem: impl Into<String>) -> ServiceError {
     ServiceError::invalid("arrow_ipc", problem)
 }
 
+fn unfit(error: BatchError) -> ServiceError {
+    of_batch(&error, Rows::Events)
+}
+
 struct Events {
     batch: EventBatch,
     text_left: usize,
@@ -83,14 +88,12 @@ impl Events {
             let path = |field: &str| format!("events[{}].{field}", first + row);
             let required = |field: &str| ServiceError::invalid(path(field), "a value is required");
             let user_id = user.get(row).ok_or_else(|| required("user_id"))?;
-            check_user_id(user_id, || path("user_id"))?;
             let event = event.get(row).ok_or_else(|| required("event"))?;
-            check_name(event, || path("event"))?;
             let event_id = event_id.as_ref().and_then(|ids| ids.get(row)).filter(|id| !id.is_empty());
             check_event_id(event_id.unwrap_or_default(), || path("event_id"))?;
             let time_us = time.get(row, || path("event_time"))?;
             self.spend(user_id.len() + event.len())?;
-            self.batch.push_event(user_id, time_us, event, event_id);
+            self.batch.push_event(user_id, time_us, event, event_id).map_err(unfit)?;
         }
         let schema = rows.schema();
         let mut seen = std::collections::HashSet::new();
@@ -99,7 +102,6 @@ impl Events {
                 return Err(invalid("two columns have the same name"));
             }
             if !OWN_COLUMNS.contains(&field.name().as_str()) {
-                check_name(field.name(), || "arrow_ipc".to_owned())?;
                 self.set(first, field.name(), column)?;
             }
         }
@@ -107,35 +109,27 @@ impl Events {
     }
 
     fn set(&mut self, first: usize, name: &str, column: &ArrayRef) -> Result<(), ServiceError> {
-        let path = |row: usize| format!("events[{}].{name}", first + row);
-        let conflict = |row: usize| {
-            move |error: crate::store_types::BatchError| ServiceError::KindConflict {
-                path: path(row),
-                problem: error.what,
-            }
-        };
         if *column.data_type() == DataType::Null {
             return Ok(());
         }
         if *column.data_type() == DataType::Boolean {
             for (row, value) in column.as_boolean().iter().enumerate() {
                 if let Some(value) = value {
-                    self.batch.set_boolean(first + row, name, value).map_err(conflict(row))?;
+                    self.batch.set_boolean(first + row, name, value).map_err(unfit)?;
                 }
             }
         } else if let Some(texts) = TextColumn::of(column) {
             for row in 0..column.len() {
                 if let Some(text) = texts.get(row) {
-                    check_text(text, || path(row))?;
                     self.spend(text.len())?;
-                    self.batch.set_text(first + row, name, text).map_err(conflict(row))?;
+                    self.batch.set_text(first + row, name, text).map_err(unfit)?;
                 }
             }
         } else {
-            let numbers = numbers(column, name, path)?;
+            let numbers = numbers(column, name, |row| format!("events[{}].properties[{name:?}]", first + row))?;
             for (row, number) in numbers.as_primitive::<Float64Type>().iter().enumerate() {
                 if let Some(number) = number.filter(|number| !number.is_nan()) {
-                    self.batch.set_number(first + row, name, number).map_err(conflict(row))?;
+                    self.batch.set_number(first + row, name, number).map_err(unfit)?;
                 }
             }
         }

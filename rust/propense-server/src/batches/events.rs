@@ -2,35 +2,24 @@
 
 use std::collections::BTreeMap;
 
-use crate::batches::ROW_LIMIT;
+use propense_store::{BatchError, EventBatch, MOST_EVENTS, MOST_USER_ID_BYTES, ProfileBatch, PropertyTable};
+
 use crate::error::ServiceError;
 use crate::instants::required_us;
 use crate::proto::{Event, Profile, Value, value::Kind};
-use crate::store_types::{BatchError, EventBatch, ProfileBatch};
+use crate::status::{Rows, of_batch};
 
-/// Bytes of a user id and of an event id.
-const ID_LIMIT: usize = 1024;
-/// Bytes of an event type and of a property's name.
-pub(crate) const NAME_LIMIT: usize = 256;
-/// Bytes of a text.
-pub(crate) const TEXT_LIMIT: usize = 64 << 10;
+/// Bytes of an event id.
+const EVENT_ID_LIMIT: usize = 1024;
 
 /// Whether a text can be a user's id.
 pub(crate) fn check_user_id(id: &str, path: impl FnOnce() -> String) -> Result<(), ServiceError> {
-    check_length(id, 1, ID_LIMIT, path)
+    check_length(id, 1, MOST_USER_ID_BYTES, path)
 }
 
+/// Whether a text can be an event's id; an empty one is none.
 pub(crate) fn check_event_id(id: &str, path: impl FnOnce() -> String) -> Result<(), ServiceError> {
-    check_length(id, 0, ID_LIMIT, path)
-}
-
-/// Whether a text can be an event type or the name of a property.
-pub(crate) fn check_name(name: &str, path: impl FnOnce() -> String) -> Result<(), ServiceError> {
-    check_length(name, 1, NAME_LIMIT, path)
-}
-
-pub(crate) fn check_text(text: &str, path: impl FnOnce() -> String) -> Result<(), ServiceError> {
-    check_length(text, 0, TEXT_LIMIT, path)
+    check_length(id, 0, EVENT_ID_LIMIT, path)
 }
 
 fn check_length(text: &str, least: usize, most: usize, path: impl FnOnce() -> String) -> Result<(), ServiceError> {
@@ -43,29 +32,24 @@ fn check_length(text: &str, least: usize, most: usize, path: impl FnOnce() -> St
 
 /// Whether a request has as many rows as it may.
 pub(crate) fn check_rows(rows: usize, path: &str) -> Result<(), ServiceError> {
-    if rows <= ROW_LIMIT {
+    if rows <= MOST_EVENTS {
         return Ok(());
     }
-    Err(ServiceError::invalid(path, format!("expected at most {ROW_LIMIT} rows, found {rows}")))
+    Err(ServiceError::invalid(path, format!("expected at most {MOST_EVENTS} rows, found {rows}")))
 }
 
 /// Events in columns.
 pub(crate) fn batch_of(events: &[Event]) -> Result<EventBatch, ServiceError> {
     check_rows(events.len(), "events")?;
+    let unfit = |error: BatchError| of_batch(&error, Rows::Events);
     let mut batch = EventBatch::new();
     for (place, event) in events.iter().enumerate() {
         let path = |field: &str| format!("events[{place}].{field}");
-        check_user_id(&event.user_id, || path("user_id"))?;
-        check_name(&event.event, || path("event"))?;
         check_event_id(&event.event_id, || path("event_id"))?;
         let time_us = required_us(event.event_time.as_ref(), || path("event_time"))?;
         let event_id = (!event.event_id.is_empty()).then_some(event.event_id.as_str());
-        let row = batch.push_event(&event.user_id, time_us, &event.event, event_id);
-        set_values(&event.properties, &|| path("properties"), |name, value| match value {
-            Kind::Text(text) => batch.set_text(row, name, text),
-            Kind::Number(number) => batch.set_number(row, name, *number),
-            Kind::Boolean(boolean) => batch.set_boolean(row, name, *boolean),
-        })?;
+        let row = batch.push_event(&event.user_id, time_us, &event.event, event_id).map_err(unfit)?;
+        set_values(&mut batch.properties, row, &event.properties).map_err(unfit)?;
     }
     Ok(batch)
 }
@@ -73,36 +57,24 @@ pub(crate) fn batch_of(events: &[Event]) -> Result<EventBatch, ServiceError> {
 /// Profiles in columns.
 pub(crate) fn profiles_of(profiles: &[Profile]) -> Result<ProfileBatch, ServiceError> {
     check_rows(profiles.len(), "profiles")?;
+    let unfit = |error: BatchError| of_batch(&error, Rows::Profiles);
     let mut batch = ProfileBatch::new();
-    for (place, profile) in profiles.iter().enumerate() {
-        let path = |field: &str| format!("profiles[{place}].{field}");
-        check_user_id(&profile.user_id, || path("user_id"))?;
-        let row = batch.push_profile(&profile.user_id);
-        set_values(&profile.attributes, &|| path("attributes"), |name, value| match value {
-            Kind::Text(text) => batch.set_text(row, name, text),
-            Kind::Number(number) => batch.set_number(row, name, *number),
-            Kind::Boolean(boolean) => batch.set_boolean(row, name, *boolean),
-        })?;
+    for profile in profiles {
+        let row = batch.push_user(&profile.user_id).map_err(unfit)?;
+        set_values(&mut batch.columns, row, &profile.attributes).map_err(unfit)?;
     }
     Ok(batch)
 }
 
-/// Hands over the values that are not missing.
-fn set_values(
-    values: &BTreeMap<String, Value>,
-    path: &dyn Fn() -> String,
-    mut set: impl FnMut(&str, &Kind) -> Result<(), BatchError>,
-) -> Result<(), ServiceError> {
+/// Sets the values that are not missing.
+fn set_values(table: &mut PropertyTable, row: usize, values: &BTreeMap<String, Value>) -> Result<(), BatchError> {
     for (name, value) in values {
-        check_name(name, path)?;
-        let path = || format!("{}[{name:?}]", path());
-        let Some(kind) = &value.kind else { continue };
-        match kind {
-            Kind::Text(text) => check_text(text, path)?,
-            Kind::Number(number) if number.is_nan() => continue,
-            Kind::Number(_) | Kind::Boolean(_) => {}
+        match &value.kind {
+            Some(Kind::Text(text)) => table.set_text(row, name, text)?,
+            Some(Kind::Number(number)) if !number.is_nan() => table.set_number(row, name, *number)?,
+            Some(Kind::Boolean(boolean)) => table.set_boolean(row, name, *boolean)?,
+            Some(Kind::Number(_)) | None => {}
         }
-        set(name, kind).map_err(|error| ServiceError::KindConflict { path: path(), problem: error.what })?;
     }
     Ok(())
 }

@@ -2,8 +2,8 @@
 
 mod arrow_events;
 mod arrow_text;
-mod events;
 mod event_log;
+mod events;
 mod scores;
 mod user_events;
 
@@ -12,6 +12,3 @@ pub(crate) use event_log::log_of;
 pub(crate) use events::{batch_of, check_user_id, profiles_of};
 pub(crate) use scores::arrow_of;
 pub(crate) use user_events::{events_of, profile_of};
-
-/// Rows of one request.
-pub(crate) const ROW_LIMIT: usize = 100_000;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use propense_store::EventBatch;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::backend::Backend;
@@ -12,7 +13,8 @@ use crate::proto::{IngestEventsRequest, IngestEventsResponse, StreamEventsReques
 use crate::services::stream_events::{Acknowledgements, stream_events};
 use crate::services::{compute, held, submit, written};
 use crate::state::State;
-use crate::store_types::{EventBatch, Write};
+use crate::status::Rows;
+use crate::store_types::Write;
 
 /// Up to so many bytes of a message are put into columns on the thread that read it; that takes well under a
 /// millisecond.
@@ -44,12 +46,13 @@ impl<B: Backend> EventService for Events<B> {
         let request = request.into_inner();
         let text_limit = self.0.limits.batch_bytes;
         let waiting = if is_small(&request) {
-            submit(&self.0, Write::Events(columns_of(&request, text_limit)?), "events")?
+            submit(&self.0, Write::Events(columns_of(&request, text_limit)?), Rows::Events)?
         } else {
             let state = Arc::clone(&self.0);
-            compute(held, move || submit(&state, Write::Events(columns_of(&request, text_limit)?), "events")).await?
+            compute(held, move || submit(&state, Write::Events(columns_of(&request, text_limit)?), Rows::Events))
+                .await?
         };
-        let receipt = written(waiting, "events").await?;
+        let receipt = written(waiting, Rows::Events).await?;
         Ok(Response::new(IngestEventsResponse { receipt: Some(receipt) }))
     }
 

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
 use tokio::sync::oneshot;
-use tonic::service::{Routes, RoutesBuilder};
 use tonic::Extensions;
+use tonic::service::{Routes, RoutesBuilder};
 
 use crate::backend::Backend;
 use crate::error::ServiceError;
@@ -23,7 +23,7 @@ use crate::proto::model_service_server::ModelServiceServer;
 use crate::proto::scoring_service_server::ScoringServiceServer;
 use crate::proto::user_service_server::UserServiceServer;
 use crate::state::State;
-use crate::status::of_write;
+use crate::status::{Rows, of_write};
 use crate::store_types::{Receipt, Write};
 
 pub(crate) use health::Health;
@@ -70,7 +70,7 @@ async fn compute<T: Send + 'static>(
 type Written = oneshot::Receiver<Result<Receipt, crate::store_types::WriteError>>;
 
 /// Hands a write to the store, whole: from here on it does not matter whether the caller stays.
-fn submit<B: Backend>(state: &State<B>, write: Write, rows: &str) -> Result<Written, ServiceError> {
+fn submit<B: Backend>(state: &State<B>, write: Write, rows: Rows) -> Result<Written, ServiceError> {
     let (sender, receiver) = oneshot::channel();
     let metrics = Arc::clone(&state.metrics);
     let counts = matches!(write, Write::Events(_));
@@ -86,7 +86,7 @@ fn submit<B: Backend>(state: &State<B>, write: Write, rows: &str) -> Result<Writ
 }
 
 /// Waits until a write is safe.
-async fn written(receiver: Written, rows: &str) -> Result<proto::Receipt, ServiceError> {
+async fn written(receiver: Written, rows: Rows) -> Result<proto::Receipt, ServiceError> {
     let Receipt { sequence, accepted, duplicates, erased } = match receiver.await {
         Ok(written) => written.map_err(|error| of_write(error, rows))?,
         Err(_) => return Err(ServiceError::Stopping),

@@ -10,8 +10,7 @@ use crate::error::ServiceError;
 use crate::models::is_name;
 use crate::proto::model_service_server::ModelService;
 use crate::proto::{
-    GetModelRequest, GetModelResponse, ListModelsRequest, ListModelsResponse, ReloadModelsRequest,
-    ReloadModelsResponse,
+    GetModelRequest, GetModelResponse, ListModelsRequest, ListModelsResponse, ReloadModelsRequest, ReloadModelsResponse,
 };
 use crate::services::{compute, held};
 use crate::state::State;
@@ -44,9 +43,7 @@ impl<B: Backend> ModelService for Models<B> {
         }
         let names: BTreeSet<String> = names.into_iter().collect();
         let state = Arc::clone(&self.0);
-        let models = compute(held, move || {
-            state.models.reload(state.backend()?, &names, &state.metrics, &state.log)
-        });
+        let models = compute(held, move || state.models.reload(state.backend()?, &names, &state.metrics, &state.log));
         Ok(Response::new(ReloadModelsResponse { models: models.await? }))
     }
 }

@@ -169,7 +169,7 @@ fn score_events<B: Backend>(
         let problem = format!("expected events of at most {BATCH_USERS} users, found {}", users.len());
         return Err(ServiceError::invalid("events", problem));
     }
-    let log = log_of(events, profiles)?;
+    let log = log_of(&events, &profiles)?;
     let mut scored = Vec::with_capacity(models.len());
     for served in &models {
         let scores = backend.score_log(&served.model, &log, as_of_us, request.include_features);
@@ -217,11 +217,7 @@ fn model_score<M>(served: &Served<M>, scored: &Scored, place: usize) -> ModelSco
     let row = place * names.len()..(place + 1) * names.len();
     let values = user.and_then(|_| scored.features.get(row)).unwrap_or_default();
     let features = names.iter().zip(values).map(|(name, value)| Feature { name: name.clone(), value: *value });
-    ModelScore {
-        model: Some(served.version.clone()),
-        score: Some(score_of(user)),
-        features: features.collect(),
-    }
+    ModelScore { model: Some(served.version.clone()), score: Some(score_of(user)), features: features.collect() }
 }
 
 /// A model's audience, read batch by batch from one snapshot.

@@ -16,6 +16,7 @@ use crate::proto::{IngestEventsRequest, StreamEventsRequest, StreamEventsRespons
 use crate::services::events::columns_of;
 use crate::services::{Written, compute, submit, written};
 use crate::state::State;
+use crate::status::Rows;
 use crate::store_types::Write;
 
 /// While the store is behind, a batch of a stream waits and is offered again this often,
@@ -84,7 +85,7 @@ async fn offer<B: Backend>(
         let (offered_to, request) = (Arc::clone(state), Arc::clone(&request));
         let text_limit = state.limits.batch_bytes;
         let offered = compute(held.clone(), move || {
-            submit(&offered_to, Write::Events(columns_of(&request, text_limit)?), "events")
+            submit(&offered_to, Write::Events(columns_of(&request, text_limit)?), Rows::Events)
         });
         match offered.await {
             Err(ServiceError::StoreBusy) if Instant::now() < until => sleep(OFFER_AGAIN).await,
@@ -103,7 +104,7 @@ async fn acknowledge(
             Read::End(status) => Err(status),
             Read::Batch(sequence, outcome) => {
                 let outcome = match outcome {
-                    Ok(waiting) => written(waiting, "events").await,
+                    Ok(waiting) => written(waiting, Rows::Events).await,
                     Err(error) => Err(error),
                 };
                 let result = outcome.map_or_else(|error| Outcome::Error(error.to_row()), Outcome::Receipt);

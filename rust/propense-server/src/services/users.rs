@@ -18,6 +18,7 @@ use crate::proto::{
 };
 use crate::services::{compute, held, submit, written};
 use crate::state::State;
+use crate::status::Rows;
 use crate::store_types::Write;
 
 /// Events in one message of an export.
@@ -62,8 +63,8 @@ impl<B: Backend> UserService for Users<B> {
         let profiles = request.into_inner().profiles;
         let state = Arc::clone(&self.0);
         let waiting =
-            compute(held, move || submit(&state, Write::Profiles(profiles_of(&profiles)?), "profiles")).await?;
-        let receipt = written(waiting, "profiles").await?;
+            compute(held, move || submit(&state, Write::Profiles(profiles_of(&profiles)?), Rows::Profiles)).await?;
+        let receipt = written(waiting, Rows::Profiles).await?;
         Ok(Response::new(PutProfilesResponse { receipt: Some(receipt) }))
     }
 
@@ -98,8 +99,8 @@ impl<B: Backend> UserService for Users<B> {
     async fn erase_user(&self, request: Request<EraseUserRequest>) -> Result<Response<EraseUserResponse>, Status> {
         let EraseUserRequest { user_id } = request.into_inner();
         check_user_id(&user_id, || "user_id".to_owned())?;
-        let waiting = submit(&self.0, Write::Erase(user_id), "user_id")?;
-        let receipt = written(waiting, "user_id").await?;
+        let waiting = submit(&self.0, Write::Erase(user_id), Rows::Profiles)?;
+        let receipt = written(waiting, Rows::Profiles).await?;
         Ok(Response::new(EraseUserResponse { receipt: Some(receipt) }))
     }
 }

@@ -1,0 +1,269 @@
+//! Recent events: appended, found by user and by identity, about 50 bytes an event.
+//!
+//! Rows are only ever appended, so that a reader who knows how many there were at an instant sees what there was then.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::{Arc, OnceLock, RwLock};
+
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+
+use crate::dictionary::Dictionary;
+use crate::lock::read;
+use crate::packed::{Packed, PackedRows};
+use crate::property::Value;
+
+/// No row before this one.
+const NONE: u32 = u32::MAX;
+
+/// What tells an event from all others, beside its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) time_us: i64,
+    pub(crate) event: u32,
+    /// 0 without an id.
+    pub(crate) id: u64,
+}
+
+/// How much of a memtable there was at an instant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) rows: u32,
+    pub(crate) writes: u32,
+    pub(crate) users: u32,
+}
+
+impl Limits {
+    /// All there is.
+    pub(crate) const ALL: Self = Self { rows: u32::MAX, writes: u32::MAX, users: u32::MAX };
+}
+
+/// Recent events and profiles, shared between a writer and readers.
+#[derive(Debug)]
+pub(crate) struct Memtable {
+    pub(crate) table: RwLock<Table>,
+    /// The users in order of id, once it is asked for and no more come.
+    sorted: OnceLock<Arc<[u32]>>,
+}
+
+/// The rows.
+#[derive(Debug)]
+pub(crate) struct Table {
+    users: Dictionary,
+    heads: Vec<Head>,
+    time_us: Vec<i64>,
+    event: Vec<u32>,
+    user: Vec<u32>,
+    /// The same user's row before.
+    previous: Vec<u32>,
+    /// Empty as long as no row has an id.
+    ids: Vec<u64>,
+    values: PackedRows,
+    /// Rows by user and identity.
+    identities: HashTable<u32>,
+    hasher: RandomState,
+    writes: Vec<Write>,
+    span_us: Option<(i64, i64)>,
+}
+
+/// Where a user's rows are found, newest first.
+#[derive(Debug, Clone, Copy)]
+struct Head {
+    row: u32,
+    write: u32,
+}
+
+/// A value written to a profile.
+#[derive(Debug, Clone, Copy)]
+struct Write {
+    attribute: u16,
+    value: Value,
+    previous: u32,
+}
+
+impl Memtable {
+    /// Nothing, with room for so many events before memory is asked for again.
+    pub(crate) fn new(hasher: &RandomState, events: usize) -> Self {
+        let table = Table {
+            users: Dictionary::with_hasher(hasher.clone()),
+            heads: Vec::new(),
+            time_us: Vec::with_capacity(events),
+            event: Vec::with_capacity(events),
+            user: Vec::with_capacity(events),
+            previous: Vec::with_capacity(events),
+            ids: Vec::new(),
+            values: PackedRows::with_capacity(events),
+            identities: HashTable::with_capacity(events),
+            hasher: hasher.clone(),
+            writes: Vec::new(),
+            span_us: None,
+        };
+        Self { table: RwLock::new(table), sorted: OnceLock::new() }
+    }
+
+    /// The users of a closed memtable in order of id.
+    pub(crate) fn sorted(&self) -> Arc<[u32]> {
+        Arc::clone(self.sorted.get_or_init(|| read(&self.table).sorted(NONE).into()))
+    }
+}
+
+impl Table {
+    /// How much there is.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits { rows: self.time_us.len() as u32, writes: self.writes.len() as u32, users: self.users.len() as u32 }
+    }
+
+    /// The slot of a user.
+    #[inline]
+    pub(crate) fn find(&self, hash: u64, user: &str) -> Option<u32> {
+        self.users.find_hashed(hash, user)
+    }
+
+    /// The slot of a user, new or known, and whether they are new.
+    pub(crate) fn add_user(&mut self, hash: u64, user: &str) -> (u32, bool) {
+        if let Some(slot) = self.find(hash, user) {
+            return (slot, false);
+        }
+        self.heads.push(Head { row: NONE, write: NONE });
+        (self.users.push_hashed(hash, user), true)
+    }
+
+    /// The id of the user in a slot.
+    pub(crate) fn user(&self, slot: u32) -> &str {
+        self.users.text(slot)
+    }
+
+    /// The slots below a limit in order of the users' ids.
+    pub(crate) fn sorted(&self, users: u32) -> Vec<u32> {
+        let mut slots: Vec<u32> = (0..users.min(self.users.len() as u32)).collect();
+        slots.sort_unstable_by_key(|&slot| self.users.text(slot));
+        slots
+    }
+
+    /// Whether an event is there.
+    pub(crate) fn holds(&self, slot: u32, identity: Identity) -> bool {
+        self.identities.find(self.hash(slot, identity), |&row| self.is(row, slot, identity)).is_some()
+    }
+
+    /// Appends an event unless it is there; `values` gives its properties.
+    pub(crate) fn push_event(&mut self, slot: u32, identity: Identity, values: &[u8]) -> bool {
+        let hash = self.hash(slot, identity);
+        if self.identities.find(hash, |&row| self.is(row, slot, identity)).is_some() {
+            return false;
+        }
+        let row = self.time_us.len() as u32;
+        let Identity { time_us, event, id } = identity;
+        self.time_us.push(time_us);
+        self.event.push(event);
+        self.user.push(slot);
+        if id != 0 && self.ids.is_empty() {
+            self.ids.resize(row as usize, 0);
+        }
+        if id != 0 || !self.ids.is_empty() {
+            self.ids.push(id);
+        }
+        self.values.push(values);
+        let head = &mut self.heads[slot as usize].row;
+        self.previous.push(std::mem::replace(head, row));
+        let (first, last) = self.span_us.unwrap_or((time_us, time_us));
+        self.span_us = Some((first.min(time_us), last.max(time_us)));
+        let Self { identities, hasher, user, time_us, event, ids, .. } = self;
+        identities.insert_unique(hash, row, |&row| {
+            let row = row as usize;
+            let id = ids.get(row).copied().unwrap_or(0);
+            hash_of(hasher, user[row], Identity { time_us: time_us[row], event: event[row], id })
+        });
+        true
+    }
+
+    /// Appends a value to a user's profile.
+    pub(crate) fn push_write(&mut self, slot: u32, attribute: u16, value: Value) {
+        let head = &mut self.heads[slot as usize].write;
+        let previous = std::mem::replace(head, self.writes.len() as u32);
+        self.writes.push(Write { attribute, value, previous });
+    }
+
+    /// A user's rows below a limit, newest arrival first.
+    pub(crate) fn rows(&self, slot: u32, limit: u32) -> impl Iterator<Item = u32> {
+        let mut row = self.heads[slot as usize].row;
+        std::iter::from_fn(move || {
+            let found = row;
+            (found != NONE).then(|| {
+                row = self.previous[found as usize];
+                found
+            })
+        })
+        .skip_while(move |&row| row >= limit)
+    }
+
+    /// A user's profile values below a limit, newest first.
+    pub(crate) fn writes(&self, slot: u32, limit: u32) -> impl Iterator<Item = (u16, Value)> {
+        let mut write = self.heads[slot as usize].write;
+        std::iter::from_fn(move || {
+            let found = write;
+            (found != NONE).then(|| {
+                write = self.writes[found as usize].previous;
+                found
+            })
+        })
+        .skip_while(move |&write| write >= limit)
+        .map(|write| (self.writes[write as usize].attribute, self.writes[write as usize].value))
+    }
+
+    #[inline]
+    pub(crate) fn time_us(&self, row: u32) -> i64 {
+        self.time_us[row as usize]
+    }
+
+    #[inline]
+    pub(crate) fn event(&self, row: u32) -> u32 {
+        self.event[row as usize]
+    }
+
+    /// The hash of a row's id, 0 without.
+    #[inline]
+    pub(crate) fn id(&self, row: u32) -> u64 {
+        self.ids.get(row as usize).copied().unwrap_or(0)
+    }
+
+    pub(crate) fn has_ids(&self) -> bool {
+        !self.ids.is_empty()
+    }
+
+    /// A row's properties.
+    #[inline]
+    pub(crate) fn values(&self, row: u32) -> Packed<'_> {
+        self.values.get(row as usize)
+    }
+
+    /// The earliest and the latest event.
+    pub(crate) fn span_us(&self) -> Option<(i64, i64)> {
+        self.span_us
+    }
+
+    /// Memory in use, in bytes; what was only set aside is not counted.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        let rows = self.time_us.len() * (size_of::<i64>() + 3 * size_of::<u32>());
+        let identities = self.identities.num_buckets() + self.identities.len() * size_of::<u32>();
+        let users = self.users.memory_bytes() + self.heads.capacity() * size_of::<Head>();
+        let writes = self.writes.capacity() * size_of::<Write>();
+        rows + self.ids.len() * size_of::<u64>() + self.values.memory_bytes() + identities + users + writes
+    }
+
+    fn is(&self, row: u32, slot: u32, identity: Identity) -> bool {
+        self.user[row as usize] == slot
+            && self.time_us(row) == identity.time_us
+            && self.event(row) == identity.event
+            && self.id(row) == identity.id
+    }
+
+    fn hash(&self, slot: u32, identity: Identity) -> u64 {
+        hash_of(&self.hasher, slot, identity)
+    }
+}
+
+fn hash_of(hasher: &RandomState, slot: u32, Identity { time_us, event, id }: Identity) -> u64 {
+    let mut state = hasher.build_hasher();
+    (slot, time_us, event, id).hash(&mut state);
+    state.finish()
+}
