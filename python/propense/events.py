@@ -15,6 +15,9 @@ from propense.exceptions import DataError, PropenseWarning
 from propense.instants import from_us, in_words
 from propense.sources import Source, collect, scan, schema_of
 
+_MANIFESTS = ("manifest.json", "store.json")
+"""What makes a folder a saved log or a store."""
+
 
 @dataclass(frozen=True)
 class Profiles:
@@ -146,8 +149,9 @@ def read_events(
     ----------
     source
         Path or glob of Parquet, CSV or JSON-lines files, a list of them, a Polars frame or lazy
-        frame, or anything that exports Arrow (pandas, pyarrow, DuckDB). The folder of a saved log is
-        opened as :func:`propense.open_log` does; its columns are then those it was saved with.
+        frame, or anything that exports Arrow (pandas, pyarrow, DuckDB). The folder of a saved log or
+        of a store is opened as :func:`propense.open_log` does; its columns are then those that it
+        was saved with.
     user
         Column of user ids: text or integers (CSV ids are read as text). Rows without one are
         dropped, with a warning that counts them.
@@ -173,7 +177,7 @@ def read_events(
         years (says which row), all user ids are missing, or there are no events.
     """
     only = source[0] if isinstance(source, list) and len(source) == 1 else source
-    if isinstance(only, str | Path) and (Path(only) / "manifest.json").is_file():
+    if isinstance(only, str | Path) and any((Path(only) / name).is_file() for name in _MANIFESTS):
         from propense.saved_log import open_log  # it imports this module
 
         saved = open_log(only)

@@ -11,7 +11,8 @@ from propense import _core
 from propense.events import EventLog
 from propense.progress import track
 from propense.receipt import NOTHING_WRITTEN, Receipt
-from propense.store_rows import StoreRows, text_user_column
+from propense.store_parts import read_parts
+from propense.store_rows import StoreRows
 
 
 class Store:
@@ -58,9 +59,10 @@ class Store:
         return self._core.stats()
 
     def log(self) -> EventLog:
-        """Give all its events and profiles as a log, in memory."""
-        with track(f"reading {self.folder}"):
-            return EventLog(self._core.log(), text_user_column())
+        """Give all its events and profiles as a log; what is in no part yet is sealed first."""
+        with track(f"sealing {self.folder}"):
+            self._core.seal()
+        return read_parts(self.folder)
 
     def close(self) -> None:
         """Close it; another process may then open it."""

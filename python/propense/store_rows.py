@@ -10,11 +10,11 @@ from pathlib import Path
 
 import polars as pl
 
-from propense.columns import UserColumn, property_columns, user_column
+from propense.columns import property_columns, user_column
 from propense.event_table import EventColumns, exact_integers, scanned, typed_nulls
 from propense.exceptions import DataError, PropenseWarning
 from propense.goal_types import did_you_mean
-from propense.saved_log import open_log
+from propense.saved_log import saved_table
 from propense.sources import Source, collect, scan, schema_of
 
 USER, TIME, EVENT, EVENT_ID = "user_id", "event_time", "event", "event_id"
@@ -126,14 +126,7 @@ def _saved_part(source: Source, file: str) -> pl.LazyFrame | None:
     only = source[0] if isinstance(source, list) and len(source) == 1 else source
     if not isinstance(only, str | Path) or not (Path(only) / "manifest.json").is_file():
         return None
-    path = Path(only) / file
-    if not path.is_file():
-        return None
-    log = open_log(only)
-    kinds = log.properties if file == "events.arrow" else log.attributes
-    # A saved log keeps truth values as small integers.
-    flags = [pl.col(name).cast(pl.Boolean) for name, kind in kinds.items() if kind == "boolean"]
-    return pl.scan_ipc(path).with_columns(flags)
+    return saved_table(only, file)
 
 
 def _id_column(frame: pl.DataFrame, event_id: str | None, where: str) -> str | None:
@@ -213,8 +206,3 @@ def _arrow_stream(frame: pl.DataFrame) -> bytes:
     # The newest layout of texts would carry the whole frame's along with every slice.
     frame.write_ipc_stream(buffer, compat_level=pl.CompatLevel.oldest())
     return buffer.getvalue()
-
-
-def text_user_column() -> UserColumn:
-    """Describe the user ids of every store."""
-    return UserColumn(USER, pl.String())
