@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use propense_core::events::EventLog;
+use propense_core::events::{EventLog, EventsError};
 use thiserror::Error;
 
 use crate::proto;
@@ -70,7 +70,10 @@ pub trait Snapshot: Send + Sync + 'static {
     fn users_from(&self, after: Option<&str>, limit: usize) -> Vec<String>;
 
     /// The events and profiles of users that are ascending, distinct and known; one user of the log each.
-    fn gather(&self, users: &[&str]) -> EventLog;
+    ///
+    /// # Errors
+    /// None that a caller can cause.
+    fn gather(&self, users: &[&str]) -> Result<EventLog, EventsError>;
 }
 
 /// How large a store is.

@@ -1,19 +1,25 @@
-//! The few file operations that saving needs, behind a trait so that tests can fill or break a disk.
+//! The few file operations that write, behind a trait so that tests can fill, break or crash a disk.
 
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::Path;
 
 /// A file being written.
-pub trait DiskFile: Write {
+pub trait DiskFile: Write + Send {
     /// Returns once everything written is on the disk.
     ///
     /// # Errors
-    /// The system's; what was written may then be lost.
+    /// The system's; what was written may then be lost, and a second call proves nothing.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// As [`DiskFile::sync`], for the bytes and the length alone, without times and owners.
+    ///
+    /// # Errors
+    /// As [`DiskFile::sync`].
+    fn sync_data(&mut self) -> io::Result<()>;
 }
 
-/// Where logs are saved.
+/// Where logs and stores are kept. All that is read is read from the machine's file system at the same paths.
 pub trait Disk {
     /// Makes a folder that must not exist.
     ///
@@ -27,13 +33,26 @@ pub trait Disk {
     /// The system's.
     fn create_file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
+    /// Opens a file that exists; what is written goes to its end.
+    ///
+    /// # Errors
+    /// The system's.
+    fn append_file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Cuts a file to so many bytes, and returns once that is on the disk.
+    ///
+    /// # Errors
+    /// The system's.
+    fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()>;
+
     /// Returns once the names in a folder are on the disk.
     ///
     /// # Errors
     /// The system's.
     fn sync_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Gives a folder another name that is free, or that an empty folder has.
+    /// Gives a folder another name that is free, or that an empty folder has; a file also one that a file has, which is
+    /// then no more.
     ///
     /// # Errors
     /// The system's.
@@ -50,6 +69,12 @@ pub trait Disk {
     /// # Errors
     /// The system's.
     fn remove_folder(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes a file.
+    ///
+    /// # Errors
+    /// The system's.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
 }
 
 /// The machine's own file systems.
@@ -60,6 +85,10 @@ impl DiskFile for File {
     fn sync(&mut self) -> io::Result<()> {
         self.sync_all()
     }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        File::sync_data(self)
+    }
 }
 
 impl Disk for LocalDisk {
@@ -69,6 +98,16 @@ impl Disk for LocalDisk {
 
     fn create_file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         Ok(Box::new(File::create_new(path)?))
+    }
+
+    fn append_file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(OpenOptions::new().append(true).open(path)?))
+    }
+
+    fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).open(path)?;
+        file.set_len(bytes)?;
+        file.sync_all()
     }
 
     fn sync_folder(&self, path: &Path) -> io::Result<()> {
@@ -97,5 +136,9 @@ impl Disk for LocalDisk {
 
     fn remove_folder(&self, path: &Path) -> io::Result<()> {
         fs::remove_dir_all(path)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
     }
 }

@@ -74,6 +74,23 @@ pub enum StoreError {
     /// Parts that were to become one do not lie side by side, or are no longer there.
     #[error("the sources to be replaced do not lie side by side; take them from the store's list, in its order")]
     Sources,
+    /// A log of a store has a place that is neither whole nor its torn end.
+    #[error("{} is corrupt at offset {offset}: {problem}; see what `propense store check` says can be saved, or restore a copy",
+        path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Bytes before the place.
+        offset: u64,
+        /// What was expected and found.
+        problem: String,
+    },
+    /// Another process, or another part of this one, has the store open.
+    #[error("{} is open elsewhere; a store has one writer at a time", folder.display())]
+    Locked {
+        /// The store.
+        folder: PathBuf,
+    },
     /// The files are each sound but make no log.
     #[error("{} holds no usable log: {source}", folder.display())]
     Parts {
@@ -88,5 +105,10 @@ impl StoreError {
     /// A file that is not what was saved.
     pub(crate) fn damaged(path: impl Into<PathBuf>, problem: impl Into<String>) -> Self {
         Self::Damaged { path: path.into(), problem: problem.into() }
+    }
+
+    /// A place of a log that cannot be read.
+    pub(crate) fn corrupt(path: impl Into<PathBuf>, offset: u64, problem: impl Into<String>) -> Self {
+        Self::Corrupt { path: path.into(), offset, problem: problem.into() }
     }
 }

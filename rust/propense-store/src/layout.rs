@@ -1,8 +1,7 @@
 //! What stands in which file.
 
-use arrow_buffer::{ArrowNativeType, ScalarBuffer};
 use arrow_schema::DataType;
-use propense_core::events::{Cells, Column, ColumnKind, EventLog};
+use propense_core::events::{Column, ColumnKind, EventLog};
 
 use crate::arrow_column::{ArrowColumn, instants};
 use crate::arrow_file::{self, Placed};
@@ -75,7 +74,7 @@ pub(crate) fn write_users(sink: &mut Sink<'_>, log: &EventLog) -> Result<(IdsPla
 /// Writes `profiles.arrow`, one row a user of the log.
 pub(crate) fn write_profiles(sink: &mut Sink<'_>, log: &EventLog) -> Result<Vec<ColumnPlace>, StoreError> {
     let users = log.users();
-    let attributes: Vec<Column> = log.attributes().iter().map(|column| by_user(log, column)).collect();
+    let attributes = log.attributes_by_user();
     let mut columns = vec![ArrowColumn::of_users(&free_name("user_id", &attributes), users)];
     columns.extend(attributes.iter().map(ArrowColumn::of_column));
     let placed = arrow_file::write(sink, users.len() as u64, columns)?;
@@ -100,24 +99,4 @@ fn column_places(columns: &[Column], placed: &[Placed]) -> Vec<ColumnPlace> {
         dictionary: placed.dictionary.clone(),
     };
     columns.iter().zip(placed).map(place).collect()
-}
-
-/// An attribute with one row a user of the log, in their order; missing for users without a profile.
-fn by_user(log: &EventLog, column: &Column) -> Column {
-    fn taken<T: ArrowNativeType>(log: &EventLog, values: &ScalarBuffer<T>, missing: T) -> ScalarBuffer<T> {
-        let value = |user| log.profile_row(user).map_or(missing, |row| values[row]);
-        (0..log.users().len()).map(value).collect()
-    }
-    let cells = match &column.cells {
-        Cells::U8(values) => Cells::U8(taken(log, values, u8::MAX)),
-        Cells::U16(values) => Cells::U16(taken(log, values, u16::MAX)),
-        Cells::U32(values) => Cells::U32(taken(log, values, u32::MAX)),
-        Cells::I8(values) => Cells::I8(taken(log, values, i8::MIN)),
-        Cells::I16(values) => Cells::I16(taken(log, values, i16::MIN)),
-        Cells::I32(values) => Cells::I32(taken(log, values, i32::MIN)),
-        Cells::I64(values) => Cells::I64(taken(log, values, i64::MIN)),
-        Cells::F32(values) => Cells::F32(taken(log, values, f32::NAN)),
-        Cells::F64(values) => Cells::F64(taken(log, values, f64::NAN)),
-    };
-    Column { cells, ..column.clone() }
 }

@@ -3,13 +3,12 @@
 
 mod support;
 
-use std::cell::Cell;
 use std::fs;
 use std::io::{self, ErrorKind, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use propense_store::{Disk, DiskFile, LocalDisk, StoreError, open, save, save_to};
@@ -18,8 +17,8 @@ use support::{assert_same, notes, saved, some_log, verified};
 /// A disk that is full after so many bytes and fails after so many other operations.
 #[derive(Clone)]
 struct Failing {
-    bytes: Rc<Cell<u64>>,
-    operations: Rc<Cell<u64>>,
+    bytes: Arc<AtomicU64>,
+    operations: Arc<AtomicU64>,
     can_exchange: bool,
 }
 
@@ -27,24 +26,24 @@ struct FailingFile(Box<dyn DiskFile>, Failing);
 
 impl Failing {
     fn new(bytes: u64, operations: u64, can_exchange: bool) -> Self {
-        Self { bytes: Rc::new(Cell::new(bytes)), operations: Rc::new(Cell::new(operations)), can_exchange }
+        Self { bytes: Arc::new(bytes.into()), operations: Arc::new(operations.into()), can_exchange }
     }
 
     fn operate(&self) -> io::Result<()> {
-        let left = self.operations.get();
-        self.operations.set(left.saturating_sub(1));
+        let left = self.operations.load(Ordering::Relaxed);
+        self.operations.store(left.saturating_sub(1), Ordering::Relaxed);
         if left == 0 { Err(io::Error::other("simulated failure")) } else { Ok(()) }
     }
 }
 
 impl Write for FailingFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let left = self.1.bytes.get();
+        let left = self.1.bytes.load(Ordering::Relaxed);
         if left == 0 {
             return Err(ErrorKind::StorageFull.into());
         }
         let written = self.0.write(&bytes[..bytes.len().min(left as usize)])?;
-        self.1.bytes.set(left - written as u64);
+        self.1.bytes.store(left - written as u64, Ordering::Relaxed);
         Ok(written)
     }
 
@@ -57,6 +56,10 @@ impl DiskFile for FailingFile {
     fn sync(&mut self) -> io::Result<()> {
         self.1.operate()
     }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        self.1.operate()
+    }
 }
 
 impl Disk for Failing {
@@ -67,6 +70,15 @@ impl Disk for Failing {
     fn create_file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         self.operate()?;
         Ok(Box::new(FailingFile(LocalDisk.create_file(path)?, self.clone())))
+    }
+
+    fn append_file(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.operate()?;
+        Ok(Box::new(FailingFile(LocalDisk.append_file(path)?, self.clone())))
+    }
+
+    fn truncate(&self, path: &Path, bytes: u64) -> io::Result<()> {
+        self.operate().and_then(|()| LocalDisk.truncate(path, bytes))
     }
 
     fn sync_folder(&self, _path: &Path) -> io::Result<()> {
@@ -86,6 +98,10 @@ impl Disk for Failing {
 
     fn remove_folder(&self, path: &Path) -> io::Result<()> {
         LocalDisk.remove_folder(path)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        LocalDisk.remove_file(path)
     }
 }
 

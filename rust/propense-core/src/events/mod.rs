@@ -5,6 +5,7 @@
 //! same set of events gives the same log to the bit whatever the order of arrival.
 
 mod builder;
+mod by_user;
 mod cells;
 mod column;
 mod dictionary;

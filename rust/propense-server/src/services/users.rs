@@ -33,7 +33,8 @@ fn gather<B: Backend>(state: &State<B>, user_id: &str) -> Result<propense_core::
     if !snapshot.has_user(user_id) {
         return Err(ServiceError::UserUnknown { path: "user_id".to_owned() });
     }
-    Ok(snapshot.gather(&[user_id]))
+    let unfit = |_| ServiceError::Internal { problem: "the store's events do not make a log" };
+    snapshot.gather(&[user_id]).map_err(unfit)
 }
 
 #[tonic::async_trait]

@@ -1,10 +1,11 @@
 //! A model's plans, bound to the columns that a store has.
 
+use std::sync::OnceLock;
+
 use propense_core::events::EventLog;
 use propense_core::expr::UnknownEvents;
 use propense_core::features::{FeatureError, ParsedSpec, Plan, ScanPlan};
-
-use super::source::Gathered;
+use propense_store::Gathered;
 
 /// The years 1900 to 2199, which the calendar of a plan covers unless an event is beyond them, microseconds.
 const USUAL_SPAN_US: (i64, i64) = (-2_208_988_800_000_000, 7_258_118_399_999_999);
@@ -13,20 +14,21 @@ const USUAL_SPAN_US: (i64, i64) = (-2_208_988_800_000_000, 7_258_118_399_999_999
 pub(super) struct Bound {
     /// The features that the model reads.
     pub(super) features: ScanPlan,
-    /// All features.
-    pub(super) all_features: ScanPlan,
     /// The conditions of the audience.
     pub(super) audience: ScanPlan,
+    plan: Plan,
+    shape: EventLog,
+    all_features: OnceLock<ScanPlan>,
     lineage: u64,
 }
 
 impl Bound {
-    /// Binds both to the columns of a log without rows, for the events of `gathered` and most others.
+    /// Binds both to the columns of a log with dictionaries, for the events of `gathered` and most others.
     pub(super) fn new(
         features: &ParsedSpec,
         audience: &ParsedSpec,
         reads: Option<&[bool]>,
-        shape: &EventLog,
+        shape: EventLog,
         gathered: &Gathered,
     ) -> Result<Self, FeatureError> {
         let (mut first_us, mut last_us) = USUAL_SPAN_US;
@@ -34,20 +36,29 @@ impl Bound {
             (first_us, last_us) = (first_us.min(earliest_us), last_us.max(latest_us));
         }
         // A model's vocabularies were filled at training: no instant matters here.
-        let bind = |spec| Plan::bind(spec, shape, UnknownEvents::Empty, i64::MAX, (first_us, last_us));
-        let (features, audience) = (bind(features)?, bind(audience)?);
+        let bind = |spec| Plan::bind(spec, &shape, UnknownEvents::Empty, i64::MAX, (first_us, last_us));
+        let (plan, audience) = (bind(features)?, bind(audience)?);
         Ok(Self {
-            features: ScanPlan::new(shape, &features, reads),
-            all_features: ScanPlan::new(shape, &features, None),
-            audience: ScanPlan::new(shape, &audience, None),
+            features: ScanPlan::new(&shape, &plan, reads),
+            audience: ScanPlan::new(&shape, &audience, None),
+            plan,
+            shape,
+            all_features: OnceLock::new(),
             lineage: gathered.lineage,
         })
     }
 
+    /// Every feature, those that no tree reads included.
+    pub(super) fn all_features(&self) -> &ScanPlan {
+        self.all_features.get_or_init(|| ScanPlan::new(&self.shape, &self.plan, None))
+    }
+
     /// Whether these events are as those that it was bound for.
-    pub(super) fn fits(&self, gathered: &Gathered) -> bool {
+    pub(super) fn fits(&self, gathered: &Gathered, with_features: bool) -> bool {
         let Gathered { log, sizes, lineage } = gathered;
         self.lineage == *lineage
-            && [&self.features, &self.all_features, &self.audience].into_iter().all(|plan| plan.fits(log, sizes))
+            && self.features.fits(log, sizes)
+            && self.audience.fits(log, sizes)
+            && (!with_features || self.all_features().fits(log, sizes))
     }
 }

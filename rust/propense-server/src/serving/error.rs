@@ -1,35 +1,46 @@
 //! What scoring for a request can fail with.
 
+use propense_core::events::EventsError;
 use propense_core::features::FeatureError;
 use propense_core::scorer::ScoreError;
 use propense_onnx::OnnxError;
+use propense_onnx::model_directory::ModelDirectoryError;
+use propense_store::BatchProblem;
 use thiserror::Error;
 
-/// Why users were not scored.
+use crate::backend::ModelError;
+
+/// Why a model was not loaded, or users were not scored. Messages name files, columns and kinds, never values.
 #[derive(Debug, Error)]
-pub enum ServingError {
-    /// The model does not fit the columns of the store.
-    #[error("model {model:?} does not fit the events in the store: {source}")]
-    Unfit {
-        /// The model's name.
-        model: String,
-        /// What does not fit.
-        source: FeatureError,
-    },
+pub(super) enum ServingError {
+    /// The directory does not hold a model that can be run.
+    #[error(transparent)]
+    Directory(#[from] ModelDirectoryError),
+    /// A column that the model reads has another kind in the store.
+    #[error("the store has a column of another kind than the model reads: {0}")]
+    Kinds(#[from] BatchProblem),
+    /// The plan or the audience does not fit the columns.
+    #[error(transparent)]
+    Unfit(#[from] FeatureError),
     /// The model failed on a row.
-    #[error("model {model:?}: {source}")]
-    Model {
-        /// The model's name.
-        model: String,
-        /// What failed.
-        source: ScoreError<OnnxError>,
-    },
-    /// The store's columns grew again and again while the plan was being bound.
-    #[error("the store's columns changed {attempts} times while model {model:?} was bound to them; try again")]
-    Unsettled {
-        /// The model's name.
-        model: String,
-        /// How often it was tried.
-        attempts: usize,
-    },
+    #[error(transparent)]
+    Model(#[from] ScoreError<OnnxError>),
+    /// Events did not make a log.
+    #[error(transparent)]
+    Events(#[from] EventsError),
+}
+
+impl From<ServingError> for ModelError {
+    fn from(error: ServingError) -> Self {
+        let mut message = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(inner) = source {
+            let text = inner.to_string();
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            source = inner.source();
+        }
+        Self(message)
+    }
 }

@@ -1,13 +1,13 @@
-//! Models at work on users' events, wherever those come from: the store, or the caller of one request.
+//! The backend: models at work on the events of a durable store.
 //!
 //! One kernel and one model code give the scores here and in batch, so that they are equal to the bit. What is kept from
 //! request to request is each model's plan, bound to the columns of the store; it is bound anew when they have grown.
 
 mod bound;
 mod error;
+mod known_columns;
 mod served_model;
-mod source;
+mod store_backend;
 
-pub use error::ServingError;
-pub use served_model::{ServedModel, Standing};
-pub use source::{Gathered, UserEvents};
+pub use served_model::ServedModel;
+pub use store_backend::StoreBackend;

@@ -3,16 +3,19 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
-use propense_core::features::{FeatureSpec, ParsedSpec, Period, Progress, Scan, members};
-use propense_core::scorer::score_ready;
-use propense_onnx::model_directory::{LoadedModel, Tier};
+use propense_core::events::EventLog;
+use propense_core::features::{DictionarySizes, FeatureSpec, ParsedSpec, Period, Progress, Scan, members};
+use propense_core::scorer::{RowScorer, score_ready};
+use propense_onnx::model_directory::{LoadedModel, Tier as ModelTier};
+use propense_store::{Gathered, Snapshot};
 
 use super::bound::Bound;
 use super::error::ServingError;
-use super::source::{Gathered, UserEvents};
+use super::known_columns::with_columns;
+use crate::backend::{Scored, ScoredUser, Tier};
 
-/// Columns rarely grow between gathering a user's events and binding a plan, and hardly ever so many times.
-const ATTEMPTS: usize = 8;
+/// The lineage of dictionaries that are used once.
+const ONCE: u64 = 0;
 
 /// A model, with its plan bound to the columns of the store.
 pub struct ServedModel {
@@ -22,121 +25,94 @@ pub struct ServedModel {
     bound: ArcSwapOption<Bound>,
 }
 
-/// What a model says of a user.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Standing {
-    /// The user is not in the model's audience at the `as_of`.
-    NotInAudience,
-    /// The user is.
-    Scored {
-        /// The calibrated probability, in [0, 1].
-        score: f32,
-        /// The share of the audience at training with a score at or below this one, in [0, 100].
-        percentile: f32,
-        /// The tier.
-        tier: Tier,
-        /// One value a feature, in the plan's order, NaN for missing; empty unless asked for.
-        features: Vec<f32>,
-    },
-}
-
 impl ServedModel {
     /// Readies a model; it is bound to columns when it is first asked for a score.
-    ///
-    /// # Errors
-    /// [`ServingError::Unfit`] if an expression of its plan or audience cannot be parsed.
-    pub fn new(loaded: LoadedModel) -> Result<Self, ServingError> {
-        let unfit = |source| ServingError::Unfit { model: loaded.name.clone(), source };
+    pub(super) fn new(loaded: LoadedModel) -> Result<Self, ServingError> {
         let conditions: Vec<_> = loaded.audience.iter().map(|text| (None, text.clone())).collect();
-        let audience = FeatureSpec::declare(&conditions, &loaded.spec.timezone).map_err(unfit)?;
-        let audience = ParsedSpec::new(&audience).map_err(unfit)?;
-        let features = ParsedSpec::new(&loaded.spec).map_err(unfit)?;
+        let audience = ParsedSpec::new(&FeatureSpec::declare(&conditions, loaded.timezone())?)?;
+        let features = ParsedSpec::new(&loaded.spec)?;
         Ok(Self { loaded, features, audience, bound: ArcSwapOption::empty() })
     }
 
     /// The model as it was loaded.
-    #[must_use]
-    pub fn loaded(&self) -> &LoadedModel {
+    pub(super) fn loaded(&self) -> &LoadedModel {
         &self.loaded
     }
 
-    /// What the model says of each of these users, who ascend and are distinct, from their events before `as_of_us`
-    /// (microseconds since 1970 UTC); with each feature's value if `with_features`.
-    ///
-    /// A user without an event before the `as_of` is in no audience.
-    ///
-    /// # Errors
-    /// The model does not fit the events' columns, or fails on a row.
-    pub fn standings(
+    /// What the model says of users of a snapshot, who ascend and are distinct.
+    pub(super) fn score(
         &self,
-        source: &dyn UserEvents,
+        snapshot: &Snapshot,
         users: &[&str],
         as_of_us: i64,
         with_features: bool,
-    ) -> Result<Vec<Standing>, ServingError> {
-        for _ in 0..ATTEMPTS {
-            let gathered = source.gather(users);
-            if let Some(standings) = self.standings_of(source, &gathered, as_of_us, with_features)? {
-                return Ok(standings);
+    ) -> Result<Scored, ServingError> {
+        let gathered = snapshot.gather(users)?;
+        let known = self.bound.load_full().filter(|bound| bound.fits(&gathered, with_features));
+        let bound = match known {
+            Some(bound) => bound,
+            None => {
+                let bound = Arc::new(self.bind(snapshot.shape()?, &gathered)?);
+                self.bound.store(Some(Arc::clone(&bound)));
+                bound
             }
-        }
-        Err(ServingError::Unsettled { model: self.loaded.name.clone(), attempts: ATTEMPTS })
+        };
+        self.score_bound(&bound, &gathered.log, as_of_us, with_features)
     }
 
-    /// [`Self::standings`] of users whose events are gathered already; `None` if the source's columns have grown since
-    /// in such a way that they must be gathered again.
-    ///
-    /// # Errors
-    /// As [`Self::standings`].
-    pub fn standings_of(
+    /// What the model says of all users of a log of its own; columns that the log lacks are missing in every event.
+    pub(super) fn score_log(
         &self,
-        source: &dyn UserEvents,
-        gathered: &Gathered,
+        log: &EventLog,
         as_of_us: i64,
         with_features: bool,
-    ) -> Result<Option<Vec<Standing>>, ServingError> {
-        match self.bound_for(source, gathered)? {
-            Some(bound) => self.score(&bound, gathered, as_of_us, with_features).map(Some),
-            None => Ok(None),
-        }
+    ) -> Result<Scored, ServingError> {
+        let log = with_columns(log, &self.loaded.columns)?;
+        let gathered = Gathered { sizes: DictionarySizes::of(&log), log, lineage: ONCE };
+        let bound = self.bind(gathered.log.clone(), &gathered)?;
+        self.score_bound(&bound, &gathered.log, as_of_us, with_features)
     }
 
-    fn bound_for(&self, source: &dyn UserEvents, gathered: &Gathered) -> Result<Option<Arc<Bound>>, ServingError> {
-        if let Some(bound) = self.bound.load_full().filter(|bound| bound.fits(gathered)) {
-            return Ok(Some(bound));
-        }
-        let reads = propense_core::scorer::RowScorer::reads(&self.loaded.onnx);
-        let bound = Bound::new(&self.features, &self.audience, reads, &source.shape(), gathered)
-            .map_err(|source| ServingError::Unfit { model: self.loaded.name.clone(), source })?;
-        let bound = Arc::new(bound);
-        self.bound.store(Some(Arc::clone(&bound)));
-        Ok(Some(bound).filter(|bound| bound.fits(gathered)))
+    fn bind(&self, shape: EventLog, gathered: &Gathered) -> Result<Bound, ServingError> {
+        Ok(Bound::new(&self.features, &self.audience, self.loaded.onnx.reads(), shape, gathered)?)
     }
 
-    fn score(
+    fn score_bound(
         &self,
         bound: &Bound,
-        gathered: &Gathered,
+        log: &EventLog,
         as_of_us: i64,
         with_features: bool,
-    ) -> Result<Vec<Standing>, ServingError> {
-        let (log, period, progress) = (&gathered.log, Period::before(as_of_us), Progress::default());
-        let failed = |source| ServingError::Model { model: self.loaded.name.clone(), source };
-        let users: Vec<u32> = (0..log.users().len() as u32).collect();
-        let members = members(log, &bound.audience, period, &users, &progress).map_err(|error| failed(error.into()))?;
-        let scores =
-            score_ready(log, &bound.features, period, &members, &self.loaded.onnx, &progress).map_err(failed)?;
-        let mut scan = with_features.then(|| Scan::new(&bound.all_features, log, period));
-        let mut standings = vec![Standing::NotInAudience; users.len()];
+    ) -> Result<Scored, ServingError> {
+        let (period, progress) = (Period::before(as_of_us), Progress::default());
+        let everyone: Vec<u32> = (0..log.users().len() as u32).collect();
+        let members = members(log, &bound.audience, period, &everyone, &progress)?;
+        let scores = score_ready(log, &bound.features, period, &members, &self.loaded.onnx, &progress)?;
+        let mut users = vec![None; everyone.len()];
         for (&user, &score) in members.iter().zip(&scores) {
-            let features = scan.as_mut().map_or_else(Vec::new, |scan| {
-                let mut row = vec![f32::NAN; bound.all_features.width()];
-                scan.write_row(user as usize, &mut row);
-                row
-            });
-            let (percentile, tier) = (self.loaded.percentile(score), self.loaded.tier(score));
-            standings[user as usize] = Standing::Scored { score, percentile, tier, features };
+            users[user as usize] = Some(self.standing(score));
         }
-        Ok(standings)
+        let features = if with_features { every_feature(bound, log, period) } else { Vec::new() };
+        Ok(Scored { users, features })
     }
+
+    fn standing(&self, score: f32) -> ScoredUser {
+        let tier = match self.loaded.tier(score) {
+            ModelTier::MostLikely => Tier::MostLikely,
+            ModelTier::ModeratelyLikely => Tier::ModeratelyLikely,
+            ModelTier::LeastLikely => Tier::LeastLikely,
+        };
+        ScoredUser { score, percentile: self.loaded.percentile(score), tier }
+    }
+}
+
+/// All features of all users of a log, row after row.
+fn every_feature(bound: &Bound, log: &EventLog, period: Period) -> Vec<f32> {
+    let plan = bound.all_features();
+    let mut scan = Scan::new(plan, log, period);
+    let mut rows = vec![f32::NAN; log.users().len() * plan.width()];
+    for (user, row) in rows.chunks_exact_mut(plan.width()).enumerate() {
+        scan.write_row(user, row);
+    }
+    rows
 }

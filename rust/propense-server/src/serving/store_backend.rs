@@ -1,0 +1,137 @@
+//! A durable store and the models that read it, as the services ask for them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use propense_core::events::{Column, EventLog, Events, EventsError};
+use propense_onnx::model_directory::{LoadedModel as Loaded, ModelDirectory};
+use propense_store::{Gathered, Reply, Snapshot as StoreSnapshot, Store, Write, WriteError};
+
+use super::error::ServingError;
+use super::served_model::ServedModel;
+use crate::backend::{Backend, LoadedModel, ModelError, Scored, Snapshot, StoreSize};
+use crate::instants::timestamp;
+use crate::proto;
+
+/// What a server of one store stands on.
+pub struct StoreBackend {
+    store: Arc<Store>,
+}
+
+impl StoreBackend {
+    /// Serves a store; the caller keeps a hand on it, to seal or to close it.
+    #[must_use]
+    pub fn new(store: Arc<Store>) -> Self {
+        Self { store }
+    }
+
+    fn load(&self, folder: &Path) -> Result<ServedModel, ServingError> {
+        let model = ServedModel::new(ModelDirectory::load(folder)?)?;
+        // What the model reads is there from now on, if only as missing values.
+        let columns = &model.loaded().columns;
+        self.store.declare(&columns.properties, &columns.attributes)?;
+        Ok(model)
+    }
+}
+
+impl Backend for StoreBackend {
+    type Snapshot = StoreSnapshot;
+    type Model = ServedModel;
+
+    fn submit(&self, write: Write, reply: Reply) -> Result<(), WriteError> {
+        self.store.submit(write, reply)
+    }
+
+    fn snapshot(&self) -> StoreSnapshot {
+        self.store.snapshot()
+    }
+
+    fn size(&self) -> StoreSize {
+        let stats = self.store.stats();
+        StoreSize {
+            events: stats.sealed_events + stats.active_events,
+            parts: stats.parts,
+            log_bytes: stats.wal_bytes,
+            resident_bytes: stats.mapped_bytes + stats.memtable_bytes,
+        }
+    }
+
+    fn load_model(&self, folder: &Path) -> Result<LoadedModel<ServedModel>, ModelError> {
+        let model = self.load(folder)?;
+        let (digest, description) = (model.loaded().digest.clone(), describe(model.loaded()));
+        Ok(LoadedModel { digest, description, model })
+    }
+
+    fn score(
+        &self,
+        model: &ServedModel,
+        snapshot: &StoreSnapshot,
+        users: &[&str],
+        as_of_us: i64,
+        with_features: bool,
+    ) -> Result<Scored, ModelError> {
+        Ok(model.score(snapshot, users, as_of_us, with_features)?)
+    }
+
+    fn score_log(
+        &self,
+        model: &ServedModel,
+        log: &EventLog,
+        as_of_us: i64,
+        with_features: bool,
+    ) -> Result<Scored, ModelError> {
+        Ok(model.score_log(log, as_of_us, with_features)?)
+    }
+}
+
+impl Snapshot for StoreSnapshot {
+    fn has_user(&self, user: &str) -> bool {
+        Self::has_user(self, user)
+    }
+
+    fn users_from(&self, after: Option<&str>, limit: usize) -> Vec<String> {
+        Self::users_from(self, after, limit)
+    }
+
+    fn gather(&self, users: &[&str]) -> Result<EventLog, EventsError> {
+        let (shape, Gathered { log, .. }) = (self.shape()?, Self::gather(self, users)?);
+        let named = |columns: &[Column], shape: &[Column]| -> Vec<Column> {
+            let dictionary = |(column, shape): (&Column, &Column)| Column { dictionary: shape.dictionary.clone(), ..column.clone() };
+            columns.iter().zip(shape).map(dictionary).collect()
+        };
+        let parts = log.parts();
+        let whole = EventLog::from_parts(Events {
+            users: parts.users.clone(),
+            offsets: parts.offsets.clone(),
+            time_us: parts.time_us.clone(),
+            event: parts.event.clone(),
+            event_types: shape.event_types().to_vec(),
+            columns: named(log.columns(), shape.columns()),
+            dropped: 0,
+        })?;
+        let attributes = named(&log.attributes_by_user(), shape.attributes());
+        if attributes.is_empty() { Ok(whole) } else { whole.with_attributes(attributes) }
+    }
+}
+
+fn describe(loaded: &Loaded) -> proto::Model {
+    let direction = match loaded.goal.direction.as_str() {
+        "prevent" => proto::Direction::Prevent,
+        _ => proto::Direction::Encourage,
+    };
+    proto::Model {
+        version: None,
+        goal: loaded.goal.name.clone(),
+        when: loaded.goal.when.clone(),
+        horizon: loaded.goal.horizon.clone(),
+        direction: direction.into(),
+        audience: loaded.audience.clone(),
+        timezone: loaded.timezone().to_owned(),
+        trained_as_of: Some(timestamp(loaded.as_of_us)),
+        features: loaded.spec.features.iter().map(|feature| feature.name.clone()).collect(),
+        feature_fingerprint: loaded.fingerprint.clone(),
+        most_likely_from: loaded.cut_offs.most as f32,
+        least_likely_below: loaded.cut_offs.least as f32,
+        metrics_json: serde_json::Value::Object(loaded.metrics.clone()).to_string(),
+    }
+}

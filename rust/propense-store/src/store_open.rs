@@ -1,0 +1,201 @@
+//! Opening a store: lock, manifest, parts, then the write-ahead log over them; or making a new one.
+
+use std::ffi::OsStr;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex};
+
+use crate::commit::decode;
+use crate::committer::Committer;
+use crate::disk::Disk;
+use crate::erasure::{ERASED, ErasedLog};
+use crate::error::StoreError;
+use crate::maintenance::{Job, Maintenance};
+use crate::memory::Memory;
+use crate::queue::Queue;
+use crate::store::{Shared, StoreOptions};
+use crate::store_manifest::{STORE_MANIFEST, StoreManifest, part_path, parts_folder, wal_folder};
+use crate::wal::replay::{Replayed, replay};
+use crate::wal::segment::{HEADER, segments_in};
+use crate::wal::writer::WalWriter;
+
+const LOCK: &str = "LOCK";
+
+/// An open store whose threads do not run yet.
+pub(crate) struct Opened {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) committer: Committer,
+    pub(crate) maintenance: Maintenance,
+    pub(crate) lock: File,
+}
+
+/// Opens a store or makes one.
+pub(crate) fn open(folder: &Path, options: StoreOptions, jobs: Sender<Job>) -> Result<Opened, StoreError> {
+    let disk = Arc::clone(&options.disk);
+    let folder = make_folder(&*disk, folder)?;
+    let lock = lock(&folder)?;
+    let written = |path: &Path, done: std::io::Result<()>| {
+        done.map_err(|source| StoreError::Write { path: path.to_owned(), source })
+    };
+    let (manifest, wal, memory, erased, found_erased) = match StoreManifest::read(&folder)? {
+        Some(manifest) => {
+            // A process that was killed may have left names that are seen but not yet on the disk; what is removed or
+            // acknowledged from here on relies on them.
+            for path in [folder.clone(), parts_folder(&folder), wal_folder(&folder)] {
+                written(&path, disk.sync_folder(&path))?;
+            }
+            let erased = ErasedLog::open(Arc::clone(&disk), &folder)?;
+            let memory = Memory::new(erased.users().clone(), options.seal_events);
+            for &part in &manifest.parts {
+                memory.add_part(&part.to_string(), &part_path(&folder, part))?;
+            }
+            let (replayed, found_erased) = replay_into(&memory, &folder, manifest.first_segment)?;
+            remove_leftovers(&*disk, &folder, &manifest, &replayed)?;
+            let Replayed { last, valid_bytes, torn_bytes, next_sequence, .. } = replayed;
+            let wal = wal_folder(&folder);
+            let wal = WalWriter::resume(Arc::clone(&disk), wal, last, valid_bytes, torn_bytes, next_sequence)?;
+            (manifest, wal, memory, erased, found_erased)
+        }
+        None => {
+            let (manifest, wal, erased) = create(&disk, &folder)?;
+            let memory = Memory::new(erased.users().clone(), options.seal_events);
+            (manifest, wal, memory, erased, false)
+        }
+    };
+    let queue = Queue::new(options.queue_events);
+    let (frozen, closing) = (Mutex::default(), AtomicBool::new(false));
+    let shared = Arc::new(Shared { folder, disk, options, memory, queue, frozen, jobs, closing });
+    let mut committer = Committer { shared: Arc::clone(&shared), wal, erased };
+    let mut maintenance = Maintenance::new(Arc::clone(&shared), manifest);
+    if found_erased || shared.memory.parts().iter().any(|part| part.erased_users > 0) {
+        committer.freeze()?;
+        maintenance.purge()?;
+    }
+    Ok(Opened { shared, committer, maintenance, lock })
+}
+
+fn make_folder(disk: &dyn Disk, folder: &Path) -> Result<PathBuf, StoreError> {
+    let failed = |source| StoreError::Write { path: folder.to_owned(), source };
+    let folder = std::path::absolute(folder).map_err(failed)?;
+    match fs::metadata(&folder) {
+        Ok(found) if found.is_dir() => return Ok(folder),
+        Ok(_) => return Err(StoreError::Occupied { folder, found: "is a file".to_owned() }),
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(failed(error)),
+        Err(_) => {}
+    }
+    let parent = folder.parent().unwrap_or(&folder);
+    fs::create_dir_all(parent).map_err(failed)?;
+    disk.create_folder(&folder).and_then(|()| disk.sync_folder(parent)).map_err(failed)?;
+    Ok(folder)
+}
+
+/// Locks the store for this process, until the file is closed.
+pub(crate) fn lock(folder: &Path) -> Result<File, StoreError> {
+    let path = folder.join(LOCK);
+    let failed = |source| StoreError::Write { path: path.clone(), source };
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::Locked { folder: folder.to_owned() }),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
+    }
+}
+
+/// Applies the write-ahead log; says whether it holds rows of erased users.
+fn replay_into(memory: &Memory, folder: &Path, first: u64) -> Result<(Replayed, bool), StoreError> {
+    let mut found_erased = false;
+    let replayed = replay(&wal_folder(folder), first, &mut |_, payload| {
+        decode(payload, &mut |batch| {
+            let applied = batch.apply(memory).map_err(|error| error.to_string())?;
+            found_erased |= applied.erased > 0;
+            Ok(())
+        })
+    })?;
+    Ok((replayed, found_erased))
+}
+
+/// Makes the files of a new store; its manifest comes last, so that there is a store or none.
+fn create(
+    disk: &Arc<dyn Disk + Send + Sync>,
+    folder: &Path,
+) -> Result<(StoreManifest, WalWriter, ErasedLog), StoreError> {
+    check_unused(folder)?;
+    let (parts, wal) = (parts_folder(folder), wal_folder(folder));
+    let failed = |path: &Path| {
+        let path = path.to_owned();
+        move |source| StoreError::Write { path, source }
+    };
+    if wal.exists() {
+        // Left by a process that was stopped here.
+        disk.remove_folder(&wal).map_err(failed(&wal))?;
+    }
+    if !parts.exists() {
+        disk.create_folder(&parts).map_err(failed(&parts))?;
+    }
+    disk.create_folder(&wal).map_err(failed(&wal))?;
+    let writer = WalWriter::create(Arc::clone(disk), wal, 1, 1)?;
+    let has_erased = folder.join(ERASED).exists();
+    let erased = if has_erased { ErasedLog::open } else { ErasedLog::create }(Arc::clone(disk), folder)?;
+    let mut manifest = StoreManifest::new(1);
+    manifest.write(&**disk, folder)?;
+    Ok((manifest, writer, erased))
+}
+
+/// Whether a folder without a manifest holds no more than what making a store begins with, or a list of erased users.
+fn check_unused(folder: &Path) -> Result<(), StoreError> {
+    let unreadable = |source| StoreError::Read { path: folder.to_owned(), source };
+    let occupied = |found: String| Err(StoreError::Occupied { folder: folder.to_owned(), found });
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let name = entry.map_err(unreadable)?.file_name().to_string_lossy().into_owned();
+        let is_own = match name.as_str() {
+            LOCK | ERASED | "erased.log.new" | "store.json.new" => true,
+            "parts" => fs::read_dir(parts_folder(folder)).map_err(unreadable)?.next().is_none(),
+            "wal" => {
+                let (segments, _) = segments_in(&wal_folder(folder))?;
+                let paths =
+                    segments.iter().map(|&segment| crate::wal::segment::segment_path(&wal_folder(folder), segment));
+                paths.map(fs::metadata).all(|found| found.is_ok_and(|found| found.len() <= HEADER as u64))
+            }
+            _ => return occupied(format!("holds {name:?}, and no {STORE_MANIFEST} that says it is a store")),
+        };
+        if !is_own {
+            let problem = format!("it is not there, though {name} holds data of a store");
+            return Err(StoreError::damaged(folder.join(STORE_MANIFEST), problem));
+        }
+    }
+    Ok(())
+}
+
+/// Removes parts and segments that the manifest does not name, and files that never got their name.
+fn remove_leftovers(
+    disk: &dyn Disk,
+    folder: &Path,
+    manifest: &StoreManifest,
+    replayed: &Replayed,
+) -> Result<(), StoreError> {
+    let parts = parts_folder(folder);
+    let unreadable = |source| StoreError::Read { path: parts.clone(), source };
+    for entry in fs::read_dir(&parts).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let is_named = name.parse().is_ok_and(|part| manifest.parts.contains(&part) && part_path(folder, part) == path);
+        let is_own =
+            name.bytes().all(|byte| byte.is_ascii_digit()) || name.ends_with(".saving") || name.ends_with(".old");
+        if is_own && !is_named {
+            disk.remove_folder(&path).map_err(|source| StoreError::Write { path, source })?;
+        }
+    }
+    for path in &replayed.leftovers {
+        let is_own = path.extension() == Some(OsStr::new("wal")) || path.extension() == Some(OsStr::new("new"));
+        if is_own {
+            disk.remove_file(path).map_err(|source| StoreError::Write { path: path.clone(), source })?;
+        }
+    }
+    for path in [parts, wal_folder(folder)] {
+        disk.sync_folder(&path).map_err(|source| StoreError::Write { path, source })?;
+    }
+    Ok(())
+}
