@@ -109,7 +109,8 @@ def serve(
     store
         Folder of the store; made if it is not there. One server may have it open at a time.
     models
-        Folder whose folders are the models; each is served by its folder's name.
+        Folder whose folders are the models; each is served by its folder's name. One that cannot be
+        loaded is left out, and a line of the log says why.
     address
         ``host:port``; port 0 picks a free one. Beyond this machine (anything but a loopback address)
         it needs ``tls``, and ``tokens`` or ``tls.client_ca``.
@@ -130,8 +131,6 @@ def serve(
     ------
     DataError
         The store is damaged (says which file and where), or open in another process.
-    ModelError
-        No model can be loaded.
     ServiceError
         The address cannot be had, or the options do not make a safe server.
     """
