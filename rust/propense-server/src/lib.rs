@@ -25,6 +25,7 @@ mod request_body;
 mod rows;
 mod server;
 mod services;
+pub mod serving;
 mod state;
 mod status;
 mod store_types;

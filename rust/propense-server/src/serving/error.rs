@@ -3,8 +3,8 @@
 use propense_core::events::EventsError;
 use propense_core::features::FeatureError;
 use propense_core::scorer::ScoreError;
+use propense_onnx::ModelDirectoryError;
 use propense_onnx::OnnxError;
-use propense_onnx::model_directory::ModelDirectoryError;
 use propense_store::BatchProblem;
 use thiserror::Error;
 

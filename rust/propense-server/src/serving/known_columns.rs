@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use propense_core::events::{Cells, Column, ColumnKind, EventLog, Events, EventsError};
-use propense_onnx::model_directory::KnownColumns;
+use propense_onnx::KnownColumns;
 
 /// The same log with the columns that a model reads, those that it lacks without a value.
 pub(super) fn with_columns(log: &EventLog, known: &KnownColumns) -> Result<EventLog, EventsError> {

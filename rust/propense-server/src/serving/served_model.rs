@@ -6,7 +6,7 @@ use arc_swap::ArcSwapOption;
 use propense_core::events::EventLog;
 use propense_core::features::{DictionarySizes, FeatureSpec, ParsedSpec, Period, Progress, Scan, members};
 use propense_core::scorer::{RowScorer, score_ready};
-use propense_onnx::model_directory::{LoadedModel, Tier as ModelTier};
+use propense_onnx::{LoadedModel, Tier as ModelTier};
 use propense_store::{Gathered, Snapshot};
 
 use super::bound::Bound;
@@ -61,12 +61,7 @@ impl ServedModel {
     }
 
     /// What the model says of all users of a log of its own; columns that the log lacks are missing in every event.
-    pub(super) fn score_log(
-        &self,
-        log: &EventLog,
-        as_of_us: i64,
-        with_features: bool,
-    ) -> Result<Scored, ServingError> {
+    pub(super) fn score_log(&self, log: &EventLog, as_of_us: i64, with_features: bool) -> Result<Scored, ServingError> {
         let log = with_columns(log, &self.loaded.columns)?;
         let gathered = Gathered { sizes: DictionarySizes::of(&log), log, lineage: ONCE };
         let bound = self.bind(gathered.log.clone(), &gathered)?;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use propense_core::events::{Column, EventLog, Events, EventsError};
-use propense_onnx::model_directory::{LoadedModel as Loaded, ModelDirectory};
+use propense_onnx::{Direction, LoadedModel as Loaded, ModelDirectory};
 use propense_store::{Gathered, Reply, Snapshot as StoreSnapshot, Store, Write, WriteError};
 
 use super::error::ServingError;
@@ -96,7 +96,8 @@ impl Snapshot for StoreSnapshot {
     fn gather(&self, users: &[&str]) -> Result<EventLog, EventsError> {
         let (shape, Gathered { log, .. }) = (self.shape()?, Self::gather(self, users)?);
         let named = |columns: &[Column], shape: &[Column]| -> Vec<Column> {
-            let dictionary = |(column, shape): (&Column, &Column)| Column { dictionary: shape.dictionary.clone(), ..column.clone() };
+            let dictionary =
+                |(column, shape): (&Column, &Column)| Column { dictionary: shape.dictionary.clone(), ..column.clone() };
             columns.iter().zip(shape).map(dictionary).collect()
         };
         let parts = log.parts();
@@ -115,9 +116,9 @@ impl Snapshot for StoreSnapshot {
 }
 
 fn describe(loaded: &Loaded) -> proto::Model {
-    let direction = match loaded.goal.direction.as_str() {
-        "prevent" => proto::Direction::Prevent,
-        _ => proto::Direction::Encourage,
+    let direction = match loaded.goal.direction {
+        Direction::Encourage => proto::Direction::Encourage,
+        Direction::Prevent => proto::Direction::Prevent,
     };
     proto::Model {
         version: None,
