@@ -12,7 +12,7 @@ export ORT_DISABLE_TELEMETRY := 1
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test test-rust test-python bench bench-library lint format lock clean
+.PHONY: help demo build test test-rust test-python test-long bench bench-library bench-load proto lint format lock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -30,11 +30,21 @@ test-rust: $(VENV)/.test ## Run the tests of the Rust crates
 test-python: $(VENV)/.built $(VENV)/.test ## Run the tests of the Python package
 	$(BIN)/python -m pytest
 
+test-long: $(VENV)/.built $(VENV)/.test ## Run the tests that have larger numbers at those
+	PROPENSE_LONG=1 $(BIN)/python -m pytest tests/concurrency tests/hostile tests/parity
+
 bench: $(VENV)/.built $(VENV)/.bench ## Measure every target beside its peers, in a few minutes
 	$(BIN)/propense bench --out benches/runs --plot docs/bench
 
 bench-library: $(VENV)/.built $(VENV)/.bench ## Time the calls that people make
 	$(BIN)/python -m pytest benches/library
+
+bench-load: $(VENV)/.built $(VENV)/.bench ## Measure the gRPC service under load, beside a Python server
+	cargo build --release --locked --package propense-server --example load
+	$(BIN)/python benches/load/run.py --load target/release/examples/load
+
+proto: $(VENV)/.test ## Generate the Python stubs of the service anew
+	$(BIN)/python proto/stubs.py
 
 lint: $(VENV)/.built $(VENV)/.test ## Check formatting, lints, types and the stub file
 	cargo fmt --all --check

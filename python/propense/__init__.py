@@ -17,45 +17,70 @@ import os
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 from propense.events import EventLog, Profiles, read_events, read_profiles
 from propense.exceptions import (
+    AccessError,
     DataError,
+    DeadlineError,
     ExpressionError,
+    FailedPreconditionError,
     GoalError,
+    InvalidRequestError,
     ModelError,
+    NotFoundError,
     OutputError,
+    OverloadedError,
     PropenseError,
     PropenseWarning,
+    ServiceError,
     TrainingError,
+    UnavailableError,
 )
 from propense.features import FeatureSet, compute_features
 from propense.goal import Audience, Goal, load_goal
 from propense.model import Model, load_model
 from propense.progress import progress_shown
 from propense.saved_log import open_log, verify_log
+from propense.server import Server, ServerTLS, serve
 from propense.simulator import simulate
 from propense.tiers import TierPolicy
 from propense.training import export_training, train
 
+if TYPE_CHECKING:
+    from propense.client import TLS, Client
+
 __version__ = version("propense")
 
 __all__ = [
+    "TLS",
+    "AccessError",
     "Audience",
+    "Client",
     "DataError",
+    "DeadlineError",
     "EventLog",
     "ExpressionError",
+    "FailedPreconditionError",
     "FeatureSet",
     "Goal",
     "GoalError",
+    "InvalidRequestError",
     "Model",
     "ModelError",
+    "NotFoundError",
     "OutputError",
+    "OverloadedError",
     "Profiles",
     "PropenseError",
     "PropenseWarning",
+    "Server",
+    "ServerTLS",
+    "ServiceError",
     "TierPolicy",
     "TrainingError",
+    "UnavailableError",
     "compute_features",
     "export_training",
     "load_goal",
@@ -64,7 +89,17 @@ __all__ = [
     "progress_shown",
     "read_events",
     "read_profiles",
+    "serve",
     "simulate",
     "train",
     "verify_log",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the client when it is first asked for: gRPC takes longer to load than all the rest."""
+    if name in ("Client", "TLS"):
+        from propense import client
+
+        return getattr(client, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,23 +8,15 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-import polars as pl
-
 from propense import _core
-from propense.columns import (
-    UserColumn,
-    event_time,
-    event_type,
-    first_present,
-    property_columns,
-    user_column,
-)
+from propense.columns import UserColumn, property_columns, user_column
+from propense.event_table import EventColumns, exact_integers, scanned, typed_nulls
 from propense.exceptions import DataError, PropenseWarning
 from propense.instants import from_us, in_words
-from propense.progress import track
 from propense.sources import Source, collect, scan, schema_of
 
-_TIME_COLUMNS = ("event_time", "ts", "timestamp", "time")
+_MANIFESTS = ("manifest.json", "store.json")
+"""What makes a folder a saved log or a store."""
 
 
 @dataclass(frozen=True)
@@ -157,8 +149,9 @@ def read_events(
     ----------
     source
         Path or glob of Parquet, CSV or JSON-lines files, a list of them, a Polars frame or lazy
-        frame, or anything that exports Arrow (pandas, pyarrow, DuckDB). The folder of a saved log is
-        opened as :func:`propense.open_log` does; its columns are then those it was saved with.
+        frame, or anything that exports Arrow (pandas, pyarrow, DuckDB). The folder of a saved log or
+        of a store is opened as :func:`propense.open_log` does; its columns are then those that it
+        was saved with.
     user
         Column of user ids: text or integers (CSV ids are read as text). Rows without one are
         dropped, with a warning that counts them.
@@ -184,28 +177,16 @@ def read_events(
         years (says which row), all user ids are missing, or there are no events.
     """
     only = source[0] if isinstance(source, list) and len(source) == 1 else source
-    if isinstance(only, str | Path) and (Path(only) / "manifest.json").is_file():
+    if isinstance(only, str | Path) and any((Path(only) / name).is_file() for name in _MANIFESTS):
         from propense.saved_log import open_log  # it imports this module
 
         saved = open_log(only)
         return saved if profiles is None else saved.with_profiles(profiles)
-    frame, where = scan(source, text_columns=(user,))
-    schema = schema_of(frame, where)
-    time = time or first_present(schema, _TIME_COLUMNS, where)
-    roles = {"user": user, "time": time}
-    if event_constant is None:
-        roles["event"] = event
-    else:
-        while event in schema:
-            event += "_"
-        frame = frame.with_columns(pl.lit(event_constant).alias(event))
-    kept = property_columns(schema, roles, properties, where)
-    with track(f"reading {where}"):
-        table = collect(frame.select(user, time, event, *kept), where)
-        table = event_time(table, time, time_unit, where)
-        table = table.with_columns(event_type(table[event], where), *exact_integers(table, kept))
-        ids = user_column(table[user], where)
-        core = _core.EventLog.from_arrow(typed_nulls(table, user, event), user, time, event)
+    names = EventColumns(user, time, event, event_constant, time_unit)
+    with scanned(source, names, properties) as table:
+        ids = user_column(table.frame[user], table.where)
+        where = table.where
+        core = _core.EventLog.from_arrow(table.frame, user, table.time, table.event)
     if core.n_events == 0:
         reason = f"all {core.dropped:,} user ids are missing" if core.dropped else "it has no rows"
         raise DataError(f"{where} has no events: {reason}")
@@ -238,18 +219,3 @@ def read_profiles(source: Source, *, user: str = "user_id") -> Profiles:
     user_column(table[user], where)
     table = table.with_columns(*exact_integers(table, kept))
     return Profiles(_core.Profiles.from_arrow(typed_nulls(table, user), user))
-
-
-def typed_nulls(table: pl.DataFrame, *texts: str) -> pl.DataFrame:
-    """Give columns without any value a type: text where that is the role, else numbers."""
-    empty = [name for name, dtype in table.schema.items() if dtype == pl.Null]
-    typed = [pl.col(name).cast(pl.String if name in texts else pl.Float64) for name in empty]
-    return table.with_columns(typed)
-
-
-def exact_integers(table: pl.DataFrame, columns: Sequence[str]) -> list[pl.Series]:
-    """Turn integer columns with values beyond ±2^53, which f64 cannot hold exactly, into text."""
-    wide = [table[name] for name in columns if table.schema[name] in (pl.Int64, pl.UInt64)]
-    limit = 2**53
-    beyond = [column for column in wide if not column.is_between(-limit, limit).all()]
-    return [column.cast(pl.String) for column in beyond]

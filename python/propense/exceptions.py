@@ -36,5 +36,64 @@ class OutputError(PropenseError, OSError):
     """A result cannot be written where it was asked to go."""
 
 
+class ServiceError(PropenseError, RuntimeError):
+    """A server refused a call, could not be reached, or did not answer in time.
+
+    Attributes
+    ----------
+    code
+        Canonical gRPC status, such as ``"NOT_FOUND"``.
+    reason
+        What happened, for programs, such as ``"USER_UNKNOWN"``; None if the server gave none.
+    field
+        Path of the field at fault, such as ``"events[3].user_id"``; None if no field is.
+    retry_after
+        Seconds after which the same call may succeed; None if waiting is not known to help.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "UNKNOWN",
+        reason: str | None = None,
+        field: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.field = field
+        self.retry_after = retry_after
+
+
+class InvalidRequestError(ServiceError, ValueError):
+    """What was sent is malformed; ``field`` says where."""
+
+
+class NotFoundError(ServiceError, LookupError):
+    """The user or model that was named is not there."""
+
+
+class FailedPreconditionError(ServiceError):
+    """What was sent does not fit what the server holds, such as a property of another kind."""
+
+
+class AccessError(ServiceError, PermissionError):
+    """The token is missing or wrong, or does not allow the call."""
+
+
+class OverloadedError(ServiceError):
+    """The server is busy or out of space; nothing was taken. See ``retry_after``."""
+
+
+class UnavailableError(ServiceError, ConnectionError):
+    """The server cannot be reached, or is stopping; what was sent may or may not be there."""
+
+
+class DeadlineError(ServiceError, TimeoutError):
+    """The server did not answer in time; what was sent may or may not be there."""
+
+
 class PropenseWarning(UserWarning):
     """Something was left out or assumed that the caller should know of."""

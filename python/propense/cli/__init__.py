@@ -1,4 +1,4 @@
-"""The command line: ``propense train | score | export | demo``."""
+"""The command line: ``propense train | score | export | ingest | serve | …``."""
 
 from __future__ import annotations
 

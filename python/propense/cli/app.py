@@ -13,6 +13,9 @@ import propense
 from propense.cli import commands
 from propense.cli.bench import bench
 from propense.cli.demo import demo
+from propense.cli.ingest import ingest
+from propense.cli.serve import serve
+from propense.cli.store import store
 from propense.exceptions import (
     DataError,
     ExpressionError,
@@ -20,6 +23,7 @@ from propense.exceptions import (
     ModelError,
     OutputError,
     PropenseError,
+    ServiceError,
     TrainingError,
 )
 from propense.progress import progress_shown
@@ -31,14 +35,15 @@ EXIT_CODES: dict[type[PropenseError], int] = {
     TrainingError: 5,
     ModelError: 6,
     OutputError: 7,
+    ServiceError: 8,
 }
 INTERRUPTED = 130
 
 EPILOG = (
     "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal or expression "
     "is not valid; 5 the log does not allow the training; 6 a model cannot be used; 7 a result "
-    "cannot be written; 130 interrupted. Results go to standard output, everything else to "
-    "standard error."
+    "cannot be written; 8 a server cannot be reached or started, or refuses; 130 interrupted. "
+    "Results go to standard output, everything else to standard error."
 )
 
 app = typer.Typer(
@@ -53,6 +58,9 @@ app = typer.Typer(
 app.command()(commands.train)
 app.command()(commands.score)
 app.command()(commands.export)
+app.command()(ingest)
+app.command()(serve)
+app.add_typer(store)
 app.command()(demo)
 app.command()(bench)
 

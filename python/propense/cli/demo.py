@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
+from propense.cli.demo_serve import serve_demo
 from propense.events import EventLog, read_events, read_profiles
 from propense.features import compute_features
 from propense.goal import Goal
@@ -38,6 +39,10 @@ def demo(
     users: Annotated[int, typer.Option("--users", min=1_000, help="How many users.")] = 100_000,
     out: Annotated[Path, typer.Option("--out", help="Folder for everything made.")] = Path("demo"),
     seed: Annotated[int, typer.Option("--seed", help="Equal seeds give equal logs.")] = 7,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="Then serve all of it over gRPC, ask, and compare.")
+    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="And go on serving until Ctrl-C.")] = False,
 ) -> None:
     """Simulate a ticketing app's log, train, score, and compare with what then happened.
 
@@ -66,6 +71,8 @@ def demo(
     console.print(ranking_table(sim, scores, reached))
     for name in ("events.parquet", "goal.toml", f"models/{goal.name}", "scores.parquet"):
         console.print(f"wrote {out / name}", highlight=False, soft_wrap=True)
+    if serve or keep:
+        serve_demo(out, goal.name, scores, sim.as_of, keep)
 
 
 def outcomes(log: EventLog, goal: Goal, scores: pl.DataFrame, sim: Simulation) -> NDArray[np.bool_]:

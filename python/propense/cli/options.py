@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from propense.events import EventLog, read_events, read_profiles
+
+if TYPE_CHECKING:
+    from propense.client import Client
 
 Events = Annotated[
     list[str],
@@ -54,6 +58,29 @@ AsOf = Annotated[
         metavar="T",
     ),
 ]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="PROPENSE_TOKEN",
+        help="For a server that asks for one.",
+        metavar="T",
+        show_envvar=True,
+    ),
+]
+Authority = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca", help="PEM file of the authority of the server's certificate: TLS.", metavar="F"
+    ),
+]
+
+
+def client(address: str, token: str | None, ca: Path | None) -> Client:
+    """Give a client of a server; gRPC is loaded only here."""
+    from propense.client import TLS, Client
+
+    return Client(address, token=token, tls=None if ca is None else TLS(ca=ca), timeout=60.0)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ use propense_core::expr::ExprError;
 use propense_core::features::FeatureError;
 use propense_core::scorer::ScoreError;
 use propense_onnx::{ModelDirectoryError, OnnxError};
-use propense_store::StoreError;
+use propense_server::{ServerError, ServiceError};
+use propense_store::{StoreError, WriteError};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyType;
@@ -33,6 +34,12 @@ pub(crate) enum CoreError {
     Score(#[from] ScoreError<OnnxError>),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error(transparent)]
+    Rows(#[from] ServiceError),
+    #[error(transparent)]
+    Server(#[from] ServerError),
     #[error("{0}")]
     Arguments(String),
 }

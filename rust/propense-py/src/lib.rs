@@ -12,6 +12,8 @@ mod features;
 mod log;
 mod model;
 mod model_directory;
+mod server;
+mod store;
 
 use pyo3::prelude::*;
 
@@ -29,4 +31,8 @@ mod core_module {
     use super::model::{OnnxModel, initialise_onnxruntime, score_users};
     #[pymodule_export]
     use super::model_directory::ModelDirectory;
+    #[pymodule_export]
+    use super::server::Server;
+    #[pymodule_export]
+    use super::store::{Store, check_store, repair_store};
 }

@@ -1,0 +1,1 @@
+"""Generated from ``proto/propense/v1`` by ``make proto``; not a public interface."""

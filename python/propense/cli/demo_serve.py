@@ -1,0 +1,84 @@
+"""The demo's second half: its events into a store, a server, and a client that asks it."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+from rich.console import Console
+
+from propense.server import Server, serve
+from propense.tables import tier_summary, tier_table
+
+ADDRESS = "127.0.0.1:50051"
+_ASK = "propense.v1.ScoringService/ScoreUser"
+
+
+def serve_demo(out: Path, model: str, scores: pl.DataFrame, as_of: datetime, keep: bool) -> None:
+    """Serve what the demo has made, compare the server's scores with its own, and say how to go on.
+
+    Parameters
+    ----------
+    out
+        The demo's folder.
+    model
+        Its model's name.
+    scores
+        What scoring in this process gave at ``as_of``.
+    as_of
+        The instant to compare at.
+    keep
+        Whether to go on serving, at a port that is known beforehand, until Ctrl-C.
+    """
+    from propense.client import Client
+
+    console = Console()
+    store = out / "store"
+    if (store / "store.json").is_file():
+        shutil.rmtree(store)  # another demo's
+    with serve(store, out / "models", address=ADDRESS if keep else "127.0.0.1:0") as server:
+        with Client(server.address, timeout=60.0) as client:
+            receipt = client.ingest(
+                out / "events.parquet", profiles=out / "profiles.parquet", time="ts"
+            )
+            console.print(f"\n{receipt.accepted:,} events are in {store}, safe on disk")
+            best = scores.row(int(scores["score"].arg_max() or 0), named=True)["user_id"]
+            one = client.score_user(best, models=model, as_of=as_of)[model]
+            console.print(f"{best} by gRPC: score {one.score:.4f}, {_words(one.tier)}")
+            served = client.score_audience(model, as_of=as_of)
+        console.print(tier_table(tier_summary(served), "the whole audience by gRPC"))
+        _compare(console, served, scores)
+        _how_to_go_on(console, server, store, out, best, keep)
+        if keep:
+            server.wait()
+            console.print("stopped")
+
+
+def _compare(console: Console, served: pl.DataFrame, scores: pl.DataFrame) -> None:
+    """Say how many scores differ from those computed in this process."""
+    both = scores.join(served, on="user_id", how="full", suffix="_served")
+    different = both.filter(pl.col("score").ne_missing(pl.col("score_served"))).height
+    console.print(f"{different:,} of {both.height:,} scores differ from those computed here")
+
+
+def _how_to_go_on(
+    console: Console, server: Server, store: Path, out: Path, user: str, keep: bool
+) -> None:
+    address = server.address if keep else ADDRESS
+    ask = f'grpcurl -plaintext -d \'{{"user_id": "{user}"}}\' {address} {_ASK}'
+    lines = ["", "go on with:" if keep else "go on with, once it serves again:"]
+    if not keep:
+        lines.append(f"  propense serve --store {store} --models {out / 'models'}")
+    lines += [
+        f"  {ask}",
+        f"  python -c \"import propense as pp; print(pp.Client('{address}').score_user('{user}'))\"",
+    ]
+    lines += ["serving; Ctrl-C stops it"] if keep else []
+    for line in lines:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def _words(tier: str | None) -> str:
+    return (tier or "no tier").replace("_", " ")

@@ -1,0 +1,73 @@
+"""The commands ``store check``, ``repair``, ``export`` and ``compact``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from propense.exceptions import DataError
+from propense.store import Store, check_store, repair_store
+
+store = typer.Typer(
+    name="store",
+    help="Look after the folder of a store that no server has open.",
+    no_args_is_help=True,
+)
+
+Folder = Annotated[Path, typer.Argument(help="Folder of the store.", metavar="STORE")]
+
+
+@store.command()
+def check(folder: Folder) -> None:
+    """Read every byte, change nothing, and say what is sound and what is not.
+
+    Exit code 3 if anything is wrong.
+    """
+    report = check_store(_existing(folder))
+    _show(report)
+    if not report["sound"]:
+        raise DataError(f"{folder} is damaged; propense store repair {folder} saves what it can")
+
+
+@store.command()
+def repair(folder: Folder) -> None:
+    """Save what can be saved; what cannot is set aside beside it, not deleted."""
+    _show(repair_store(_existing(folder)))
+
+
+@store.command()
+def compact(folder: Folder) -> None:
+    """Seal the log and merge the parts; what was erased leaves the disk."""
+    with Store(_existing(folder)) as opened:
+        opened.compact()
+        stats = opened.stats()
+    for name, value in stats.items():
+        Console().print(f"{name.replace('_', ' ')}: {value:,}", highlight=False)
+
+
+@store.command()
+def export(
+    folder: Folder,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the saved log.", metavar="LOG")],
+) -> None:
+    """Write all events and profiles as a saved log, which train, score and Polars read."""
+    with Store(_existing(folder)) as opened:
+        log = opened.log()
+    log.save(out)
+    Console().print(log, highlight=False)
+    Console().print(f"saved log: {out}", highlight=False, soft_wrap=True)
+
+
+def _existing(folder: Path) -> Path:
+    if not (folder / "store.json").is_file():
+        raise DataError(f"{folder} is no store: it has no store.json")
+    return folder
+
+
+def _show(report: dict[str, Any]) -> None:
+    console = Console()
+    for line in report["lines"]:
+        console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,161 @@
+"""A channel to a server: transport security, token, retries, deadlines."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import grpc
+
+from propense.client.rpc_errors import from_rpc
+from propense.exceptions import DataError
+
+Request = TypeVar("Request")
+Response = TypeVar("Response")
+
+_MESSAGE_BYTES = 64 * 2**20
+_BACKOFF = {"maxAttempts": 5, "initialBackoff": "0.2s", "maxBackoff": "3s", "backoffMultiplier": 2}
+_BUSY, _GONE = "RESOURCE_EXHAUSTED", "UNAVAILABLE"
+
+
+def _methods(*names: str) -> list[dict[str, str]]:
+    """Give ``Service/Method`` as the service config writes it."""
+    parts = (name.split("/") for name in names)
+    return [{"service": f"propense.v1.{service}", "method": method} for service, method in parts]
+
+
+# What changes nothing, or the same thing however often it is sent, is retried wherever it failed.
+# Attributes are retried only where nothing was taken: a second write could undo someone else's.
+SERVICE_CONFIG = {
+    "methodConfig": [
+        {
+            "name": [
+                {"service": "propense.v1.ScoringService"},
+                {"service": "propense.v1.ModelService"},
+                *_methods(
+                    "EventService/IngestEvents",
+                    "UserService/GetUser",
+                    "UserService/ExportUser",
+                    "UserService/EraseUser",
+                ),
+            ],
+            "retryPolicy": _BACKOFF | {"retryableStatusCodes": [_GONE, _BUSY]},
+        },
+        {
+            "name": _methods("UserService/PutProfiles"),
+            "retryPolicy": _BACKOFF | {"retryableStatusCodes": [_BUSY]},
+        },
+    ],
+    # Many failures in a row stop the retries, so that they do not keep a server down.
+    "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.5},
+}
+
+
+@dataclass(frozen=True)
+class TLS:
+    """Transport security.
+
+    Attributes
+    ----------
+    ca
+        PEM file of the authorities that may sign the server's certificate; None: those that gRPC
+        trusts.
+    certificate, key
+        PEM files of the client's own certificate and private key, for a server that asks for them.
+    server_name
+        The name that the server's certificate carries, where it is not that of the address.
+    """
+
+    ca: str | Path | None = None
+    certificate: str | Path | None = None
+    key: str | Path | None = None
+    server_name: str | None = None
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """Read the files."""
+        if (self.certificate is None) != (self.key is None):
+            raise DataError("a client certificate needs both certificate=… and key=…")
+        return grpc.ssl_channel_credentials(
+            root_certificates=_read(self.ca),
+            private_key=_read(self.key),
+            certificate_chain=_read(self.certificate),
+        )
+
+
+class Connection:
+    """A channel with what every call on it carries; opened lazily by gRPC, closed by :meth:`close`."""
+
+    def __init__(self, address: str, token: str | None, tls: TLS | bool | None) -> None:
+        local = is_loopback(address)
+        if token is not None and not tls and not local:
+            raise DataError(
+                f"the token would go to {address} in the clear; give tls=True or tls=pp.TLS(…)"
+            )
+        options: list[tuple[str, str | int]] = [
+            ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+            ("grpc.max_receive_message_length", _MESSAGE_BYTES),
+            ("grpc.max_send_message_length", _MESSAGE_BYTES),
+            # A server that restarts is found again within the time that retries last.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 500),
+            ("grpc.max_reconnect_backoff_ms", 2_000),
+            ("grpc.enable_http_proxy", 0 if local else 1),
+        ]
+        self.address = address
+        self.metadata = () if token is None else (("authorization", f"Bearer {token}"),)
+        if not tls:
+            self.channel = grpc.insecure_channel(address, options)
+            return
+        secure = TLS() if tls is True else tls
+        if secure.server_name is not None:
+            options.append(("grpc.ssl_target_name_override", secure.server_name))
+        self.channel = grpc.secure_channel(address, secure.credentials(), options)
+
+    def call(
+        self,
+        method: grpc.UnaryUnaryMultiCallable[Request, Response],
+        request: Request,
+        timeout: float,
+    ) -> Response:
+        """Make a call of one answer."""
+        with self.explained():
+            return method(request, timeout=timeout, metadata=self.metadata)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn what gRPC raises into propense's exceptions."""
+        try:
+            yield
+        except grpc.RpcError as error:
+            raise from_rpc(error, self.address) from error
+
+    def close(self) -> None:
+        """Close the channel; calls under way end."""
+        self.channel.close()
+
+
+def is_loopback(address: str) -> bool:
+    """Say whether an address, ``host:port``, is this machine's own."""
+    if address.startswith(("unix:", "unix-abstract:")):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _read(path: str | Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error

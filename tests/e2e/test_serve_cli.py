@@ -1,0 +1,239 @@
+"""Ingesting, serving and asking from the command line, as a newcomer would."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import propense as pp
+from propense.simulator import Simulation, write
+from serving import free_address, serving, start
+
+NAME = "buys_ticket"
+
+
+def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    command = [sys.executable, "-c", "from propense.cli import main; main()", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def done(*arguments: object) -> str:
+    finished = run(*arguments)
+    assert finished.returncode == 0, finished.stderr
+    assert "Traceback" not in finished.stderr
+    return finished.stdout
+
+
+@pytest.fixture(scope="module")
+def place(sim: Simulation, model: pp.Model, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("serve")
+    write(sim, folder)
+    model.save(folder / "models" / NAME)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def store(place: Path, sim: Simulation) -> Path:
+    said = done(
+        *("ingest", place / "events.parquet", "--profiles", place / "profiles.parquet"),
+        *("--store", place / "store"),
+    )
+    assert f"{sim.events.height:,} events taken" in said
+    assert f"{sim.profiles.height:,} profiles written" in said
+    return place / "store"
+
+
+def test_ingesting_again_changes_nothing(place: Path, store: Path, sim: Simulation) -> None:
+    said = done("ingest", place / "events.parquet", "--store", store)
+    assert "0 events taken" in said
+    assert f"{sim.events.height:,} were there already" in said
+
+
+def test_a_served_score_is_the_batch_score(
+    place: Path, store: Path, model: pp.Model, log: pp.EventLog, sim: Simulation
+) -> None:
+    expected = model.score(log, as_of=sim.as_of)
+    metrics = free_address()
+    with serving(store, place / "models", "--metrics", metrics) as running:
+        with pp.Client(running.address) as client:
+            assert client.health() == "serving"
+            assert client.score_audience(NAME, as_of=sim.as_of).equals(expected)
+            row = expected.row(0, named=True)
+            assert client.score_user(row["user_id"], as_of=sim.as_of)[NAME].score == row["score"]
+            (served,) = client.list_models()
+            assert (served.name, served.when) == (NAME, "count(purchase) >= 1")
+            assert served.features == tuple(model.features.names)
+            assert served.metrics["auc"] == model.metrics["auc"]
+        with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as page:
+            text = page.read().decode()
+        assert "propense" in text
+        assert row["user_id"] not in text
+        assert running.stop() == 0
+        assert running.process.stdout is not None
+        assert "stopped" in running.process.stdout.read()
+    assert row["user_id"] not in running.errors.read_text()
+
+
+def test_a_running_server_takes_a_log(place: Path, sim: Simulation, tmp_path: Path) -> None:
+    saved = pp.read_events(sim.events, profiles=pp.read_profiles(sim.profiles)).save(
+        tmp_path / "log"
+    )
+    with serving(tmp_path / "store", place / "models") as running:
+        said = done("ingest", saved, "--server", running.address)
+        assert f"{sim.events.height:,} events taken" in said
+        assert f"{sim.profiles.height:,} profiles written" in said
+        with pp.Client(running.address) as client:
+            assert client.ingest(sim.events).accepted == 0
+            some = sim.events["user_id"][0]
+            assert client.get_user(some).attributes["age"] > 0
+        held = run("ingest", saved, "--store", tmp_path / "store")
+        assert held.returncode == 3
+        assert "error:" in held.stderr
+        assert "Traceback" not in held.stderr
+
+
+def test_a_store_is_looked_after_from_the_shell(
+    store: Path, sim: Simulation, model: pp.Model, log: pp.EventLog, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(store, tmp_path / "store")
+    assert "sound" in done("store", "check", copy)
+    assert f"{sim.events.height:,}" in done("store", "compact", copy)
+    assert "sound" in done("store", "check", copy)
+    done("store", "export", copy, "--out", tmp_path / "log")
+    exported = pp.open_log(tmp_path / "log")
+    assert model.score(exported, as_of=sim.as_of).equals(model.score(log, as_of=sim.as_of))
+    part = next((copy / "parts").rglob("events.arrow"))
+    content = bytearray(part.read_bytes())
+    content[len(content) // 2] ^= 1
+    part.write_bytes(bytes(content))
+    damaged = run("store", "check", copy)
+    assert damaged.returncode == 3
+    assert "events.arrow" in damaged.stdout + damaged.stderr
+    assert run("store", "check", tmp_path / "log").returncode == 3
+
+
+def test_a_data_scientist_opens_the_store_while_it_is_served(
+    store: Path, place: Path, log: pp.EventLog, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(store, tmp_path / "store")
+    done("store", "compact", copy)
+    with serving(copy, place / "models"):
+        opened = pp.open_log(copy)
+        assert (opened.n_events, opened.n_users) == (log.n_events, log.n_users)
+        assert opened.properties == log.properties
+
+
+def test_what_cannot_be_served_is_said_in_a_line(place: Path, store: Path, tmp_path: Path) -> None:
+    models = place / "models"
+    for options, code, words in (
+        (("--address", "0.0.0.0:0"), 8, "TLS"),
+        (("--address", "nowhere"), 8, "HOST:PORT"),
+        (("--tokens", tmp_path / "none.json"), 8, "none.json"),
+        (("--tls-cert", tmp_path / "cert.pem"), 2, "--tls-key"),
+    ):
+        finished = run("serve", "--store", tmp_path / "new", "--models", models, *options)
+        assert finished.returncode == code, finished.stderr
+        assert words in finished.stderr
+        assert "Traceback" not in finished.stderr
+    with serving(store, models):
+        second = run("serve", "--store", store, "--models", models, "--address", "127.0.0.1:0")
+        assert second.returncode == 3
+        assert "Traceback" not in second.stderr
+    away = run("ingest", place / "events.parquet", "--server", free_address())
+    assert away.returncode == 8
+    assert run("ingest", place / "events.parquet").returncode == 2
+
+
+def test_tokens_let_in_whom_they_name(place: Path, store: Path, tmp_path: Path) -> None:
+    from hashlib import sha256
+
+    tokens = tmp_path / "tokens.json"
+    entry = {"name": "crm", "sha256": sha256(b"reader").hexdigest(), "scopes": ["read"]}
+    tokens.write_text(json.dumps({"tokens": [entry]}))
+    with serving(store, place / "models", "--tokens", str(tokens)) as running:
+        with pp.Client(running.address) as client, pytest.raises(pp.AccessError) as raised:
+            client.list_models()
+        assert raised.value.code == "UNAUTHENTICATED"
+        with pp.Client(running.address, token="reader") as client:
+            assert client.list_models()
+            with pytest.raises(pp.AccessError) as raised:
+                client.reload_models()
+            assert raised.value.code == "PERMISSION_DENIED"
+
+
+def test_tls_keeps_the_line_private(place: Path, store: Path, tmp_path: Path) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    wanted = [
+        "req",
+        "-x509",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+    ]
+    wanted += ["subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out"]
+    subprocess.run([openssl, *wanted, str(certificate)], check=True, capture_output=True)
+    options = ("--tls-cert", str(certificate), "--tls-key", str(key))
+    with serving(store, place / "models", *options) as running:
+        with pp.Client(running.address, tls=pp.TLS(ca=certificate)) as client:
+            assert client.list_models()[0].name == NAME
+        with pp.Client(running.address, timeout=3.0) as client, pytest.raises(pp.ServiceError):
+            client.list_models()
+
+
+def test_reflection_is_all_that_a_tool_like_grpcurl_needs(place: Path, store: Path) -> None:
+    grpc = pytest.importorskip("grpc")
+    reflection = pytest.importorskip("grpc_reflection.v1alpha.proto_reflection_descriptor_database")
+    from google.protobuf.descriptor_pool import DescriptorPool
+    from google.protobuf.json_format import MessageToDict, ParseDict
+    from google.protobuf.message_factory import GetMessageClass
+
+    running = start(store, place / "models")
+    try:
+        with grpc.insecure_channel(running.address) as channel:
+            database = reflection.ProtoReflectionDescriptorDatabase(channel)
+            services = set(database.get_services())
+            kinds = {"Scoring", "Event", "User", "Model"}
+            assert {f"propense.v1.{kind}Service" for kind in kinds} <= services
+            assert "grpc.health.v1.Health" in services
+            pool = DescriptorPool(database)
+            method = pool.FindServiceByName("propense.v1.ScoringService").methods_by_name[
+                "ScoreUser"
+            ]
+            user = pl.read_parquet(place / "events.parquet")["user_id"][0]
+            question = ParseDict({"userId": user}, GetMessageClass(method.input_type)())
+            call = channel.unary_unary(
+                f"/{method.containing_service.full_name}/{method.name}",
+                request_serializer=lambda message: message.SerializeToString(),
+                response_deserializer=GetMessageClass(method.output_type).FromString,
+            )
+            answer = MessageToDict(call(question, timeout=10.0))
+        assert answer["userId"] == user
+        assert answer["scores"][0]["model"]["name"] == NAME
+    finally:
+        running.kill()
+
+
+def test_the_demo_serves_what_it_made(tmp_path: Path) -> None:
+    said = done("demo", "--users", "1500", "--out", tmp_path / "demo", "--serve")
+    assert "0 of " in said
+    assert "scores differ from those computed here" in said
+    assert "grpcurl -plaintext" in said
+    again = done("demo", "--users", "1500", "--out", tmp_path / "demo", "--serve", "--seed", "8")
+    assert "0 of " in again
