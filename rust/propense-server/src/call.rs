@@ -16,7 +16,6 @@ use tokio_stream::wrappers::WatchStream;
 use tonic::{Code, Status};
 
 use crate::error::ServiceError;
-use crate::limits::Held;
 use crate::log::LogLines;
 use crate::methods::METHODS;
 use crate::metrics::{Metrics, code_name};
@@ -119,7 +118,7 @@ impl Drop for Call {
     }
 }
 
-/// A call's answer, which holds its place until its end.
+/// A call's answer.
 pub(crate) struct CallBody {
     inner: tonic::body::Body,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -127,12 +126,11 @@ pub(crate) struct CallBody {
     stopping: Option<WatchStream<bool>>,
     ended: bool,
     call: Call,
-    _held: Held,
 }
 
 impl CallBody {
-    pub(crate) fn new(inner: tonic::body::Body, call: Call, held: Held) -> Self {
-        Self { inner, deadline: None, stopping: None, ended: false, call, _held: held }
+    pub(crate) fn new(inner: tonic::body::Body, call: Call) -> Self {
+        Self { inner, deadline: None, stopping: None, ended: false, call }
     }
 
     pub(crate) fn until(mut self, deadline: Option<Instant>) -> Self {
