@@ -38,8 +38,14 @@ async fn a_canary_in_every_personal_field_is_found_nowhere() {
         Event { event_time: None, ..good.clone() },
         Event { user_id: long.clone(), ..good.clone() },
         Event { event_id: long.clone(), ..good.clone() },
-        Event { properties: BTreeMap::from([("amount".to_owned(), value(Kind::Text(CANARY.to_owned())))]), ..good.clone() },
-        Event { properties: BTreeMap::from([("name".to_owned(), value(Kind::Text(CANARY.repeat(7_000))))]), ..good.clone() },
+        Event {
+            properties: BTreeMap::from([("amount".to_owned(), value(Kind::Text(CANARY.to_owned())))]),
+            ..good.clone()
+        },
+        Event {
+            properties: BTreeMap::from([("name".to_owned(), value(Kind::Text(CANARY.repeat(7_000))))]),
+            ..good.clone()
+        },
     ];
     let mut errors = Vec::new();
     let (mut events, mut users, mut scoring) = (served.events().await, served.users().await, served.scoring().await);
@@ -50,7 +56,8 @@ async fn a_canary_in_every_personal_field_is_found_nowhere() {
     }
     let arrow = IngestEventsRequest { arrow_ipc: CANARY.as_bytes().to_vec().into(), ..Default::default() };
     errors.push(events.ingest_events(arrow).await.expect_err("refused"));
-    let batches = bad.clone().into_iter().map(|bad| StreamEventsRequest { sequence: 1, batch: Some(ingest(vec![bad])) });
+    let batches =
+        bad.clone().into_iter().map(|bad| StreamEventsRequest { sequence: 1, batch: Some(ingest(vec![bad])) });
     let batches: Vec<_> = batches.collect();
     let answers = events.stream_events(tokio_stream::iter(batches)).await.expect("begun").into_inner();
     let answers: Vec<_> = answers.map(|answer| answer.expect("no error").result.expect("a result")).collect().await;
@@ -74,7 +81,8 @@ async fn a_canary_in_every_personal_field_is_found_nowhere() {
     users.get_user(GetUserRequest { user_id: CANARY.to_owned() }).await.expect("known");
     scoring.score_user(ScoreUserRequest { user_id: CANARY.to_owned(), ..Default::default() }).await.expect("scored");
     let user_ids = vec![CANARY.to_owned(), unknown, long];
-    let rows = scoring.batch_score_users(BatchScoreUsersRequest { user_ids, ..Default::default() }).await.expect("rows");
+    let rows =
+        scoring.batch_score_users(BatchScoreUsersRequest { user_ids, ..Default::default() }).await.expect("rows");
     for row in rows.into_inner().users {
         assert!(!format!("{:?}", row.status).contains("canary"), "{:?}", row.status);
     }

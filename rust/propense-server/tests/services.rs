@@ -15,13 +15,13 @@ use arrow_array::{
 };
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
-use prost_types::Timestamp;
 use propense_server::proto::{
     BatchScoreUsersRequest, EraseUserRequest, Event, ExportUserRequest, GetModelRequest, GetUserRequest,
     IngestEventsRequest, ListModelsRequest, Outcome, Profile, PutProfilesRequest, ReloadModelsRequest, ReloadOutcome,
     ScoreEventsRequest, ScoreUserRequest, StreamEventsRequest, StreamScoresRequest, Tier, Value,
     stream_events_response, value::Kind,
 };
+use prost_types::Timestamp;
 use served::{Served, event, write_model};
 use tokio_stream::StreamExt;
 use tonic::{Code, Status};
@@ -81,12 +81,8 @@ async fn one_user_is_scored_by_every_model_or_those_named() {
     assert!(features[1].1.is_nan());
 
     // Strictly before the as_of; a user without events by then is in no audience.
-    let request = ScoreUserRequest {
-        user_id: "b".into(),
-        models: vec!["churns".into()],
-        as_of: at(10),
-        include_features: true,
-    };
+    let request =
+        ScoreUserRequest { user_id: "b".into(), models: vec!["churns".into()], as_of: at(10), include_features: true };
     let answer = scoring.score_user(request).await.expect("scored").into_inner();
     assert_eq!(answer.as_of, at(10));
     assert_eq!(answer.scores.len(), 1);
@@ -162,7 +158,12 @@ async fn events_that_are_sent_along_are_scored_and_not_stored() {
     let profile = |user: &str| Profile { user_id: user.into(), attributes: BTreeMap::new() };
     let request = ScoreEventsRequest {
         // Twice the same event; one beyond the as_of.
-        events: vec![event("y", 5, "v", 1.0), event("x", 1, "v", 1.0), event("y", 5, "v", 2.0), event("x", 60, "v", 1.0)],
+        events: vec![
+            event("y", 5, "v", 1.0),
+            event("x", 1, "v", 1.0),
+            event("y", 5, "v", 2.0),
+            event("x", 60, "v", 1.0),
+        ],
         profiles: vec![profile("z"), profile("x")],
         as_of: at(60),
         include_features: true,
@@ -197,7 +198,9 @@ async fn stream(served: &Served, request: StreamScoresRequest) -> Vec<(Vec<(Stri
         let (users, scores) = (rows.column(0).as_string::<i32>(), rows.column(1).as_primitive::<Float32Type>());
         let tiers = rows.column(3).as_dictionary::<UInt8Type>();
         let names = tiers.values().as_string::<i32>();
-        let row = |row| (users.value(row).to_owned(), scores.value(row), names.value(tiers.key(row).expect("a tier")).to_owned());
+        let row = |row| {
+            (users.value(row).to_owned(), scores.value(row), names.value(tiers.key(row).expect("a tier")).to_owned())
+        };
         ((0..rows.num_rows()).map(row).collect(), message.rows)
     };
     messages.into_iter().map(read).collect()
@@ -324,7 +327,9 @@ async fn what_is_wrong_with_arrow_is_named() {
     let user = || ("user_id", Arc::new(StringArray::from(vec!["a", "b"])) as ArrayRef);
     let time = || ("event_time", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef);
     let kind = || ("event", Arc::new(StringArray::from(vec!["view", "view"])) as ArrayRef);
-    let text = |name: &'static str, values: [Option<&str>; 2]| (name, Arc::new(StringArray::from(values.to_vec())) as ArrayRef);
+    let text = |name: &'static str, values: [Option<&str>; 2]| {
+        (name, Arc::new(StringArray::from(values.to_vec())) as ArrayRef)
+    };
     let number = |name: &'static str, values: [i64; 2]| (name, Arc::new(Int64Array::from(values.to_vec())) as ArrayRef);
     let nanoseconds = ("event_time", Arc::new(TimestampNanosecondArray::from(vec![1_000, 1_001])) as ArrayRef);
     let cases = [
@@ -368,7 +373,9 @@ async fn no_damaged_arrow_stream_hurts_the_server() {
     ]);
     let bytes = whole.arrow_ipc.to_vec();
     for place in 0..bytes.len() {
-        for damaged in [bytes[..place].to_vec(), [&bytes[..place], &[bytes[place] ^ 0xff], &bytes[place + 1..]].concat()] {
+        for damaged in
+            [bytes[..place].to_vec(), [&bytes[..place], &[bytes[place] ^ 0xff], &bytes[place + 1..]].concat()]
+        {
             let request = IngestEventsRequest { arrow_ipc: damaged.into(), ..Default::default() };
             if let Err(status) = events.ingest_events(request).await {
                 let fine = matches!(status.code(), Code::InvalidArgument | Code::FailedPrecondition);
@@ -390,7 +397,8 @@ async fn a_streams_error_concerns_its_batch_only() {
     let answers = served.events().await.stream_events(tokio_stream::iter(requests)).await.expect("begun").into_inner();
     let answers: Vec<_> = answers.map(|answer| answer.expect("no error of the stream")).collect().await;
     assert_eq!(answers.iter().map(|answer| answer.sequence).collect::<Vec<_>>(), [9, 9, 0, 3, u64::MAX]);
-    let outcome = |answer: &propense_server::proto::StreamEventsResponse| match answer.result.clone().expect("a result") {
+    let outcome = |answer: &propense_server::proto::StreamEventsResponse| match answer.result.clone().expect("a result")
+    {
         stream_events_response::Result::Receipt(receipt) => Ok((receipt.accepted, receipt.duplicates)),
         stream_events_response::Result::Error(status) => Err((status.code, status.reason, status.field)),
     };
@@ -430,7 +438,10 @@ async fn a_user_is_read_exported_and_erased() {
     }
     users.erase_user(EraseUserRequest { user_id: "nobody".into() }).await.expect("no matter");
     for user_id in [String::new(), "x".repeat(1_025)] {
-        assert_eq!(users.erase_user(EraseUserRequest { user_id }).await.expect_err("refused").code(), Code::InvalidArgument);
+        assert_eq!(
+            users.erase_user(EraseUserRequest { user_id }).await.expect_err("refused").code(),
+            Code::InvalidArgument
+        );
     }
 }
 
@@ -448,11 +459,13 @@ async fn models_reload_beside_the_ones_that_serve() {
     let mut reload = async |names: &[&str]| {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         let answer = served.models().await.reload_models(ReloadModelsRequest { names }).await?.into_inner().models;
-        let outcomes = answer.into_iter().map(|model| (model.name.clone(), model.outcome(), model.digest, model.message));
+        let outcomes =
+            answer.into_iter().map(|model| (model.name.clone(), model.outcome(), model.digest, model.message));
         Ok::<_, Status>(outcomes.collect::<Vec<_>>())
     };
     let digest = first["buys_again"].clone();
-    let unchanged = |digest: &str| ("buys_again".to_owned(), ReloadOutcome::Unchanged, digest.to_owned(), String::new());
+    let unchanged =
+        |digest: &str| ("buys_again".to_owned(), ReloadOutcome::Unchanged, digest.to_owned(), String::new());
     assert_eq!(reload(&[]).await.expect("reloaded"), [unchanged(&digest)]);
     write_model(&root, "buys_again", "bad");
     let refused = reload(&[]).await.expect("reloaded");
@@ -490,7 +503,8 @@ async fn nothing_outside_the_models_folder_is_opened() {
     let outcomes: Vec<_> = answer.iter().map(|model| (model.name.as_str(), model.outcome())).collect();
     assert_eq!(outcomes, [("buys_again", ReloadOutcome::Unchanged), ("linked", ReloadOutcome::Refused)]);
     let long = "x".repeat(129);
-    let names = ["..", ".", "", "a/b", "../secret", "/etc", ".hidden", "a\0b", "a b", "naïve", long.as_str(), "%2e%2e", "a\\b"];
+    let names =
+        ["..", ".", "", "a/b", "../secret", "/etc", ".hidden", "a\0b", "a b", "naïve", long.as_str(), "%2e%2e", "a\\b"];
     for name in names {
         let names = vec!["buys_again".to_owned(), name.to_owned()];
         let status = models.reload_models(ReloadModelsRequest { names }).await.expect_err("refused");

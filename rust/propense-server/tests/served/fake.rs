@@ -208,7 +208,8 @@ impl Snapshot for View {
 
     fn gather(&self, users: &[&str]) -> EventLog {
         let rows = users.iter().flat_map(|user| {
-            self.0.events
+            self.0
+                .events
                 .get(*user)
                 .into_iter()
                 .flatten()
