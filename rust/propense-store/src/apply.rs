@@ -239,7 +239,9 @@ pub(crate) fn apply_profiles(shared: &Shared, view: &mut View, erased: &ErasedUs
         };
         let mut table = write(&memtable.table);
         let (slot, is_new) = table.add_user(hash, user);
-        values.into_iter().for_each(|(attribute, value)| table.push_write(slot, attribute, value));
+        for (attribute, value) in values {
+            table.push_write(slot, attribute, value);
+        }
         new_users += u64::from(is_new && !is_known);
         applied.accepted += 1;
     }

@@ -71,7 +71,9 @@ impl ProfileBatch {
 fn put_list<T, const N: usize>(into: &mut Vec<u8>, items: &[T], bytes: impl Fn(&T) -> [u8; N]) {
     into.extend((items.len() as u32).to_le_bytes());
     into.reserve(items.len() * N);
-    items.iter().for_each(|item| into.extend_from_slice(&bytes(item)));
+    for item in items {
+        into.extend_from_slice(&bytes(item));
+    }
 }
 
 fn put_texts(into: &mut Vec<u8>, texts: &Texts) {

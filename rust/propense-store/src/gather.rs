@@ -228,15 +228,13 @@ impl<'a> Gatherer<'a> {
             let (value_a, value_b) = (self.value(a, column.id), self.value(b, column.id));
             let text = |code: u32| catalog.properties.entries()[column.id as usize].texts.text(code);
             match (value_a, value_b) {
-                (None, None) => Ordering::Equal,
-                (None, Some(_)) => Ordering::Greater,
-                (Some(_), None) => Ordering::Less,
                 (Some(Value::Text(a)), Some(Value::Text(b))) if a == b => Ordering::Equal,
                 (Some(Value::Text(a)), Some(Value::Text(b))) => text(a).cmp(text(b)),
                 (Some(Value::Number(a)), Some(Value::Number(b))) => a.total_cmp(&b),
                 (Some(Value::Boolean(a)), Some(Value::Boolean(b))) => a.cmp(&b),
                 (Some(Value::Time(a)), Some(Value::Time(b))) => a.cmp(&b),
-                _ => Ordering::Equal,
+                // At least one is missing, and that is last.
+                _ => value_a.is_none().cmp(&value_b.is_none()),
             }
         });
         // Events that are alike in all that is seen: any order will do, but always the same.

@@ -2,7 +2,7 @@
 //!
 //! Rows are only ever appended, so that a reader who knows how many there were at an instant sees what there was then.
 
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::BuildHasher;
 use std::sync::{Arc, OnceLock, RwLock};
 
 use foldhash::quality::RandomState;
@@ -263,7 +263,5 @@ impl Table {
 }
 
 fn hash_of(hasher: &RandomState, slot: u32, Identity { time_us, event, id }: Identity) -> u64 {
-    let mut state = hasher.build_hasher();
-    (slot, time_us, event, id).hash(&mut state);
-    state.finish()
+    hasher.hash_one((slot, time_us, event, id))
 }

@@ -24,7 +24,7 @@ pub(crate) struct PackedRows {
 }
 
 /// The values of one row.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(crate) struct Packed<'a>(&'a [u8]);
 
 impl PackedRows {
@@ -80,12 +80,12 @@ impl Packed<'_> {
     }
 }
 
-impl<'a> Iterator for Packed<'a> {
+impl Iterator for Packed<'_> {
     type Item = (u16, Value);
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        fn array<'a, const N: usize>(left: &mut &'a [u8]) -> Option<[u8; N]> {
+        fn array<const N: usize>(left: &mut &[u8]) -> Option<[u8; N]> {
             let (head, tail) = left.split_first_chunk()?;
             *left = tail;
             Some(*head)

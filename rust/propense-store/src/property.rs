@@ -179,13 +179,13 @@ impl PropertyTable {
         let (column, known, hasher) = (&mut self.columns[at], &mut self.known[at], &self.hasher);
         let PropertyValues::Text(places, texts) = &mut column.values else { return Ok(()) };
         let hash = hasher.hash_one(value.as_bytes());
-        let place = match known.find(hash, |&place| texts.get(place as usize) == value) {
-            Some(&place) => place,
-            None => {
-                let place = texts.push(value).ok_or_else(|| BatchProblem::TooLarge.in_row(row))?;
-                known.insert_unique(hash, place, |&place| hasher.hash_one(texts.get(place as usize).as_bytes()));
-                place
-            }
+        let known_place = known.find(hash, |&place| texts.get(place as usize) == value).copied();
+        let place = if let Some(place) = known_place {
+            place
+        } else {
+            let place = texts.push(value).ok_or_else(|| BatchProblem::TooLarge.in_row(row))?;
+            known.insert_unique(hash, place, |&place| hasher.hash_one(texts.get(place as usize).as_bytes()));
+            place
         };
         put(places, row, place, u32::MAX);
         Ok(())

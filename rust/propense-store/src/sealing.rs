@@ -54,7 +54,9 @@ pub(crate) fn sealed_log(
     loop {
         let page = users_after(&gatherer, &orders, last.as_deref(), PAGE_USERS);
         let known = offsets.len() - 1;
-        attributes.iter_mut().for_each(|column| column.resize(known + page.len()));
+        for column in &mut attributes {
+            column.resize(known + page.len());
+        }
         for (user, id) in page.iter().enumerate() {
             gatherer.find(id, &mut slots);
             gatherer.collect(&slots, &mut places);

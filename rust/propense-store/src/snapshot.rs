@@ -177,7 +177,9 @@ impl Snapshot {
             time_us.extend(places.iter().map(|place| place.time_us));
             event.resize(rows);
             gatherer.fill_events(&places, done, &mut event);
-            columns.iter_mut().for_each(|column| column.resize(rows));
+            for column in &mut columns {
+                column.resize(rows);
+            }
             gatherer.fill(&places, done, 0, &mut columns);
         }
         let log = EventLog::from_parts(Events {
@@ -206,6 +208,8 @@ fn named(columns: &ShapeColumns, values: Vec<Values>) -> Vec<Column> {
 
 fn ids(users: &[&str]) -> LargeStringArray {
     let mut ids = LargeStringBuilder::with_capacity(users.len(), users.iter().map(|user| user.len()).sum());
-    users.iter().for_each(|user| ids.append_value(user));
+    for user in users {
+        ids.append_value(user);
+    }
     ids.finish()
 }

@@ -63,7 +63,9 @@ pub(crate) fn users_after(
     let mut cursors: Vec<Cursor<'_, '_>> =
         sources.map(|(source, (opened, order))| Cursor { opened, source, order, next: 0 }).collect();
     if let Some(after) = after {
-        cursors.iter_mut().for_each(|cursor| cursor.seek(after));
+        for cursor in &mut cursors {
+            cursor.seek(after);
+        }
     }
     let mut users: Vec<String> = Vec::new();
     while users.len() < limit {

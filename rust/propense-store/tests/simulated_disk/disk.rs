@@ -55,6 +55,13 @@ impl RecordingDisk {
         disk
     }
 
+    /// A disk that went through these steps, not all of which are safely stored; the folder has what a process sees.
+    pub fn after(root: &Path, steps: &[Step]) -> Self {
+        let mut history = History { inodes: 1, folders: [(ROOT, BTreeMap::new())].into(), ..History::default() };
+        steps.iter().for_each(|step| history.repeat(step));
+        Self { root: root.to_owned(), history: Arc::new(Mutex::new(history)) }
+    }
+
     fn take_in(&self, folder: Inode, path: &Path) {
         let mut children: Vec<_> = std::fs::read_dir(path).unwrap().map(|entry| entry.unwrap()).collect();
         children.sort_by_key(std::fs::DirEntry::file_name);
@@ -122,6 +129,38 @@ impl History {
         self.lengths.insert(inode, 0);
         self.steps.push(Step::Create { folder, name: name.to_owned(), inode, is_folder });
         inode
+    }
+
+    fn repeat(&mut self, step: &Step) {
+        match step {
+            Step::Create { folder, name, is_folder, .. } => {
+                self.create(*folder, name, *is_folder);
+                return;
+            }
+            Step::Remove { folder, name } => {
+                self.names(*folder).remove(name);
+            }
+            Step::Rename { folder, from, to } => {
+                let inode = self.names(*folder).remove(from).unwrap();
+                self.names(*folder).insert(to.clone(), inode);
+            }
+            Step::Exchange { folder, one, other } => {
+                let (first, second) = (self.folders[folder][one], self.folders[folder][other]);
+                self.names(*folder).extend([(one.clone(), second), (other.clone(), first)]);
+            }
+            Step::Write { file, at, bytes } => {
+                self.lengths.insert(*file, at + bytes.len());
+            }
+            Step::Cut { file, bytes } => {
+                self.lengths.insert(*file, *bytes);
+            }
+            Step::SyncFile { .. } | Step::SyncFolder { .. } => {}
+        }
+        self.steps.push(step.clone());
+    }
+
+    fn names(&mut self, folder: Inode) -> &mut BTreeMap<String, Inode> {
+        self.folders.get_mut(&folder).unwrap()
     }
 
     /// Removes what a folder holds, and then its name.

@@ -1,0 +1,173 @@
+//! A run of operations on a store, and what the store must hold after each.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use propense_store::{EventBatch, ProfileBatch, Receipt, Store, StoreOptions, WriteError};
+
+use super::disk::RecordingDisk;
+use super::random::Random;
+
+/// What a store holds: events by number, and users' attribute.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Model {
+    pub events: BTreeSet<usize>,
+    pub profiles: BTreeMap<String, String>,
+    pub erased: BTreeSet<String>,
+}
+
+/// One operation.
+#[derive(Debug, Clone)]
+pub enum Operation {
+    Ingest(Vec<usize>),
+    Profile(String, String),
+    Erase(String),
+    Seal,
+    Compact,
+    Reopen,
+}
+
+/// What happened in one operation.
+#[derive(Debug)]
+pub struct Done {
+    pub operation: Operation,
+    /// Steps of the disk before it.
+    pub start: usize,
+    /// Steps of the disk before it was acknowledged.
+    pub end: usize,
+}
+
+pub const USERS: usize = 24;
+
+/// The user of an event; no id is part of another.
+pub fn user_of(event: usize) -> String {
+    format!("<user {}>", event * 7 % USERS)
+}
+
+/// The identity of an event: some differ in nothing but their ids.
+pub fn identity(event: usize) -> (String, i64, &'static str, Option<String>) {
+    let kind = ["view", "buy", "leave"][event % 3];
+    (user_of(event), 1_000_000 * (event / 4) as i64, kind, (event % 5 != 0).then(|| format!("id {event}")))
+}
+
+pub fn batch(events: &[usize]) -> EventBatch {
+    let mut batch = EventBatch::new();
+    for &event in events {
+        let (user, time_us, kind, id) = identity(event);
+        let row = batch.push_event(&user, time_us, kind, id.as_deref()).unwrap();
+        batch.set_number(row, "number", event as f64).unwrap();
+        batch.set_text(row, "owner", &format!("text of {user}")).unwrap();
+    }
+    batch
+}
+
+impl Model {
+    pub fn take(&mut self, operation: &Operation) {
+        match operation {
+            Operation::Ingest(events) => {
+                let erased = &self.erased;
+                self.events.extend(events.iter().filter(|event| !erased.contains(&user_of(**event))));
+            }
+            Operation::Profile(user, value) if !self.erased.contains(user) => {
+                self.profiles.insert(user.clone(), value.clone());
+            }
+            Operation::Erase(user) => {
+                self.events.retain(|event| user_of(*event) != *user);
+                self.profiles.remove(user);
+                self.erased.insert(user.clone());
+            }
+            _ => {}
+        }
+    }
+
+    /// What a receipt must say of the events of one batch.
+    fn counts(&self, events: &[usize]) -> (u64, u64, u64) {
+        let (mut seen, mut counts) = (self.events.clone(), (0, 0, 0));
+        for &event in events {
+            if self.erased.contains(&user_of(event)) {
+                counts.2 += 1;
+            } else if seen.insert(event) {
+                counts.0 += 1;
+            } else {
+                counts.1 += 1;
+            }
+        }
+        counts
+    }
+}
+
+pub fn options(disk: impl propense_store::Disk + Send + Sync + 'static) -> StoreOptions {
+    StoreOptions {
+        seal_events: 100,
+        merge_limit_events: 200,
+        queue_events: 1_000,
+        disk: std::sync::Arc::new(disk),
+        background: false,
+    }
+}
+
+/// A random operation; `next` is the number of the next new event.
+pub fn some_operation(random: &mut Random, next: &mut usize) -> Operation {
+    match random.below(100) {
+        0..=75 => {
+            let mut one = |random: &mut Random| {
+                if *next > 0 && random.below(5) == 0 {
+                    random.below(*next)
+                } else {
+                    *next += 1;
+                    *next - 1
+                }
+            };
+            Operation::Ingest((0..=random.below(5)).map(|_| one(random)).collect())
+        }
+        76..=84 => Operation::Profile(user_of(random.below(USERS)), format!("value {}", random.below(1_000))),
+        85..=90 => Operation::Seal,
+        91..=92 => Operation::Compact,
+        93..=94 => Operation::Erase(user_of(random.below(USERS))),
+        _ => Operation::Reopen,
+    }
+}
+
+/// Does an operation and checks its receipt.
+pub fn perform(store: &Store, operation: &Operation, model: &Model) -> Result<(), WriteError> {
+    match operation {
+        Operation::Ingest(events) => {
+            let Receipt { accepted, duplicates, erased, .. } = store.ingest(batch(events))?;
+            assert_eq!((accepted, duplicates, erased), model.counts(events));
+        }
+        Operation::Profile(user, value) => {
+            let mut batch = ProfileBatch::new();
+            let row = batch.push_user(user).unwrap();
+            batch.columns.set_text(row, "attribute", value).unwrap();
+            store.put_profiles(batch)?;
+        }
+        Operation::Erase(user) => {
+            store.erase(user)?;
+        }
+        Operation::Seal => store.seal()?,
+        Operation::Compact => store.compact()?,
+        Operation::Reopen => {}
+    }
+    Ok(())
+}
+
+/// Does so many operations, one after the other, and gives what was done and the model after each; the first is empty.
+pub fn run(disk: &RecordingDisk, folder: &Path, operations: usize, seed: u64) -> (Vec<Done>, Vec<Model>) {
+    let mut random = Random::new(seed);
+    let mut store = None;
+    let (mut done, mut models, mut next) = (Vec::new(), vec![Model::default()], 0);
+    for _ in 0..operations {
+        let start = disk.steps_so_far();
+        let operation = if store.is_none() { Operation::Reopen } else { some_operation(&mut random, &mut next) };
+        if matches!(operation, Operation::Reopen) {
+            drop(store.take());
+            store = Some(Store::open(folder, options(disk.clone())).unwrap());
+        }
+        let mut model = models.last().cloned().unwrap();
+        perform(store.as_ref().unwrap(), &operation, &model).unwrap();
+        model.take(&operation);
+        models.push(model);
+        done.push(Done { operation, start, end: disk.steps_so_far() });
+    }
+    (done, models)
+}
