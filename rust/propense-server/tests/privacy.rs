@@ -22,7 +22,7 @@ fn text(status: &Status) -> String {
     format!("{status:?} {details} {:?}", status.metadata())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_canary_in_every_personal_field_is_found_nowhere() {
     let mut served = Served::start();
     let value = |kind| Value { kind: Some(kind) };

@@ -58,7 +58,7 @@ async fn with_users() -> Served {
     served
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn one_user_is_scored_by_every_model_or_those_named() {
     let served = with_users().await;
     write_model(served.models.path(), "churns", "second");
@@ -94,7 +94,7 @@ async fn one_user_is_scored_by_every_model_or_those_named() {
     assert!(answer.scores[0].features.is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_a_scoring_request_is_named() {
     let served = with_users().await;
     let mut scoring = served.scoring().await;
@@ -128,7 +128,7 @@ async fn what_is_wrong_with_a_scoring_request_is_named() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_has_a_status_per_row() {
     let served = with_users().await;
     let mut scoring = served.scoring().await;
@@ -151,7 +151,7 @@ async fn a_batch_has_a_status_per_row() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn events_that_are_sent_along_are_scored_and_not_stored() {
     let served = with_users().await;
     let mut scoring = served.scoring().await;
@@ -206,7 +206,7 @@ async fn stream(served: &Served, request: StreamScoresRequest) -> Vec<(Vec<(Stri
     messages.into_iter().map(read).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_audience_streams_as_arrow() {
     let served = with_users().await;
     let request = |rows, tiers: &[Tier]| StreamScoresRequest {
@@ -238,7 +238,7 @@ async fn an_audience_streams_as_arrow() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn sending_again_changes_nothing() {
     let served = Served::start();
     let with_id = |id: &str| Event { event_id: id.to_owned(), ..event("a", 1, "view", 1.0) };
@@ -248,7 +248,7 @@ async fn sending_again_changes_nothing() {
     assert_eq!(ingest(&served, Vec::new()).await.expect("nothing is fine"), (0, 0, 0));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_an_event_is_named_and_nothing_is_stored() {
     let served = Served::start();
     let good = || event("a", 1, "view", 1.0);
@@ -293,7 +293,7 @@ fn arrow(columns: Vec<(&str, ArrayRef)>) -> IngestEventsRequest {
     IngestEventsRequest { arrow_ipc: writer.into_inner().expect("ended").into(), ..Default::default() }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn events_come_as_arrow_in_any_of_its_forms() {
     let served = Served::start();
     let mut events = served.events().await;
@@ -320,7 +320,7 @@ async fn events_come_as_arrow_in_any_of_its_forms() {
     assert_eq!(ingest(&served, vec![again]).await.expect("ingested"), (0, 1, 0));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_arrow_is_named() {
     let served = Served::start();
     let mut events = served.events().await;
@@ -362,7 +362,7 @@ async fn what_is_wrong_with_arrow_is_named() {
     assert_eq!(told(&events.ingest_events(request).await.expect_err("refused")).2, "arrow_ipc");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn no_damaged_arrow_stream_hurts_the_server() {
     let served = Served::start();
     let mut events = served.events().await;
@@ -385,7 +385,7 @@ async fn no_damaged_arrow_stream_hurts_the_server() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_streams_error_concerns_its_batch_only() {
     let served = Served::start();
     let batch = |sequence, user: &str| StreamEventsRequest {
@@ -407,7 +407,7 @@ async fn a_streams_error_concerns_its_batch_only() {
     assert_eq!(outcomes, [Ok((1, 0)), refused, Ok((0, 1)), Ok((0, 0)), Ok((1, 0))]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_is_read_exported_and_erased() {
     let served = Served::start();
     let many: Vec<Event> = (0..2_500).map(|n| event("a", n, "view", n as f64)).collect();
@@ -445,7 +445,7 @@ async fn a_user_is_read_exported_and_erased() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn models_reload_beside_the_ones_that_serve() {
     let mut served = with_users().await;
     let mut models = served.models().await;
@@ -456,7 +456,7 @@ async fn models_reload_beside_the_ones_that_serve() {
     };
     let first = list(&mut models).await;
     let root = served.models.path().to_owned();
-    let mut reload = async |names: &[&str]| {
+    let reload = async |names: &[&str]| {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         let answer = served.models().await.reload_models(ReloadModelsRequest { names }).await?.into_inner().models;
         let outcomes =
@@ -489,7 +489,7 @@ async fn models_reload_beside_the_ones_that_serve() {
 }
 
 #[cfg(unix)]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_outside_the_models_folder_is_opened() {
     let served = Served::start();
     let outside = tempfile::TempDir::new().expect("a folder");

@@ -1,15 +1,15 @@
 //! From an Arrow IPC stream to columns, every row checked as a message would be.
 
-use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType, TimestampNanosecondType, UInt64Type};
 use arrow_array::types::{TimestampMillisecondType, TimestampSecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_buffer::Buffer;
 use arrow_cast::cast;
-use arrow_ipc::reader::StreamReader;
-use arrow_schema::{DataType, TimeUnit};
+use arrow_ipc::reader::StreamDecoder;
+use arrow_schema::{ArrowError, DataType, TimeUnit};
 use bytes::Bytes;
 use propense_store::{BatchError, EventBatch};
 
@@ -30,7 +30,6 @@ pub(crate) fn batch_of_arrow(ipc: &Bytes, text_limit: usize) -> Result<EventBatc
     // The reader checks what it reads, but was not written for senders who mean harm.
     let read = catch_unwind(AssertUnwindSafe(|| read(ipc)));
     let batches = read.unwrap_or_else(|_| Err(invalid("it cannot be read as an Arrow IPC stream")))?;
-    check_rows(batches.iter().map(RecordBatch::num_rows).sum(), "arrow_ipc")?;
     let mut events = Events { batch: EventBatch::new(), text_left: text_limit };
     for batch in &batches {
         events.add(batch)?;
@@ -38,26 +37,30 @@ pub(crate) fn batch_of_arrow(ipc: &Bytes, text_limit: usize) -> Result<EventBatc
     Ok(events.batch)
 }
 
+/// Decodes in place: a length that lies is found out before memory is taken for it.
 fn read(ipc: &Bytes) -> Result<Vec<RecordBatch>, ServiceError> {
-    let broken = |error: arrow_schema::ArrowError| invalid(format!("not an Arrow IPC stream: {}", kind_of(&error)));
-    let reader = StreamReader::try_new(Cursor::new(ipc), None).map_err(broken)?;
+    let broken = |error: ArrowError| invalid(format!("not an Arrow IPC stream: {}", kind_of(&error)));
+    let mut unread = Buffer::from(ipc.clone());
+    let mut decoder = StreamDecoder::new();
     let mut rows = 0;
     let mut batches = Vec::new();
-    for batch in reader {
-        let batch = batch.map_err(broken)?;
-        rows += batch.num_rows();
-        check_rows(rows, "arrow_ipc")?;
-        batches.push(batch);
+    while !unread.is_empty() {
+        if let Some(batch) = decoder.decode(&mut unread).map_err(broken)? {
+            rows += batch.num_rows();
+            check_rows(rows, "arrow_ipc")?;
+            batches.push(batch);
+        }
     }
+    decoder.finish().map_err(broken)?;
     Ok(batches)
 }
 
 /// What kind of error it is; its text may hold values.
-fn kind_of(error: &arrow_schema::ArrowError) -> &'static str {
+fn kind_of(error: &ArrowError) -> &'static str {
     match error {
-        arrow_schema::ArrowError::IpcError(_) => "its framing is broken",
-        arrow_schema::ArrowError::ParseError(_) => "its metadata is broken",
-        arrow_schema::ArrowError::NotYetImplemented(_) => "it uses what is not supported",
+        ArrowError::IpcError(_) => "its framing is broken",
+        ArrowError::ParseError(_) => "its metadata is broken",
+        ArrowError::NotYetImplemented(_) => "it uses what is not supported",
         _ => "its contents do not fit its schema",
     }
 }

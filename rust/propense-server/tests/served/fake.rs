@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use propense_core::events::{EventColumns, EventLog, EventLogBuilder, ProfilesBuilder};
+use propense_core::events::{EventColumns, EventLog, EventLogBuilder, EventsError, ProfilesBuilder};
 use propense_server::{
     Backend, LoadedModel, ModelError, Receipt, Reply, Scored, ScoredUser, Snapshot, StoreSize, Tier, Write, WriteError,
     proto,
@@ -206,7 +206,7 @@ impl Snapshot for View {
         all.into_iter().filter(|user| after.is_none_or(|after| user.as_str() > after)).take(limit).collect()
     }
 
-    fn gather(&self, users: &[&str]) -> EventLog {
+    fn gather(&self, users: &[&str]) -> Result<EventLog, EventsError> {
         let rows = users.iter().flat_map(|user| {
             self.0
                 .events
@@ -233,6 +233,6 @@ impl Snapshot for View {
         let columns: [(&str, ArrayRef); 2] = [("user", Arc::new(users)), ("country", Arc::new(countries))];
         let mut profiles = ProfilesBuilder::new("user".to_owned());
         profiles.push(&RecordBatch::try_from_iter(columns).expect("columns")).expect("profiles");
-        log.with_profiles(profiles.finish().expect("profiles")).expect("a log")
+        log.with_profiles(profiles.finish()?)
     }
 }

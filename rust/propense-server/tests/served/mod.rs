@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, missing_docs)]
 
 mod fake;
+mod peer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,6 +20,7 @@ use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
 pub use fake::{Fake, Knobs};
+pub use peer::{Peer, framed};
 
 /// Longer than anything here should take.
 pub const PATIENCE: Duration = Duration::from_secs(20);
