@@ -4,15 +4,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::time::{Instant, Sleep, sleep_until};
-use tokio_stream::Stream;
-use tokio_stream::wrappers::WatchStream;
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 use tonic::{Code, Status};
 
 use crate::error::ServiceError;
@@ -22,6 +21,9 @@ use crate::metrics::{Metrics, code_name};
 
 /// A call that takes this long is logged even if it went well.
 const SLOW_MS: u128 = 1_000;
+
+/// Once the server stops, how long those who watch its health may still be told so.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// How a caller is connected; all that the log says of it.
 #[derive(Debug, Clone, Copy)]
@@ -123,14 +125,14 @@ pub(crate) struct CallBody {
     inner: tonic::body::Body,
     deadline: Option<Pin<Box<Sleep>>>,
     /// For streams that have no end of their own: when the server stops.
-    stopping: Option<WatchStream<bool>>,
+    stopped: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     ended: bool,
     call: Call,
 }
 
 impl CallBody {
     pub(crate) fn new(inner: tonic::body::Body, call: Call) -> Self {
-        Self { inner, deadline: None, stopping: None, ended: false, call }
+        Self { inner, deadline: None, stopped: None, ended: false, call }
     }
 
     pub(crate) fn until(mut self, deadline: Option<Instant>) -> Self {
@@ -139,7 +141,12 @@ impl CallBody {
     }
 
     pub(crate) fn until_stop(mut self, stopping: Option<watch::Receiver<bool>>) -> Self {
-        self.stopping = stopping.map(WatchStream::new);
+        self.stopped = stopping.map(|mut stopping| -> Pin<Box<dyn Future<Output = ()> + Send>> {
+            Box::pin(async move {
+                let _ = stopping.wait_for(|stop| *stop).await;
+                sleep(LAST_WORDS).await;
+            })
+        });
         self
     }
 
@@ -148,14 +155,8 @@ impl CallBody {
         if self.deadline.as_mut().is_some_and(|sleep| sleep.as_mut().poll(context).is_ready()) {
             return Some(ServiceError::DeadlineExceeded);
         }
-        let stopping = self.stopping.as_mut()?;
-        loop {
-            match Pin::new(&mut *stopping).poll_next(context) {
-                Poll::Ready(Some(false)) => {}
-                Poll::Ready(_) => return Some(ServiceError::Stopping),
-                Poll::Pending => return None,
-            }
-        }
+        let stopped = self.stopped.as_mut()?.as_mut().poll(context).is_ready();
+        stopped.then_some(ServiceError::Stopping)
     }
 }
 

@@ -99,13 +99,15 @@ async fn draining_finishes_what_is_under_way_and_takes_nothing_new() {
 
     let address = served.server().address();
     served.server().stopper().stop();
+    let mut told = Vec::new();
     let status = loop {
         match watch.message().await {
-            Ok(Some(answer)) => assert_eq!(answer.status(), ServingStatus::NotServing),
+            Ok(Some(answer)) => told.push(answer.status()),
             Ok(None) => break Code::Ok,
             Err(status) => break status.code(),
         }
     };
+    assert_eq!(told, [ServingStatus::NotServing]);
     assert_eq!(status, Code::Unavailable, "the watch does not hold the server up");
     while std::net::TcpStream::connect(address).is_ok() {
         tokio::time::sleep(Duration::from_millis(2)).await;
@@ -188,9 +190,11 @@ async fn stopping_under_load_fails_no_call_that_was_accepted() {
     let scorings = || served.knobs.scorings.load(SeqCst);
     let mut answered = 0;
     for client in clients {
-        let (of_client, status) = client.await.expect("no panic");
-        assert_eq!(status.code(), Code::Unavailable, "{status:?}");
-        answered += of_client;
+        let (answers, status) = client.await.expect("no panic");
+        // Said by the client's own side, which could not send it any more, or by the server before the call began.
+        let of_client = std::error::Error::source(&status).is_some();
+        assert!(of_client || status.code() == Code::Unavailable, "{status:?}");
+        answered += answers;
     }
     assert!(served.server().wait(PATIENCE).expect("no failure"));
     assert_eq!(answered, scorings(), "every call that was worked on was answered");

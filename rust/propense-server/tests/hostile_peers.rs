@@ -137,7 +137,7 @@ async fn answers_that_are_not_read_keep_nobody_out() {
     served.metric_becomes(r#"propense_call_places_free{class="quick"}"#, 32.0).await;
     assert!(slowest_of_others(&served).await < Duration::from_secs(2));
     drop(stream);
-    served.metric_becomes("propense_connections", 1.0).await;
+    served.metric_becomes("propense_connections", 0.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
