@@ -1,5 +1,7 @@
 //! Where a server may listen, and with what.
 
+#![allow(clippy::expect_used)]
+
 mod served;
 
 use std::path::PathBuf;

@@ -1,5 +1,7 @@
 //! What the server tells of itself: reflection, the contract's form, metrics.
 
+#![allow(clippy::expect_used)]
+
 mod served;
 
 use std::collections::BTreeSet;

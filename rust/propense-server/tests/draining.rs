@@ -1,5 +1,7 @@
 //! From not ready to ready to the end.
 
+#![allow(clippy::expect_used)]
+
 mod served;
 
 use std::error::Error;

@@ -1,5 +1,7 @@
 //! Peers that mean harm hurt themselves only.
 
+#![allow(clippy::expect_used)]
+
 mod served;
 
 use std::time::{Duration, Instant};
@@ -109,13 +111,15 @@ async fn answers_that_are_not_read_keep_nobody_out() {
     let served = Served::with(|options| {
         options.limits.bulk_calls = 32;
         options.limits.quick_calls = 32;
-        options.limits.stalled_reader = Duration::from_millis(300);
+        options.limits.stalled_reader = Duration::from_secs(1);
     });
-    ingest(&served).await;
+    let events = (0..10).map(|n| event(&format!("user {n}"), 1, "view", 1.0)).chain([event("a", 1, "view", 1.0)]);
+    let request = IngestEventsRequest { events: events.collect(), ..Default::default() };
+    served.events().await.ingest_events(request).await.expect("ingested");
     // Nothing may be sent to this peer: its window is 0.
     let no_window = [&4_u16.to_be_bytes()[..], &0_u32.to_be_bytes()[..]].concat();
     let mut stream = speak(&served, &no_window).await;
-    let stream_scores = StreamScoresRequest { model: "buys_again".into(), ..Default::default() };
+    let stream_scores = StreamScoresRequest { model: "buys_again".into(), batch_rows: 1, ..Default::default() };
     let score_user = ScoreUserRequest { user_id: "a".into(), ..Default::default() };
     let (bulk, quick) = (framed(&stream_scores), framed(&score_user));
     for n in 0..100_u32 {
@@ -127,6 +131,8 @@ async fn answers_that_are_not_read_keep_nobody_out() {
         let request = [frame(HEADERS, 4, id, &call(path)), frame(0, 1, id, message)].concat();
         stream.write_all(&request).await.expect("sent");
     }
+    // Streams that nobody reads fill their places, and are given up.
+    served.metric_becomes(r#"propense_call_places_free{class="bulk"}"#, 0.0).await;
     served.metric_becomes(r#"propense_call_places_free{class="bulk"}"#, 32.0).await;
     served.metric_becomes(r#"propense_call_places_free{class="quick"}"#, 32.0).await;
     assert!(slowest_of_others(&served).await < Duration::from_secs(2));

@@ -1,5 +1,7 @@
 //! What is too large, too late or too much, and what a caller who goes away leaves behind.
 
+#![allow(clippy::expect_used)]
+
 mod served;
 
 use std::sync::atomic::Ordering::SeqCst;

@@ -1,5 +1,7 @@
 //! What the services answer.
 
+#![allow(clippy::expect_used, clippy::unnecessary_wraps)]
+
 mod served;
 
 use std::collections::{BTreeMap, BTreeSet};

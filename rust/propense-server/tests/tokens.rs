@@ -1,5 +1,7 @@
 //! Who may call what.
 
+#![allow(clippy::expect_used)]
+
 mod served;
 
 use std::collections::BTreeSet;

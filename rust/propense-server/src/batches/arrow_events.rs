@@ -26,7 +26,7 @@ const EXACT: u64 = 1 << 53;
 
 /// Events in columns. `text_limit` is how many bytes of text may come out: dictionaries and views can repeat what was
 /// sent once.
-pub(crate) fn batch_of_arrow(ipc: &Bytes, text_limit: usize) -> Result<EventBatch, ServiceError> {
+pub(crate) fn batch_of_arrow(ipc: Bytes, text_limit: usize) -> Result<EventBatch, ServiceError> {
     // The reader checks what it reads, but was not written for senders who mean harm.
     let read = catch_unwind(AssertUnwindSafe(|| read(ipc)));
     let batches = read.unwrap_or_else(|_| Err(invalid("it cannot be read as an Arrow IPC stream")))?;
@@ -38,9 +38,9 @@ pub(crate) fn batch_of_arrow(ipc: &Bytes, text_limit: usize) -> Result<EventBatc
 }
 
 /// Decodes in place: a length that lies is found out before memory is taken for it.
-fn read(ipc: &Bytes) -> Result<Vec<RecordBatch>, ServiceError> {
+fn read(ipc: Bytes) -> Result<Vec<RecordBatch>, ServiceError> {
     let broken = |error: ArrowError| invalid(format!("not an Arrow IPC stream: {}", kind_of(&error)));
-    let mut unread = Buffer::from(ipc.clone());
+    let mut unread = Buffer::from(ipc);
     let mut decoder = StreamDecoder::new();
     let mut rows = 0;
     let mut batches = Vec::new();
@@ -69,8 +69,8 @@ fn invalid(problem: impl Into<String>) -> ServiceError {
     ServiceError::invalid("arrow_ipc", problem)
 }
 
-fn unfit(error: BatchError) -> ServiceError {
-    of_batch(&error, Rows::Events)
+fn unfit(error: &BatchError) -> ServiceError {
+    of_batch(error, Rows::Events)
 }
 
 struct Events {
@@ -96,7 +96,7 @@ impl Events {
             check_event_id(event_id.unwrap_or_default(), || path("event_id"))?;
             let time_us = time.get(row, || path("event_time"))?;
             self.spend(user_id.len() + event.len())?;
-            self.batch.push_event(user_id, time_us, event, event_id).map_err(unfit)?;
+            self.batch.push_event(user_id, time_us, event, event_id).map_err(|error| unfit(&error))?;
         }
         let schema = rows.schema();
         let mut seen = std::collections::HashSet::new();
@@ -118,21 +118,21 @@ impl Events {
         if *column.data_type() == DataType::Boolean {
             for (row, value) in column.as_boolean().iter().enumerate() {
                 if let Some(value) = value {
-                    self.batch.set_boolean(first + row, name, value).map_err(unfit)?;
+                    self.batch.set_boolean(first + row, name, value).map_err(|error| unfit(&error))?;
                 }
             }
         } else if let Some(texts) = TextColumn::of(column) {
             for row in 0..column.len() {
                 if let Some(text) = texts.get(row) {
                     self.spend(text.len())?;
-                    self.batch.set_text(first + row, name, text).map_err(unfit)?;
+                    self.batch.set_text(first + row, name, text).map_err(|error| unfit(&error))?;
                 }
             }
         } else {
             let numbers = numbers(column, name, |row| format!("events[{}].properties[{name:?}]", first + row))?;
             for (row, number) in numbers.as_primitive::<Float64Type>().iter().enumerate() {
                 if let Some(number) = number.filter(|number| !number.is_nan()) {
-                    self.batch.set_number(first + row, name, number).map_err(unfit)?;
+                    self.batch.set_number(first + row, name, number).map_err(|error| unfit(&error))?;
                 }
             }
         }
