@@ -104,6 +104,7 @@ def main() -> None:
         "scores": scores.tolist(),
         "percentiles": model.percentiles(scores).tolist(),
         "check_scores": model._parts.check_scores.tolist(),
+        "test_labels": model._parts.test_labels.tolist()[:40],
         "tiers": model.cut_offs.tiers(scores).to_list(),
     }
     (HERE / "ranks.json").write_text(json.dumps(ranks) + "\n")

@@ -28,16 +28,19 @@ class Serving:
     process: subprocess.Popen[str]
     address: str
     errors: Path
+    said: str = ""
+    """What it wrote to standard output after its start."""
 
     def stop(self, patience_s: float = 20.0) -> int:
         """Ask it to stop and wait; give its exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(patience_s)
+        self.said += self.process.communicate(timeout=patience_s)[0]
+        return self.process.returncode
 
     def kill(self) -> None:
         """Kill it, as a power cut of the process would."""
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
 
 
 def start(store: Path, models: Path, *options: str, address: str = "127.0.0.1:0") -> Serving:
@@ -62,7 +65,7 @@ def start(store: Path, models: Path, *options: str, address: str = "127.0.0.1:0"
                 return Serving(process, match[1], errors)
     finally:
         late.cancel()
-    process.wait()
+    process.communicate()
     raise RuntimeError(f"the server did not start: {errors.read_text()}")
 
 
@@ -73,8 +76,7 @@ def serving(store: Path, models: Path, *options: str) -> Iterator[Serving]:
     try:
         yield running
     finally:
-        if running.process.poll() is None:
-            running.kill()
+        running.kill()
 
 
 def free_address() -> str:

@@ -62,8 +62,8 @@ def test_kills_at_random_points_of_a_streamed_ingest(model_folder: Path, tmp_pat
         timer = threading.Timer(rng.uniform(0.02, 0.6), running.process.kill)
         timer.start()
         send_until_it_breaks(model, address, rng)
-        running.process.wait()
         timer.join()
+        running.kill()
         killed += 1
         running = start(store, model_folder.parent, address=address)
         with pp.Client(address, timeout=30.0) as client:

@@ -6,9 +6,12 @@ import re
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from serving import serving
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -30,7 +33,26 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_python_examples_run_in_order(demo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def served(demo: Path) -> Iterator[str]:
+    """Run the README's own `ingest` and `serve`, at a port that is free."""
+    shell = {line.split()[1]: line.split() for line in commands()}
+    program = Path(sys.executable).with_name("propense")
+    subprocess.run([program, *shell["ingest"][1:]], cwd=demo, check=True)
+    options = dict(zip(shell["serve"][2::2], shell["serve"][3::2], strict=True))
+    store, models = demo / options["--store"], demo / options["--models"]
+    with serving(store, models) as running:
+        yield running.address
+
+
+def commands() -> list[str]:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line.startswith("propense ")]
+
+
+def test_python_examples_run_in_order(
+    demo: Path, served: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("skl2onnx")
     monkeypatch.chdir(demo)
     names: dict[str, object] = {}
@@ -39,20 +61,17 @@ def test_python_examples_run_in_order(demo: Path, monkeypatch: pytest.MonkeyPatc
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", category=RuntimeWarning)
         for block in blocks("python"):
-            exec(compile(block, str(README), "exec"), names)
+            here = block.replace("127.0.0.1:50051", served)
+            exec(compile(here, str(README), "exec"), names)
+    assert names["audience"].height > 1_000  # type: ignore[attr-defined]
     assert "tier" in names["scores"].columns  # type: ignore[attr-defined]
     assert len(names["frame"]) > 1_000  # type: ignore[arg-type]
 
 
 def test_shell_examples_run(demo: Path) -> None:
-    commands = [
-        line
-        for block in blocks("sh")
-        for line in block.splitlines()
-        if line.startswith("propense ")
-    ]
-    assert len(commands) >= 2
-    for command in commands:
+    shown = [command for command in commands() if not command.startswith("propense serve")]
+    assert len(shown) >= 3
+    for command in shown:
         program, *arguments = command.split()
         path = Path(sys.executable).with_name(program)
         done = subprocess.run([path, *arguments], cwd=demo, capture_output=True, text=True)

@@ -78,8 +78,7 @@ def test_a_served_score_is_the_batch_score(
         assert "propense" in text
         assert row["user_id"] not in text
         assert running.stop() == 0
-        assert running.process.stdout is not None
-        assert "stopped" in running.process.stdout.read()
+        assert "stopped" in running.said
     assert row["user_id"] not in running.errors.read_text()
 
 

@@ -99,6 +99,7 @@ class Model(_message.Message):
     horizon: _builtins.str
     """The label's window, such as "90d"."""
     direction: Global___Direction.ValueType
+    """Whether the goal is wanted."""
     timezone: _builtins.str
     """IANA name; days and hours are counted in it."""
     feature_fingerprint: _builtins.str
@@ -110,7 +111,9 @@ class Model(_message.Message):
     metrics_json: _builtins.str
     """Quality on the held-out period, as a JSON object from the manifest."""
     @_builtins.property
-    def version(self) -> _types_pb2.ModelVersion: ...
+    def version(self) -> _types_pb2.ModelVersion:
+        """Its name and digest."""
+
     @_builtins.property
     def audience(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Conditions that all hold for the users the goal applies to; empty = everyone with an event before the as_of."""
@@ -211,7 +214,9 @@ class GetModelResponse(_message.Message):
 
     MODEL_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def model(self) -> Global___Model: ...
+    def model(self) -> Global___Model:
+        """As it is served."""
+
     def __init__(
         self,
         *,
@@ -236,6 +241,7 @@ class ReloadedModel(_message.Message):
     name: _builtins.str
     """The model's name."""
     outcome: Global___ReloadOutcome.ValueType
+    """What became of it."""
     digest: _builtins.str
     """Of the version served from now on; empty if none is."""
     message: _builtins.str

@@ -54,11 +54,13 @@ class Score(_message.Message):
     PERCENTILE_FIELD_NUMBER: _builtins.int
     TIER_FIELD_NUMBER: _builtins.int
     outcome: Global___Outcome.ValueType
+    """Whether there is a score at all."""
     score: _builtins.float
     """The calibrated probability of reaching the goal within its horizon, in [0, 1]."""
     percentile: _builtins.float
     """In [0, 100]: the share of the audience at training whose score was at or below this one."""
     tier: _types_pb2.Tier.ValueType
+    """By the model's cut-offs."""
     def __init__(
         self,
         *,
@@ -111,9 +113,13 @@ class ModelScore(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     FEATURES_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def model(self) -> _types_pb2.ModelVersion: ...
+    def model(self) -> _types_pb2.ModelVersion:
+        """Which version of which model."""
+
     @_builtins.property
-    def score(self) -> Global___Score: ...
+    def score(self) -> Global___Score:
+        """What it says of the user."""
+
     @_builtins.property
     def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___Feature]:
         """If asked for and the user is in the audience: every feature of the model's plan, in its order."""
@@ -356,6 +362,7 @@ class EventScores(_message.Message):
     USER_ID_FIELD_NUMBER: _builtins.int
     SCORES_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
+    """As in the request."""
     @_builtins.property
     def scores(self) -> _containers.RepeatedCompositeFieldContainer[Global___ModelScore]:
         """One a model, in the order of the answer's `models`."""

@@ -69,6 +69,7 @@ class Value(_message.Message):
     number: _builtins.float
     """Any float64; infinities are kept, NaN is missing."""
     boolean: _builtins.bool
+    """True or false."""
     def __init__(
         self,
         *,

@@ -106,7 +106,9 @@ class PutProfilesResponse(_message.Message):
 
     RECEIPT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def receipt(self) -> _types_pb2.Receipt: ...
+    def receipt(self) -> _types_pb2.Receipt:
+        """What was written; it is safe on disk."""
+
     def __init__(
         self,
         *,

@@ -82,7 +82,8 @@ class UserServiceServicer:
 
     def EraseUser(self, request, context):
         """Erases a user for good: events, profile, and whatever comes of them later, which is dropped. Scope: admin.
-        The user is gone from every answer when this returns; the bytes leave the disk with the next compaction.
+        When this returns, the user is gone from every answer and from every file of the store; that may take as long as
+        writing the parts anew that hold the user's events.
         Erasing someone unknown, or twice, succeeds.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -39,7 +39,8 @@ class UserServiceStub:
     """All that the store holds of a user: the profile first, then the events in order of time. Scope: admin."""
     EraseUser: _grpc.UnaryUnaryMultiCallable[_users_pb2.EraseUserRequest, _users_pb2.EraseUserResponse]
     """Erases a user for good: events, profile, and whatever comes of them later, which is dropped. Scope: admin.
-    The user is gone from every answer when this returns; the bytes leave the disk with the next compaction.
+    When this returns, the user is gone from every answer and from every file of the store; that may take as long as
+    writing the parts anew that hold the user's events.
     Erasing someone unknown, or twice, succeeds.
     """
 
@@ -54,7 +55,8 @@ class UserServiceAsyncStub(UserServiceStub):
     """All that the store holds of a user: the profile first, then the events in order of time. Scope: admin."""
     EraseUser: _aio.UnaryUnaryMultiCallable[_users_pb2.EraseUserRequest, _users_pb2.EraseUserResponse]  # type: ignore[assignment]
     """Erases a user for good: events, profile, and whatever comes of them later, which is dropped. Scope: admin.
-    The user is gone from every answer when this returns; the bytes leave the disk with the next compaction.
+    When this returns, the user is gone from every answer and from every file of the store; that may take as long as
+    writing the parts anew that hold the user's events.
     Erasing someone unknown, or twice, succeeds.
     """
 
@@ -90,7 +92,8 @@ class UserServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_users_pb2.EraseUserResponse, _abc.Awaitable[_users_pb2.EraseUserResponse]]:
         """Erases a user for good: events, profile, and whatever comes of them later, which is dropped. Scope: admin.
-        The user is gone from every answer when this returns; the bytes leave the disk with the next compaction.
+        When this returns, the user is gone from every answer and from every file of the store; that may take as long as
+        writing the parts anew that hold the user's events.
         Erasing someone unknown, or twice, succeeds.
         """
 

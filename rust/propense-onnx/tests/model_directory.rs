@@ -101,13 +101,13 @@ fn policies_are_read_and_their_cut_offs_are_frozen() {
     ];
     for (mut stated, policy) in cases {
         let copy = Copy::new();
-        // The nearest float32 of 0.1 lies above it; a score that equals it is at the cut-off all the same.
-        stated["cut_offs"] = json!({"most_likely_from": 0.9, "least_likely_below": 0.1});
+        // The nearest float32 of either lies below it; a score that equals that is at the cut-off all the same.
+        stated["cut_offs"] = json!({"most_likely_from": 0.9, "least_likely_below": 0.7});
         copy.reseal(|manifest| manifest["tiers"] = stated);
         let model = ModelDirectory::load(copy.folder()).unwrap();
         assert_eq!(model.tier_policy, policy);
-        assert_eq!(model.cut_offs, CutOffs { most: 0.9, least: 0.1 });
-        let tiers = [0.9_f32, 0.9_f32.next_down(), 0.1, 0.1_f32.next_down()].map(|score| model.tier(score));
+        assert_eq!(model.cut_offs, CutOffs { most: 0.9, least: 0.7 });
+        let tiers = [0.9_f32, 0.9_f32.next_down(), 0.7, 0.7_f32.next_down()].map(|score| model.tier(score));
         assert_eq!(tiers, [Tier::MostLikely, Tier::ModeratelyLikely, Tier::ModeratelyLikely, Tier::LeastLikely]);
     }
 }

@@ -55,8 +55,14 @@ impl From<CoreError> for PyErr {
                 | StoreError::Manifest { .. }
                 | StoreError::Version { .. }
                 | StoreError::Damaged { .. }
+                | StoreError::Sources
+                | StoreError::Corrupt { .. }
+                | StoreError::Locked { .. }
                 | StoreError::Parts { .. },
-            ) => "DataError",
+            )
+            | CoreError::Write(WriteError::Invalid(_) | WriteError::Closed)
+            | CoreError::Rows(_)
+            | CoreError::Server(ServerError::Open(_)) => "DataError",
             CoreError::Features(FeatureError::Cancelled)
             | CoreError::Score(ScoreError::Features(FeatureError::Cancelled))
             | CoreError::Store(StoreError::Cancelled) => {
@@ -69,7 +75,11 @@ impl From<CoreError> for PyErr {
             CoreError::Model(_)
             | CoreError::ModelDirectory(_)
             | CoreError::Score(ScoreError::Model(_) | ScoreError::Width { .. }) => "ModelError",
-            CoreError::Store(StoreError::Occupied { .. } | StoreError::Write { .. }) => "OutputError",
+            CoreError::Store(StoreError::Occupied { .. } | StoreError::Write { .. })
+            | CoreError::Write(WriteError::Busy | WriteError::NoSpace { .. } | WriteError::Failed { .. }) => {
+                "OutputError"
+            }
+            CoreError::Server(_) => "ServiceError",
             CoreError::Arguments(_) => "PropenseError",
         };
         Python::attach(|py| match exception_class(py, class) {

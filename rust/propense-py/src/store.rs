@@ -92,15 +92,3 @@ impl Store {
 fn counts(receipt: Receipt) -> Counts {
     (receipt.sequence, receipt.accepted, receipt.duplicates, receipt.erased)
 }
-
-/// Reads every byte of a store and says what is wrong, as JSON.
-#[pyfunction]
-pub(crate) fn check_store(py: Python<'_>, folder: PathBuf) -> PyResult<String> {
-    detached(py, None, move |_| propense_store::check(&folder).map(|report| report.to_json()))
-}
-
-/// Saves what can be saved of a store and says what was set aside, as JSON.
-#[pyfunction]
-pub(crate) fn repair_store(py: Python<'_>, folder: PathBuf) -> PyResult<String> {
-    detached(py, None, move |_| propense_store::repair(&folder).map(|report| report.to_json()))
-}

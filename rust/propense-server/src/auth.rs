@@ -38,7 +38,10 @@ impl fmt::Display for Scope {
 /// A token's digest as the tokens' file holds it: SHA-256 of its text, 64 hex digits.
 #[must_use]
 pub fn hash_token(token: &str) -> String {
-    digest(token).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digest = digest(token);
+    let number = |half: &[u8]| half.iter().fold(0_u128, |number, byte| number << 8 | u128::from(*byte));
+    let (high, low) = digest.split_at(16);
+    format!("{:032x}{:032x}", number(high), number(low))
 }
 
 /// Whose calls are let through.

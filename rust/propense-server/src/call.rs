@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -15,7 +16,6 @@ use tokio_stream::wrappers::WatchStream;
 use tonic::{Code, Status};
 
 use crate::error::ServiceError;
-use crate::limits::Held;
 use crate::log::LogLines;
 use crate::methods::METHODS;
 use crate::metrics::{Metrics, code_name};
@@ -41,10 +41,34 @@ impl PeerKind {
     }
 }
 
+/// A connection, as its calls know it.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    kind: PeerKind,
+    begun: AtomicUsize,
+    under_way: AtomicUsize,
+}
+
+impl Peer {
+    pub(crate) fn new(kind: PeerKind) -> Arc<Self> {
+        Arc::new(Self { kind, begun: AtomicUsize::new(0), under_way: AtomicUsize::new(0) })
+    }
+
+    /// Whether it ever called.
+    pub(crate) fn has_called(&self) -> bool {
+        self.begun.load(Relaxed) > 0
+    }
+
+    /// Whether none of its calls is under way.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.under_way.load(Relaxed) == 0
+    }
+}
+
 /// The record of one call; it ends when this is dropped, as cancelled unless something else was known by then.
 pub(crate) struct Call {
     method: Option<usize>,
-    peer: PeerKind,
+    peer: Arc<Peer>,
     began: Instant,
     code: Option<Code>,
     metrics: Arc<Metrics>,
@@ -52,9 +76,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
-    pub(crate) fn begin(method: Option<usize>, peer: PeerKind, metrics: &Arc<Metrics>, log: &LogLines) -> Self {
+    pub(crate) fn begin(method: Option<usize>, peer: &Arc<Peer>, metrics: &Arc<Metrics>, log: &LogLines) -> Self {
         metrics.call_begins(method);
-        let (metrics, log) = (Arc::clone(metrics), log.clone());
+        peer.begun.fetch_add(1, Relaxed);
+        peer.under_way.fetch_add(1, Relaxed);
+        let (peer, metrics, log) = (Arc::clone(peer), Arc::clone(metrics), log.clone());
         Self { method, peer, began: Instant::now(), code: None, metrics, log }
     }
 
@@ -74,6 +100,7 @@ impl Drop for Call {
     fn drop(&mut self) {
         let code = self.code.unwrap_or(Code::Cancelled);
         let took = self.began.elapsed();
+        self.peer.under_way.fetch_sub(1, Relaxed);
         self.metrics.call_ends(self.method, code, took);
         let slow = took.as_millis() >= SLOW_MS;
         if code != Code::Ok || slow || self.log.all_calls() {
@@ -81,7 +108,7 @@ impl Drop for Call {
             let method = self.method.map_or("other", |place| METHODS[place].path);
             let latency_us = took.as_micros() as u64;
             let level = if matches!(code, Code::Internal | Code::Unknown | Code::DataLoss) { "error" } else { "info" };
-            let peer = self.peer.name();
+            let peer = self.peer.kind.name();
             self.log.line(
                 level,
                 "call",
@@ -91,7 +118,7 @@ impl Drop for Call {
     }
 }
 
-/// A call's answer, which holds its place until its end.
+/// A call's answer.
 pub(crate) struct CallBody {
     inner: tonic::body::Body,
     deadline: Option<Pin<Box<Sleep>>>,
@@ -99,12 +126,11 @@ pub(crate) struct CallBody {
     stopping: Option<WatchStream<bool>>,
     ended: bool,
     call: Call,
-    _held: Held,
 }
 
 impl CallBody {
-    pub(crate) fn new(inner: tonic::body::Body, call: Call, held: Held) -> Self {
-        Self { inner, deadline: None, stopping: None, ended: false, call, _held: held }
+    pub(crate) fn new(inner: tonic::body::Body, call: Call) -> Self {
+        Self { inner, deadline: None, stopping: None, ended: false, call }
     }
 
     pub(crate) fn until(mut self, deadline: Option<Instant>) -> Self {

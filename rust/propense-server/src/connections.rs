@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use http::Request;
@@ -15,15 +15,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use crate::call::PeerKind;
+use crate::call::{Peer, PeerKind};
 use crate::gate::Gate;
 use crate::options::Limits;
 
 /// After a failed accept (no descriptors left, say), how long to leave the listener alone.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A peer without calls that was told to go has so long to say goodbye; one that does not answer is hung up on.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// What a stream, and a connection, may have on its way before the server has read it.
 const STREAM_WINDOW: u32 = 256 << 10;
 const CONNECTION_WINDOW: u32 = 1 << 20;
@@ -58,7 +60,7 @@ pub(crate) async fn serve(
             gate: Arc::clone(&gate),
             limits: limits.clone(),
             stopping: stopping.clone(),
-            peer: peer_kind(address, tls.is_some()),
+            peer: Peer::new(peer_kind(address, tls.is_some())),
         };
         let tls = tls.clone();
         connections.spawn(async move {
@@ -82,7 +84,7 @@ struct Connection {
     gate: Arc<Gate>,
     limits: Limits,
     stopping: watch::Receiver<bool>,
-    peer: PeerKind,
+    peer: Arc<Peer>,
 }
 
 impl Connection {
@@ -101,18 +103,17 @@ impl Connection {
     }
 
     async fn serve(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let called = Arc::new(AtomicBool::new(false));
         let service = {
-            let (gate, called, peer) = (Arc::clone(&self.gate), Arc::clone(&called), self.peer);
+            let (gate, peer) = (Arc::clone(&self.gate), Arc::clone(&self.peer));
             service_fn(move |request: Request<Incoming>| {
-                called.store(true, Relaxed);
-                let gate = Arc::clone(&gate);
-                async move { Ok::<_, Infallible>(gate.call(peer, request).await) }
+                let (gate, peer) = (Arc::clone(&gate), Arc::clone(&peer));
+                async move { Ok::<_, Infallible>(gate.call(&peer, request).await) }
             })
         };
         let mut connection = std::pin::pin!(self.protocol().serve_connection(TokioIo::new(stream), service));
         let mut first_call = std::pin::pin!(sleep(self.limits.first_call));
         let mut age = std::pin::pin!(sleep(self.limits.connection_age));
+        let mut farewell = interval(FAREWELL);
         let (mut waits_for_call, mut leaving) = (true, false);
         // An error of the connection concerns its peer; its calls have their own records.
         loop {
@@ -120,10 +121,16 @@ impl Connection {
                 _ = &mut connection => return,
                 _ = self.stopping.wait_for(|stop| *stop), if !leaving => {
                     connection.as_mut().graceful_shutdown();
+                    farewell.reset();
                     leaving = true;
                 }
+                _ = farewell.tick(), if leaving => {
+                    if self.peer.is_idle() {
+                        return;
+                    }
+                }
                 () = &mut first_call, if waits_for_call => {
-                    if !called.load(Relaxed) {
+                    if !self.peer.has_called() {
                         return;
                     }
                     waits_for_call = false;

@@ -13,7 +13,7 @@ use tonic::service::Routes;
 use tower::Service;
 
 use crate::auth::{Access, Scope};
-use crate::call::{Call, CallBody, PeerKind};
+use crate::call::{Call, CallBody, Peer};
 use crate::error::ServiceError;
 use crate::instants::now_us;
 use crate::limits::{Held, Room, deadline};
@@ -38,13 +38,15 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// Answers one call.
-    pub(crate) async fn call(&self, peer: PeerKind, mut request: Request<Incoming>) -> Response<CallBody> {
+    pub(crate) async fn call(&self, peer: &Arc<Peer>, mut request: Request<Incoming>) -> Response<CallBody> {
         let method = find(request.uri().path());
         let mut call = Call::begin(method, peer, &self.metrics, &self.log);
         let (held, deadline) = match self.admit(method, &request) {
             Ok(admitted) => admitted,
             Err(error) => return refused(call, error),
         };
+        // Held here until the answer is made, and by those who make a stream until its end: an answer that a client does
+        // not read keeps nobody out.
         request.extensions_mut().insert(held.clone());
         let batch = method.is_some_and(|place| METHODS[place].batch);
         let message_limit = if batch { self.batch_bytes } else { self.message_bytes };
@@ -57,10 +59,11 @@ impl Gate {
                 Err(_) => return refused(call, ServiceError::DeadlineExceeded),
             },
         };
+        drop(held);
         call.note(response.headers());
         let endless = method.is_some_and(|place| METHODS[place].class == Class::Free);
         let stopping = endless.then(|| self.stopping.clone());
-        response.map(|body| CallBody::new(body, call, held).until(deadline).until_stop(stopping))
+        response.map(|body| CallBody::new(body, call).until(deadline).until_stop(stopping))
     }
 
     fn admit(
@@ -92,5 +95,5 @@ impl Gate {
 fn refused(mut call: Call, error: ServiceError) -> Response<CallBody> {
     let status = Status::from(error);
     call.ends_with(status.code());
-    status.into_http::<Body>().map(|body| CallBody::new(body, call, Held::default()))
+    status.into_http::<Body>().map(|body| CallBody::new(body, call))
 }

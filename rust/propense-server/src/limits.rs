@@ -12,7 +12,7 @@ use crate::methods::Class;
 use crate::options::Limits;
 
 /// A deadline further away than this is not kept; no clock needs to look that far.
-const FAR: Duration = Duration::from_secs(365 * 24 * 3600);
+const FAR: Duration = Duration::from_hours(365 * 24);
 
 /// Room for calls, by class.
 pub(crate) struct Room {

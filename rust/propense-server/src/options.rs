@@ -104,12 +104,12 @@ impl Default for Limits {
             batch_bytes: 16 << 20,
             request_memory: 64 << 20,
             stream_window: 8,
-            stalled_reader: Duration::from_secs(60),
+            stalled_reader: Duration::from_mins(1),
             first_call: Duration::from_secs(20),
             keepalive: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(20),
-            connection_age: Duration::from_secs(30 * 60),
-            connection_grace: Duration::from_secs(60),
+            connection_age: Duration::from_mins(30),
+            connection_grace: Duration::from_mins(1),
         }
     }
 }

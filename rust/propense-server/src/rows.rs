@@ -13,7 +13,7 @@ use crate::proto::PutProfilesRequest;
 /// # Errors
 /// [`ServiceError::Invalid`] with the path of a field, such as `events[3].user_id`.
 pub fn events_of_arrow(arrow_ipc: Bytes) -> Result<EventBatch, ServiceError> {
-    batch_of_arrow(&arrow_ipc, usize::MAX)
+    batch_of_arrow(arrow_ipc, usize::MAX)
 }
 
 /// What a `PutProfilesRequest` holds, checked as a call's.

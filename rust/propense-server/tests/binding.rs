@@ -1,5 +1,7 @@
 //! Where a server may listen, and with what.
 
+#![allow(clippy::expect_used)]
+
 mod served;
 
 use std::path::PathBuf;
@@ -115,7 +117,7 @@ async fn lists_models(channel: Channel) -> bool {
     ModelServiceClient::new(channel).list_models(ListModelsRequest {}).await.is_ok()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn tls_is_spoken_and_plain_text_is_not_understood() {
     let served = Served::with(|options| options.tls = Some(tls(false)));
     assert!(lists_models(connect(&served, false).await.expect("TLS")).await);
@@ -127,7 +129,7 @@ async fn tls_is_spoken_and_plain_text_is_not_understood() {
     assert!(!understood);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_certificate_is_asked_for() {
     let served = Served::with(|options| options.tls = Some(tls(true)));
     assert!(lists_models(connect(&served, true).await.expect("mutual TLS")).await);

@@ -1,5 +1,7 @@
 //! From not ready to ready to the end.
 
+#![allow(clippy::expect_used)]
+
 mod served;
 
 use std::error::Error;
@@ -31,7 +33,7 @@ fn ingest(n: i64) -> IngestEventsRequest {
     IngestEventsRequest { events: vec![event("a", n, "view", 1.0)], ..Default::default() }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn it_serves_only_once_the_store_is_open() {
     let (open, opened) = channel::<()>();
     let served = Served::starting(|_| {}, move || opened.recv().expect("told to open"));
@@ -142,6 +144,23 @@ async fn a_client_that_hangs_does_not_hold_it_beyond_the_deadline() {
     assert!(hung.await.expect("no panic").is_err());
     served.knobs.hold_writes.store(false, SeqCst);
     drop(silent);
+}
+
+#[test]
+fn an_idle_client_that_does_not_answer_is_hung_up_on_early() {
+    let served = Served::start();
+    // A runtime of one thread that is not run again: the client neither answers nor hangs up.
+    let frozen = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let client = frozen.block_on(async {
+        let mut models = served.models().await;
+        models.list_models(ListModelsRequest {}).await.expect("listed");
+        models
+    });
+    let began = Instant::now();
+    served.server().stopper().stop();
+    assert!(served.server().wait(PATIENCE).expect("no failure"));
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    drop(client);
 }
 
 #[tokio::test(flavor = "multi_thread")]

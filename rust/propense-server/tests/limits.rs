@@ -1,5 +1,7 @@
 //! What is too large, too late or too much, and what a caller who goes away leaves behind.
 
+#![allow(clippy::expect_used)]
+
 mod served;
 
 use std::sync::atomic::Ordering::SeqCst;
@@ -9,8 +11,9 @@ use propense_server::proto::{
     BatchScoreUsersRequest, IngestEventsRequest, ScoreUserRequest, StreamEventsRequest, StreamScoresRequest,
     stream_events_response,
 };
-use served::{PATIENCE, Served, event};
+use served::{PATIENCE, Peer, Served, event, framed};
 use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Code, Request};
 use tonic_types::StatusExt;
 
@@ -30,7 +33,7 @@ async fn ingest(served: &Served, user: &str) {
     served.events().await.ingest_events(request).await.expect("ingested");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_message_beyond_the_methods_limit_is_refused() {
     let served = Served::with(|options| {
         options.limits.message_bytes = 2_000;
@@ -53,7 +56,7 @@ async fn a_message_beyond_the_methods_limit_is_refused() {
     scoring.batch_score_users(batch(10)).await.expect("fits");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn messages_that_arrive_together_share_a_bound_of_memory() {
     let served = Served::with(|options| options.limits.request_memory = 64 << 10);
     let mut scoring = served.scoring().await;
@@ -67,7 +70,7 @@ async fn messages_that_arrive_together_share_a_bound_of_memory() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn headers_beyond_the_limit_are_refused() {
     let served = Served::start();
     let mut scoring = served.scoring().await;
@@ -82,38 +85,35 @@ async fn headers_beyond_the_limit_are_refused() {
     assert_eq!(scoring.score_user(score("nobody")).await.expect_err("unknown").code(), Code::NotFound);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_ends_unary_calls_and_streams() {
     let served = Served::start();
     ingest(&served, "a").await;
     served.knobs.hold_writes.store(true, SeqCst);
-    let deadline = |request| {
-        let mut request = Request::new(request);
-        // The client library would end the call itself; this header alone leaves it to the server.
-        request.metadata_mut().insert("grpc-timeout", "200m".parse().expect("a header"));
-        request
-    };
-    let began = Instant::now();
-    let mut events = served.events().await;
+    // The client library would end the call by itself; this peer leaves it to the server.
+    let mut peer = Peer::connect(&served).await;
+    let deadline = [("grpc-timeout", "200m")];
     let late = IngestEventsRequest { events: vec![event("b", 1, "view", 1.0)], ..Default::default() };
-    let refused = events.ingest_events(deadline(late)).await.expect_err("late");
-    let reason = refused.get_details_error_info().expect("details").reason;
-    assert_eq!((refused.code(), reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
+    let began = Instant::now();
+    let ended = peer.unary("/propense.v1.EventService/IngestEvents", &deadline, framed(&late)).await;
+    let reason = ended.get_details_error_info().expect("details").reason;
+    assert_eq!((ended.code(), reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
     assert!((200..5_000).contains(&began.elapsed().as_millis()));
 
-    // A stream whose client sends nothing and reads.
+    // A stream whose client has begun, and sends nothing more.
+    let (sender, body) = tokio::sync::mpsc::channel(1);
+    let batch = StreamEventsRequest { sequence: 1, batch: Some(late) };
+    sender.send(framed(&batch)).await.expect("room");
     let began = Instant::now();
-    let mut request = Request::new(tokio_stream::pending());
-    request.metadata_mut().insert("grpc-timeout", "200m".parse().expect("a header"));
-    let mut acknowledgements = events.stream_events(request).await.expect("begun").into_inner();
-    let ended = acknowledgements.message().await.expect_err("late");
-    assert_eq!(ended.code(), Code::DeadlineExceeded);
+    let ended = peer.call("/propense.v1.EventService/StreamEvents", &deadline, ReceiverStream::new(body)).await;
+    assert_eq!(ended.code(), Code::DeadlineExceeded, "{ended:?}");
     assert!((200..5_000).contains(&began.elapsed().as_millis()));
+    drop(sender);
     served.knobs.hold_writes.store(false, SeqCst);
     served.metric_becomes(BULK_FREE, 64.0).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_deadline_that_cannot_be_read_is_an_error() {
     let served = Served::start();
     for value in ["soon", "5", "-1S", "123456789S"] {
@@ -124,7 +124,7 @@ async fn a_deadline_that_cannot_be_read_is_an_error() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn overload_is_refused_at_once_and_ends() {
     let served = Served::with(|options| options.limits.bulk_calls = 2);
     ingest(&served, "a").await;
@@ -155,7 +155,7 @@ async fn overload_is_refused_at_once_and_ends() {
     scoring.clone().batch_score_users(batch(1)).await.expect("as before");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_behind_refuses_calls_and_slows_streams() {
     let served = Served::start();
     served.knobs.busy.store(true, SeqCst);
@@ -177,7 +177,7 @@ async fn a_store_that_is_behind_refuses_calls_and_slows_streams() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_reads_no_further_than_its_window() {
     let served = Served::with(|options| options.limits.stream_window = 4);
     served.knobs.hold_writes.store(true, SeqCst);
@@ -195,7 +195,7 @@ async fn a_stream_reads_no_further_than_its_window() {
     assert_eq!(answers, (0..50).collect::<Vec<_>>());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn cancelled_calls_leave_nothing_behind_and_nothing_half_done() {
     let served = Served::start();
     let mut calls = Vec::new();
@@ -244,7 +244,7 @@ async fn cancelled_calls_leave_nothing_behind_and_nothing_half_done() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_connection_without_a_call_is_hung_up_on() {
     use tokio::io::AsyncReadExt;
     let served = Served::with(|options| options.limits.first_call = Duration::from_millis(200));
@@ -261,7 +261,7 @@ async fn a_connection_without_a_call_is_hung_up_on() {
     served.metric_becomes("propense_connections", 1.0).await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_old_connection_is_closed_and_its_client_goes_on() {
     let served = Served::with(|options| options.limits.connection_age = Duration::from_millis(300));
     let mut scoring = served.scoring().await;

@@ -1,5 +1,7 @@
 //! What people are called and what they did is in no log line, no metric and no error.
 
+#![allow(clippy::expect_used)]
+
 mod served;
 
 use std::collections::BTreeMap;
@@ -22,7 +24,7 @@ fn text(status: &Status) -> String {
     format!("{status:?} {details} {:?}", status.metadata())
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_canary_in_every_personal_field_is_found_nowhere() {
     let mut served = Served::start();
     let value = |kind| Value { kind: Some(kind) };
@@ -38,8 +40,14 @@ async fn a_canary_in_every_personal_field_is_found_nowhere() {
         Event { event_time: None, ..good.clone() },
         Event { user_id: long.clone(), ..good.clone() },
         Event { event_id: long.clone(), ..good.clone() },
-        Event { properties: BTreeMap::from([("amount".to_owned(), value(Kind::Text(CANARY.to_owned())))]), ..good.clone() },
-        Event { properties: BTreeMap::from([("name".to_owned(), value(Kind::Text(CANARY.repeat(7_000))))]), ..good.clone() },
+        Event {
+            properties: BTreeMap::from([("amount".to_owned(), value(Kind::Text(CANARY.to_owned())))]),
+            ..good.clone()
+        },
+        Event {
+            properties: BTreeMap::from([("name".to_owned(), value(Kind::Text(CANARY.repeat(7_000))))]),
+            ..good.clone()
+        },
     ];
     let mut errors = Vec::new();
     let (mut events, mut users, mut scoring) = (served.events().await, served.users().await, served.scoring().await);
@@ -50,7 +58,8 @@ async fn a_canary_in_every_personal_field_is_found_nowhere() {
     }
     let arrow = IngestEventsRequest { arrow_ipc: CANARY.as_bytes().to_vec().into(), ..Default::default() };
     errors.push(events.ingest_events(arrow).await.expect_err("refused"));
-    let batches = bad.clone().into_iter().map(|bad| StreamEventsRequest { sequence: 1, batch: Some(ingest(vec![bad])) });
+    let batches =
+        bad.clone().into_iter().map(|bad| StreamEventsRequest { sequence: 1, batch: Some(ingest(vec![bad])) });
     let batches: Vec<_> = batches.collect();
     let answers = events.stream_events(tokio_stream::iter(batches)).await.expect("begun").into_inner();
     let answers: Vec<_> = answers.map(|answer| answer.expect("no error").result.expect("a result")).collect().await;
@@ -74,7 +83,8 @@ async fn a_canary_in_every_personal_field_is_found_nowhere() {
     users.get_user(GetUserRequest { user_id: CANARY.to_owned() }).await.expect("known");
     scoring.score_user(ScoreUserRequest { user_id: CANARY.to_owned(), ..Default::default() }).await.expect("scored");
     let user_ids = vec![CANARY.to_owned(), unknown, long];
-    let rows = scoring.batch_score_users(BatchScoreUsersRequest { user_ids, ..Default::default() }).await.expect("rows");
+    let rows =
+        scoring.batch_score_users(BatchScoreUsersRequest { user_ids, ..Default::default() }).await.expect("rows");
     for row in rows.into_inner().users {
         assert!(!format!("{:?}", row.status).contains("canary"), "{:?}", row.status);
     }
@@ -102,10 +112,10 @@ async fn a_canary_in_every_personal_field_is_found_nowhere() {
     assert!(errors.len() > 15);
     let metrics = served.metrics().await;
     assert!(!metrics.contains("canary"), "{metrics}");
-    let log = served.logged();
-    assert!(!log.contains("canary"), "{log}");
+    let written = served.logged();
+    assert!(!written.contains("canary"), "{written}");
     // The log is one object a line, and did see the calls.
-    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let lines: Vec<serde_json::Value> = written.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let calls: Vec<_> = lines.iter().filter(|line| line["event"] == "call").collect();
     assert!(calls.len() > 20, "{} calls", calls.len());
     for call in calls {

@@ -1,5 +1,7 @@
 //! What the services answer.
 
+#![allow(clippy::expect_used, clippy::unnecessary_wraps)]
+
 mod served;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,13 +17,13 @@ use arrow_array::{
 };
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
-use prost_types::Timestamp;
 use propense_server::proto::{
     BatchScoreUsersRequest, EraseUserRequest, Event, ExportUserRequest, GetModelRequest, GetUserRequest,
     IngestEventsRequest, ListModelsRequest, Outcome, Profile, PutProfilesRequest, ReloadModelsRequest, ReloadOutcome,
     ScoreEventsRequest, ScoreUserRequest, StreamEventsRequest, StreamScoresRequest, Tier, Value,
     stream_events_response, value::Kind,
 };
+use prost_types::Timestamp;
 use served::{Served, event, write_model};
 use tokio_stream::StreamExt;
 use tonic::{Code, Status};
@@ -58,7 +60,7 @@ async fn with_users() -> Served {
     served
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn one_user_is_scored_by_every_model_or_those_named() {
     let served = with_users().await;
     write_model(served.models.path(), "churns", "second");
@@ -81,12 +83,8 @@ async fn one_user_is_scored_by_every_model_or_those_named() {
     assert!(features[1].1.is_nan());
 
     // Strictly before the as_of; a user without events by then is in no audience.
-    let request = ScoreUserRequest {
-        user_id: "b".into(),
-        models: vec!["churns".into()],
-        as_of: at(10),
-        include_features: true,
-    };
+    let request =
+        ScoreUserRequest { user_id: "b".into(), models: vec!["churns".into()], as_of: at(10), include_features: true };
     let answer = scoring.score_user(request).await.expect("scored").into_inner();
     assert_eq!(answer.as_of, at(10));
     assert_eq!(answer.scores.len(), 1);
@@ -98,7 +96,7 @@ async fn one_user_is_scored_by_every_model_or_those_named() {
     assert!(answer.scores[0].features.is_empty());
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_a_scoring_request_is_named() {
     let served = with_users().await;
     let mut scoring = served.scoring().await;
@@ -132,7 +130,7 @@ async fn what_is_wrong_with_a_scoring_request_is_named() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_batch_has_a_status_per_row() {
     let served = with_users().await;
     let mut scoring = served.scoring().await;
@@ -155,14 +153,19 @@ async fn a_batch_has_a_status_per_row() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn events_that_are_sent_along_are_scored_and_not_stored() {
     let served = with_users().await;
     let mut scoring = served.scoring().await;
     let profile = |user: &str| Profile { user_id: user.into(), attributes: BTreeMap::new() };
     let request = ScoreEventsRequest {
         // Twice the same event; one beyond the as_of.
-        events: vec![event("y", 5, "v", 1.0), event("x", 1, "v", 1.0), event("y", 5, "v", 2.0), event("x", 60, "v", 1.0)],
+        events: vec![
+            event("y", 5, "v", 1.0),
+            event("x", 1, "v", 1.0),
+            event("y", 5, "v", 2.0),
+            event("x", 60, "v", 1.0),
+        ],
         profiles: vec![profile("z"), profile("x")],
         as_of: at(60),
         include_features: true,
@@ -197,13 +200,15 @@ async fn stream(served: &Served, request: StreamScoresRequest) -> Vec<(Vec<(Stri
         let (users, scores) = (rows.column(0).as_string::<i32>(), rows.column(1).as_primitive::<Float32Type>());
         let tiers = rows.column(3).as_dictionary::<UInt8Type>();
         let names = tiers.values().as_string::<i32>();
-        let row = |row| (users.value(row).to_owned(), scores.value(row), names.value(tiers.key(row).expect("a tier")).to_owned());
+        let row = |row| {
+            (users.value(row).to_owned(), scores.value(row), names.value(tiers.key(row).expect("a tier")).to_owned())
+        };
         ((0..rows.num_rows()).map(row).collect(), message.rows)
     };
     messages.into_iter().map(read).collect()
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn an_audience_streams_as_arrow() {
     let served = with_users().await;
     let request = |rows, tiers: &[Tier]| StreamScoresRequest {
@@ -235,7 +240,7 @@ async fn an_audience_streams_as_arrow() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn sending_again_changes_nothing() {
     let served = Served::start();
     let with_id = |id: &str| Event { event_id: id.to_owned(), ..event("a", 1, "view", 1.0) };
@@ -245,7 +250,7 @@ async fn sending_again_changes_nothing() {
     assert_eq!(ingest(&served, Vec::new()).await.expect("nothing is fine"), (0, 0, 0));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_an_event_is_named_and_nothing_is_stored() {
     let served = Served::start();
     let good = || event("a", 1, "view", 1.0);
@@ -290,7 +295,7 @@ fn arrow(columns: Vec<(&str, ArrayRef)>) -> IngestEventsRequest {
     IngestEventsRequest { arrow_ipc: writer.into_inner().expect("ended").into(), ..Default::default() }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn events_come_as_arrow_in_any_of_its_forms() {
     let served = Served::start();
     let mut events = served.events().await;
@@ -317,14 +322,16 @@ async fn events_come_as_arrow_in_any_of_its_forms() {
     assert_eq!(ingest(&served, vec![again]).await.expect("ingested"), (0, 1, 0));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_with_arrow_is_named() {
     let served = Served::start();
     let mut events = served.events().await;
     let user = || ("user_id", Arc::new(StringArray::from(vec!["a", "b"])) as ArrayRef);
     let time = || ("event_time", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef);
     let kind = || ("event", Arc::new(StringArray::from(vec!["view", "view"])) as ArrayRef);
-    let text = |name: &'static str, values: [Option<&str>; 2]| (name, Arc::new(StringArray::from(values.to_vec())) as ArrayRef);
+    let text = |name: &'static str, values: [Option<&str>; 2]| {
+        (name, Arc::new(StringArray::from(values.to_vec())) as ArrayRef)
+    };
     let number = |name: &'static str, values: [i64; 2]| (name, Arc::new(Int64Array::from(values.to_vec())) as ArrayRef);
     let nanoseconds = ("event_time", Arc::new(TimestampNanosecondArray::from(vec![1_000, 1_001])) as ArrayRef);
     let cases = [
@@ -357,7 +364,7 @@ async fn what_is_wrong_with_arrow_is_named() {
     assert_eq!(told(&events.ingest_events(request).await.expect_err("refused")).2, "arrow_ipc");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn no_damaged_arrow_stream_hurts_the_server() {
     let served = Served::start();
     let mut events = served.events().await;
@@ -368,7 +375,9 @@ async fn no_damaged_arrow_stream_hurts_the_server() {
     ]);
     let bytes = whole.arrow_ipc.to_vec();
     for place in 0..bytes.len() {
-        for damaged in [bytes[..place].to_vec(), [&bytes[..place], &[bytes[place] ^ 0xff], &bytes[place + 1..]].concat()] {
+        for damaged in
+            [bytes[..place].to_vec(), [&bytes[..place], &[bytes[place] ^ 0xff], &bytes[place + 1..]].concat()]
+        {
             let request = IngestEventsRequest { arrow_ipc: damaged.into(), ..Default::default() };
             if let Err(status) = events.ingest_events(request).await {
                 let fine = matches!(status.code(), Code::InvalidArgument | Code::FailedPrecondition);
@@ -378,7 +387,7 @@ async fn no_damaged_arrow_stream_hurts_the_server() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_streams_error_concerns_its_batch_only() {
     let served = Served::start();
     let batch = |sequence, user: &str| StreamEventsRequest {
@@ -390,7 +399,8 @@ async fn a_streams_error_concerns_its_batch_only() {
     let answers = served.events().await.stream_events(tokio_stream::iter(requests)).await.expect("begun").into_inner();
     let answers: Vec<_> = answers.map(|answer| answer.expect("no error of the stream")).collect().await;
     assert_eq!(answers.iter().map(|answer| answer.sequence).collect::<Vec<_>>(), [9, 9, 0, 3, u64::MAX]);
-    let outcome = |answer: &propense_server::proto::StreamEventsResponse| match answer.result.clone().expect("a result") {
+    let outcome = |answer: &propense_server::proto::StreamEventsResponse| match answer.result.clone().expect("a result")
+    {
         stream_events_response::Result::Receipt(receipt) => Ok((receipt.accepted, receipt.duplicates)),
         stream_events_response::Result::Error(status) => Err((status.code, status.reason, status.field)),
     };
@@ -399,7 +409,7 @@ async fn a_streams_error_concerns_its_batch_only() {
     assert_eq!(outcomes, [Ok((1, 0)), refused, Ok((0, 1)), Ok((0, 0)), Ok((1, 0))]);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_user_is_read_exported_and_erased() {
     let served = Served::start();
     let many: Vec<Event> = (0..2_500).map(|n| event("a", n, "view", n as f64)).collect();
@@ -430,11 +440,14 @@ async fn a_user_is_read_exported_and_erased() {
     }
     users.erase_user(EraseUserRequest { user_id: "nobody".into() }).await.expect("no matter");
     for user_id in [String::new(), "x".repeat(1_025)] {
-        assert_eq!(users.erase_user(EraseUserRequest { user_id }).await.expect_err("refused").code(), Code::InvalidArgument);
+        assert_eq!(
+            users.erase_user(EraseUserRequest { user_id }).await.expect_err("refused").code(),
+            Code::InvalidArgument
+        );
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn models_reload_beside_the_ones_that_serve() {
     let mut served = with_users().await;
     let mut models = served.models().await;
@@ -445,14 +458,16 @@ async fn models_reload_beside_the_ones_that_serve() {
     };
     let first = list(&mut models).await;
     let root = served.models.path().to_owned();
-    let mut reload = async |names: &[&str]| {
+    let reload = async |names: &[&str]| {
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         let answer = served.models().await.reload_models(ReloadModelsRequest { names }).await?.into_inner().models;
-        let outcomes = answer.into_iter().map(|model| (model.name.clone(), model.outcome(), model.digest, model.message));
+        let outcomes =
+            answer.into_iter().map(|model| (model.name.clone(), model.outcome(), model.digest, model.message));
         Ok::<_, Status>(outcomes.collect::<Vec<_>>())
     };
     let digest = first["buys_again"].clone();
-    let unchanged = |digest: &str| ("buys_again".to_owned(), ReloadOutcome::Unchanged, digest.to_owned(), String::new());
+    let unchanged =
+        |digest: &str| ("buys_again".to_owned(), ReloadOutcome::Unchanged, digest.to_owned(), String::new());
     assert_eq!(reload(&[]).await.expect("reloaded"), [unchanged(&digest)]);
     write_model(&root, "buys_again", "bad");
     let refused = reload(&[]).await.expect("reloaded");
@@ -476,7 +491,7 @@ async fn models_reload_beside_the_ones_that_serve() {
 }
 
 #[cfg(unix)]
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_outside_the_models_folder_is_opened() {
     let served = Served::start();
     let outside = tempfile::TempDir::new().expect("a folder");
@@ -490,7 +505,8 @@ async fn nothing_outside_the_models_folder_is_opened() {
     let outcomes: Vec<_> = answer.iter().map(|model| (model.name.as_str(), model.outcome())).collect();
     assert_eq!(outcomes, [("buys_again", ReloadOutcome::Unchanged), ("linked", ReloadOutcome::Refused)]);
     let long = "x".repeat(129);
-    let names = ["..", ".", "", "a/b", "../secret", "/etc", ".hidden", "a\0b", "a b", "naïve", long.as_str(), "%2e%2e", "a\\b"];
+    let names =
+        ["..", ".", "", "a/b", "../secret", "/etc", ".hidden", "a\0b", "a b", "naïve", long.as_str(), "%2e%2e", "a\\b"];
     for name in names {
         let names = vec!["buys_again".to_owned(), name.to_owned()];
         let status = models.reload_models(ReloadModelsRequest { names }).await.expect_err("refused");

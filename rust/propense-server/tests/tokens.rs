@@ -1,5 +1,7 @@
 //! Who may call what.
 
+#![allow(clippy::expect_used)]
+
 mod served;
 
 use std::collections::BTreeSet;
@@ -84,7 +86,7 @@ fn the_table_of_methods_is_the_contract() {
     assert_eq!(contract, of_propense);
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn every_method_refuses_no_wrong_expired_and_narrow_tokens() {
     let (served, _file) = with_tokens();
     let channel = served.channel().await;
@@ -110,7 +112,7 @@ async fn every_method_refuses_no_wrong_expired_and_narrow_tokens() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn health_needs_no_token_and_reflection_does() {
     let (served, _file) = with_tokens();
     let channel = served.channel().await;
@@ -122,7 +124,7 @@ async fn health_needs_no_token_and_reflection_does() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_in_the_table_is_refused_before_it_is_said_not_to_exist() {
     let (served, _file) = with_tokens();
     let channel = served.channel().await;
@@ -134,7 +136,7 @@ async fn what_is_not_in_the_table_is_refused_before_it_is_said_not_to_exist() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn two_authorization_headers_are_none() {
     let (served, _file) = with_tokens();
     let mut models = served.models().await;

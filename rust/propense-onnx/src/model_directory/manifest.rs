@@ -81,13 +81,12 @@ impl Manifest {
     }
 }
 
-/// Whether bytes hold a checksum, once, and have it when its digits are zeros.
+/// Whether bytes hold a checksum, and have it when its digits are zeros.
 fn states_itself(bytes: &[u8], stated: &[u8]) -> bool {
     if stated.len() != DIGITS {
         return false;
     }
-    let mut places = bytes.windows(DIGITS).enumerate().filter(|(_, window)| *window == stated);
-    let (Some((place, _)), None) = (places.next(), places.next()) else { return false };
+    let Some(place) = bytes.windows(DIGITS).position(|window| window == stated) else { return false };
     let digest = Sha256::new()
         .chain_update(&bytes[..place])
         .chain_update([b'0'; DIGITS])

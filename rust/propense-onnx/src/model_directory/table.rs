@@ -162,12 +162,22 @@ mod tests {
         let mut table = Table::read(&file("test.arrow")).unwrap();
         let message = table.float32("label").unwrap_err();
         assert_eq!(message, r#"expected the float32 column "label", found the float32 column "score""#);
-        assert_eq!(table.boolean("label").unwrap().len(), 500);
+        let ranks = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/ranks.json")).unwrap();
+        let ranks: serde_json::Value = serde_json::from_slice(&ranks).unwrap();
+        let labels = table.boolean("label").unwrap();
+        assert_eq!((labels.len(), serde_json::json!(labels[..40])), (500, ranks["test_labels"].clone()));
         assert_eq!(
             table.boolean("label").unwrap_err(),
             r#"expected the boolean column "label", found no further column"#
         );
         assert!(Table::read(&file("test.arrow")).unwrap().finish().unwrap_err().contains("\"score\""));
+    }
+
+    #[test]
+    fn a_part_lies_inside() {
+        let cases = [(2, 2), (4, 0), (0, 0), (2, 3), (5, 0), (-1, 2), (1, -1), (i64::MAX, i64::MAX)];
+        let found = cases.map(|(start, length)| part(&[0; 4], start, length));
+        assert_eq!(found, [Some(2..4), Some(4..4), Some(0..0), None, None, None, None, None]);
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! From an Arrow IPC stream to columns, every row checked as a message would be.
 
-use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType, TimestampNanosecondType, UInt64Type};
 use arrow_array::types::{TimestampMillisecondType, TimestampSecondType};
 use arrow_array::{Array, ArrayRef, RecordBatch};
+use arrow_buffer::Buffer;
 use arrow_cast::cast;
-use arrow_ipc::reader::StreamReader;
-use arrow_schema::{DataType, TimeUnit};
+use arrow_ipc::reader::StreamDecoder;
+use arrow_schema::{ArrowError, DataType, TimeUnit};
 use bytes::Bytes;
 use propense_store::{BatchError, EventBatch};
 
@@ -26,11 +26,10 @@ const EXACT: u64 = 1 << 53;
 
 /// Events in columns. `text_limit` is how many bytes of text may come out: dictionaries and views can repeat what was
 /// sent once.
-pub(crate) fn batch_of_arrow(ipc: &Bytes, text_limit: usize) -> Result<EventBatch, ServiceError> {
+pub(crate) fn batch_of_arrow(ipc: Bytes, text_limit: usize) -> Result<EventBatch, ServiceError> {
     // The reader checks what it reads, but was not written for senders who mean harm.
     let read = catch_unwind(AssertUnwindSafe(|| read(ipc)));
     let batches = read.unwrap_or_else(|_| Err(invalid("it cannot be read as an Arrow IPC stream")))?;
-    check_rows(batches.iter().map(RecordBatch::num_rows).sum(), "arrow_ipc")?;
     let mut events = Events { batch: EventBatch::new(), text_left: text_limit };
     for batch in &batches {
         events.add(batch)?;
@@ -38,26 +37,30 @@ pub(crate) fn batch_of_arrow(ipc: &Bytes, text_limit: usize) -> Result<EventBatc
     Ok(events.batch)
 }
 
-fn read(ipc: &Bytes) -> Result<Vec<RecordBatch>, ServiceError> {
-    let broken = |error: arrow_schema::ArrowError| invalid(format!("not an Arrow IPC stream: {}", kind_of(&error)));
-    let reader = StreamReader::try_new(Cursor::new(ipc), None).map_err(broken)?;
+/// Decodes in place: a length that lies is found out before memory is taken for it.
+fn read(ipc: Bytes) -> Result<Vec<RecordBatch>, ServiceError> {
+    let broken = |error: ArrowError| invalid(format!("not an Arrow IPC stream: {}", kind_of(&error)));
+    let mut unread = Buffer::from(ipc);
+    let mut decoder = StreamDecoder::new();
     let mut rows = 0;
     let mut batches = Vec::new();
-    for batch in reader {
-        let batch = batch.map_err(broken)?;
-        rows += batch.num_rows();
-        check_rows(rows, "arrow_ipc")?;
-        batches.push(batch);
+    while !unread.is_empty() {
+        if let Some(batch) = decoder.decode(&mut unread).map_err(broken)? {
+            rows += batch.num_rows();
+            check_rows(rows, "arrow_ipc")?;
+            batches.push(batch);
+        }
     }
+    decoder.finish().map_err(broken)?;
     Ok(batches)
 }
 
 /// What kind of error it is; its text may hold values.
-fn kind_of(error: &arrow_schema::ArrowError) -> &'static str {
+fn kind_of(error: &ArrowError) -> &'static str {
     match error {
-        arrow_schema::ArrowError::IpcError(_) => "its framing is broken",
-        arrow_schema::ArrowError::ParseError(_) => "its metadata is broken",
-        arrow_schema::ArrowError::NotYetImplemented(_) => "it uses what is not supported",
+        ArrowError::IpcError(_) => "its framing is broken",
+        ArrowError::ParseError(_) => "its metadata is broken",
+        ArrowError::NotYetImplemented(_) => "it uses what is not supported",
         _ => "its contents do not fit its schema",
     }
 }
@@ -66,8 +69,8 @@ fn invalid(problem: impl Into<String>) -> ServiceError {
     ServiceError::invalid("arrow_ipc", problem)
 }
 
-fn unfit(error: BatchError) -> ServiceError {
-    of_batch(&error, Rows::Events)
+fn unfit(error: &BatchError) -> ServiceError {
+    of_batch(error, Rows::Events)
 }
 
 struct Events {
@@ -93,7 +96,7 @@ impl Events {
             check_event_id(event_id.unwrap_or_default(), || path("event_id"))?;
             let time_us = time.get(row, || path("event_time"))?;
             self.spend(user_id.len() + event.len())?;
-            self.batch.push_event(user_id, time_us, event, event_id).map_err(unfit)?;
+            self.batch.push_event(user_id, time_us, event, event_id).map_err(|error| unfit(&error))?;
         }
         let schema = rows.schema();
         let mut seen = std::collections::HashSet::new();
@@ -115,21 +118,21 @@ impl Events {
         if *column.data_type() == DataType::Boolean {
             for (row, value) in column.as_boolean().iter().enumerate() {
                 if let Some(value) = value {
-                    self.batch.set_boolean(first + row, name, value).map_err(unfit)?;
+                    self.batch.set_boolean(first + row, name, value).map_err(|error| unfit(&error))?;
                 }
             }
         } else if let Some(texts) = TextColumn::of(column) {
             for row in 0..column.len() {
                 if let Some(text) = texts.get(row) {
                     self.spend(text.len())?;
-                    self.batch.set_text(first + row, name, text).map_err(unfit)?;
+                    self.batch.set_text(first + row, name, text).map_err(|error| unfit(&error))?;
                 }
             }
         } else {
             let numbers = numbers(column, name, |row| format!("events[{}].properties[{name:?}]", first + row))?;
             for (row, number) in numbers.as_primitive::<Float64Type>().iter().enumerate() {
                 if let Some(number) = number.filter(|number| !number.is_nan()) {
-                    self.batch.set_number(first + row, name, number).map_err(unfit)?;
+                    self.batch.set_number(first + row, name, number).map_err(|error| unfit(&error))?;
                 }
             }
         }

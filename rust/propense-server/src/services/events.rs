@@ -26,7 +26,7 @@ pub(crate) struct Events<B: Backend>(pub(crate) Arc<State<B>>);
 pub(super) fn columns_of(request: &IngestEventsRequest, text_limit: usize) -> Result<EventBatch, ServiceError> {
     match (request.events.is_empty(), request.arrow_ipc.is_empty()) {
         (_, true) => batch_of(&request.events),
-        (true, false) => batch_of_arrow(&request.arrow_ipc, text_limit),
+        (true, false) => batch_of_arrow(request.arrow_ipc.clone(), text_limit),
         (false, false) => Err(ServiceError::invalid("arrow_ipc", "expected either this or `events`, not both")),
     }
 }

@@ -133,8 +133,8 @@ fn batch_score_users<B: Backend>(
     let known: Vec<&str> = known.collect::<BTreeSet<_>>().into_iter().collect();
     let mut scored = Vec::with_capacity(models.len());
     for served in &models {
-        let scores = backend.score(&served.model, &snapshot, &known, as_of_us, false);
-        scored.push(checked(served, scores, known.len())?);
+        let by_model = backend.score(&served.model, &snapshot, &known, as_of_us, false);
+        scored.push(checked(served, by_model, known.len())?);
     }
     let places: HashMap<&str, usize> = known.iter().enumerate().map(|(place, id)| (*id, place)).collect();
     let scores_of = |id: &str| -> Vec<Score> {
@@ -172,8 +172,8 @@ fn score_events<B: Backend>(
     let log = log_of(&events, &profiles)?;
     let mut scored = Vec::with_capacity(models.len());
     for served in &models {
-        let scores = backend.score_log(&served.model, &log, as_of_us, request.include_features);
-        scored.push(checked(served, scores, with_events.len())?);
+        let by_model = backend.score_log(&served.model, &log, as_of_us, request.include_features);
+        scored.push(checked(served, by_model, with_events.len())?);
     }
     // The log holds the users with events, in this order; the others are in no audience.
     let mut place = 0;
@@ -183,9 +183,9 @@ fn score_events<B: Backend>(
         let score = |(served, scored): (&Model<B>, &Scored)| {
             if in_log { model_score(served, scored, place) } else { model_score(served, &nobody, 0) }
         };
-        let scores = models.iter().zip(&scored).map(score).collect();
+        let standings = models.iter().zip(&scored).map(score).collect();
         place += usize::from(in_log);
-        EventScores { user_id: user.to_owned(), scores }
+        EventScores { user_id: user.to_owned(), scores: standings }
     });
     let users = users.collect();
     let models = models.iter().map(|served| served.version.clone()).collect();

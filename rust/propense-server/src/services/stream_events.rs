@@ -44,7 +44,7 @@ pub(super) fn stream_events<B: Backend>(
     // One batch is with the acknowledging task.
     let (sent, under_way) = mpsc::channel(state.limits.stream_window.max(2) - 1);
     let (answers, acknowledgements) = mpsc::channel(1);
-    tokio::spawn(acknowledge(under_way, answers, state.limits.stalled_reader));
+    tokio::spawn(acknowledge(under_way, answers, state.limits.stalled_reader, held.clone()));
     tokio::spawn(read(state, held, requests, sent));
     ReceiverStream::new(acknowledgements)
 }
@@ -98,6 +98,7 @@ async fn acknowledge(
     mut under_way: mpsc::Receiver<Read>,
     answers: mpsc::Sender<Result<StreamEventsResponse, Status>>,
     stalled_reader: Duration,
+    _held: Held,
 ) {
     while let Some(read) = under_way.recv().await {
         let answer = match read {

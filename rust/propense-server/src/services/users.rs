@@ -82,6 +82,7 @@ impl<B: Backend> UserService for Users<B> {
         let (parts, export) = mpsc::channel(2);
         let stalled_reader = self.0.limits.stalled_reader;
         tokio::spawn(async move {
+            let _held = held;
             let mut first = 0;
             loop {
                 let rows = first..(first + EXPORT_ROWS).min(log.len());

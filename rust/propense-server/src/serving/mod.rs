@@ -9,5 +9,4 @@ mod known_columns;
 mod served_model;
 mod store_backend;
 
-pub use served_model::ServedModel;
 pub use store_backend::StoreBackend;

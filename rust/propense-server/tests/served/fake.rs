@@ -9,13 +9,12 @@ use std::thread;
 use std::time::Duration;
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use propense_core::events::{EventColumns, EventLog, EventLogBuilder, ProfilesBuilder};
+use propense_core::events::{EventColumns, EventLog, EventLogBuilder, EventsError, ProfilesBuilder};
 use propense_server::{
     Backend, LoadedModel, ModelError, Receipt, Reply, Scored, ScoredUser, Snapshot, StoreSize, Tier, Write, WriteError,
     proto,
 };
 use propense_store::{BatchProblem, EventBatch, PropertyValues};
-use sha2::{Digest, Sha256};
 
 /// What a test tells the store to do.
 #[derive(Default)]
@@ -112,7 +111,7 @@ impl Rows {
                 }
             }
             Write::Events(batch) => {
-                let amounts = self.amounts(&batch)?;
+                let amounts = Self::amounts(&batch)?;
                 for (row, amount) in amounts.into_iter().enumerate() {
                     let user = batch.user_ids.get(row).to_owned();
                     let key = (batch.time_us[row], batch.event_types.get(row).to_owned(), batch.event_id(row));
@@ -131,7 +130,7 @@ impl Rows {
         Ok(receipt)
     }
 
-    fn amounts(&self, batch: &EventBatch) -> Result<Vec<f64>, WriteError> {
+    fn amounts(batch: &EventBatch) -> Result<Vec<f64>, WriteError> {
         match batch.properties.iter().find(|column| column.name == "amount").map(|column| &column.values) {
             None => Ok(vec![f64::NAN; batch.len()]),
             Some(PropertyValues::Number(numbers)) => {
@@ -172,7 +171,7 @@ impl Backend for Fake {
         if manifest.contains("bad") {
             return Err(ModelError("model.onnx: its checksum is not the manifest's".to_owned()));
         }
-        let digest = Sha256::digest(manifest.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest = propense_server::hash_token(&manifest);
         let features = vec!["purchase_count".to_owned(), "purchase_amount_mean".to_owned()];
         Ok(LoadedModel { digest, description: proto::Model { features, ..proto::Model::default() }, model: () })
     }
@@ -206,9 +205,10 @@ impl Snapshot for View {
         all.into_iter().filter(|user| after.is_none_or(|after| user.as_str() > after)).take(limit).collect()
     }
 
-    fn gather(&self, users: &[&str]) -> EventLog {
+    fn gather(&self, users: &[&str]) -> Result<EventLog, EventsError> {
         let rows = users.iter().flat_map(|user| {
-            self.0.events
+            self.0
+                .events
                 .get(*user)
                 .into_iter()
                 .flatten()
@@ -232,6 +232,6 @@ impl Snapshot for View {
         let columns: [(&str, ArrayRef); 2] = [("user", Arc::new(users)), ("country", Arc::new(countries))];
         let mut profiles = ProfilesBuilder::new("user".to_owned());
         profiles.push(&RecordBatch::try_from_iter(columns).expect("columns")).expect("profiles");
-        log.with_profiles(profiles.finish().expect("profiles")).expect("a log")
+        log.with_profiles(profiles.finish()?)
     }
 }

@@ -1,8 +1,10 @@
 //! A server over a store and models that live in memory and do as a test tells them.
 
-#![allow(dead_code, unreachable_pub, missing_docs)]
+// Every test file uses its own part of this.
+#![allow(dead_code, unreachable_pub, unused_imports)]
 
 mod fake;
+mod peer;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -19,6 +21,7 @@ use tempfile::TempDir;
 use tonic::transport::{Channel, Endpoint};
 
 pub use fake::{Fake, Knobs};
+pub use peer::{Peer, framed};
 
 /// Longer than anything here should take.
 pub const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,0 +1,179 @@
+//! Peers that mean harm hurt themselves only.
+
+#![allow(clippy::expect_used)]
+
+mod served;
+
+use std::time::{Duration, Instant};
+
+use propense_server::proto::{IngestEventsRequest, ScoreUserRequest, StreamScoresRequest};
+use served::{PATIENCE, Peer, Served, event, framed};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tonic::Code;
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const HEADERS: u8 = 1;
+const RESET: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = (payload.len() as u32).to_be_bytes();
+    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+}
+
+/// The headers of a call, in HPACK without any tables.
+fn call(path: &str) -> Vec<u8> {
+    let text = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
+    let literal = |name: &str, value: &str| [vec![0], text(name), text(value)].concat();
+    let own = [vec![0x83, 0x86, 0x04], text(path), vec![0x01], text("here")].concat();
+    [own, literal("content-type", "application/grpc"), literal("te", "trailers")].concat()
+}
+
+/// A connection that speaks HTTP/2 by hand.
+async fn speak(served: &Served, settings: &[u8]) -> TcpStream {
+    let mut stream = TcpStream::connect(served.server().address()).await.expect("a connection");
+    let hello = [PREFACE, &frame(SETTINGS, 0, 0, settings)].concat();
+    stream.write_all(&hello).await.expect("sent");
+    stream
+}
+
+async fn ingest(served: &Served) {
+    let request = IngestEventsRequest { events: vec![event("a", 1, "view", 1.0)], ..Default::default() };
+    served.events().await.ingest_events(request).await.expect("ingested");
+}
+
+/// That others are served, and how long the slowest of some calls took.
+async fn slowest_of_others(served: &Served) -> Duration {
+    let mut scoring = served.scoring().await;
+    let mut slowest = Duration::ZERO;
+    for _ in 0..50 {
+        let began = Instant::now();
+        scoring.score_user(ScoreUserRequest { user_id: "a".into(), ..Default::default() }).await.expect("served");
+        slowest = slowest.max(began.elapsed());
+    }
+    slowest
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn streams_that_are_begun_and_reset_are_stopped() {
+    let served = Served::start();
+    ingest(&served).await;
+    let before = served.metric("process_resident_memory_bytes").await;
+    let mut stream = speak(&served, &[]).await;
+    let headers = call("/propense.v1.ScoringService/ScoreUser");
+    let flood: Vec<u8> = (0..20_000_u32)
+        .flat_map(|n| {
+            let id = 2 * n + 1;
+            [frame(HEADERS, 4, id, &headers), frame(RESET, 0, id, &8_u32.to_be_bytes())].concat()
+        })
+        .collect();
+    let (mut reader, mut writer) = stream.split();
+    let (_, said) = tokio::join!(writer.write_all(&flood), async {
+        let mut said = Vec::new();
+        let end = timeout(PATIENCE, reader.read_to_end(&mut said)).await;
+        (end.is_ok(), said)
+    });
+    assert!(said.0, "the server hangs up");
+    assert!(slowest_of_others(&served).await < Duration::from_secs(2));
+    served.metric_becomes(r#"propense_call_places_free{class="quick"}"#, 256.0).await;
+    let grown = served.metric("process_resident_memory_bytes").await - before;
+    assert!(grown < 64e6, "{grown} bytes more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pings_without_end_and_without_reading_hold_up_nobody() {
+    let served = Served::start();
+    ingest(&served).await;
+    let before = served.metric("process_resident_memory_bytes").await;
+    let mut stream = speak(&served, &[]).await;
+    let pings: Vec<u8> = (0..1_000).flat_map(|_| frame(PING, 0, 0, &[7; 8])).collect();
+    let flood = tokio::spawn(async move {
+        let until = Instant::now() + Duration::from_secs(2);
+        while Instant::now() < until {
+            // Blocked or hung up on: either is well.
+            if !matches!(timeout(Duration::from_millis(500), stream.write_all(&pings)).await, Ok(Ok(()))) {
+                break;
+            }
+        }
+        stream
+    });
+    assert!(slowest_of_others(&served).await < Duration::from_secs(2));
+    let _stream = flood.await.expect("no panic");
+    let grown = served.metric("process_resident_memory_bytes").await - before;
+    assert!(grown < 64e6, "{grown} bytes more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_that_are_not_read_keep_nobody_out() {
+    let served = Served::with(|options| {
+        options.limits.bulk_calls = 32;
+        options.limits.quick_calls = 32;
+        options.limits.stalled_reader = Duration::from_secs(1);
+    });
+    let events = (0..10).map(|n| event(&format!("user {n}"), 1, "view", 1.0)).chain([event("a", 1, "view", 1.0)]);
+    let request = IngestEventsRequest { events: events.collect(), ..Default::default() };
+    served.events().await.ingest_events(request).await.expect("ingested");
+    // Nothing may be sent to this peer: its window is 0.
+    let no_window = [&4_u16.to_be_bytes()[..], &0_u32.to_be_bytes()[..]].concat();
+    let mut stream = speak(&served, &no_window).await;
+    let stream_scores = StreamScoresRequest { model: "buys_again".into(), batch_rows: 1, ..Default::default() };
+    let score_user = ScoreUserRequest { user_id: "a".into(), ..Default::default() };
+    let (bulk, quick) = (framed(&stream_scores), framed(&score_user));
+    for n in 0..100_u32 {
+        let (path, message) = match n % 2 {
+            0 => ("/propense.v1.ScoringService/StreamScores", &bulk),
+            _ => ("/propense.v1.ScoringService/ScoreUser", &quick),
+        };
+        let id = 2 * n + 1;
+        let request = [frame(HEADERS, 4, id, &call(path)), frame(0, 1, id, message)].concat();
+        stream.write_all(&request).await.expect("sent");
+    }
+    // Streams that nobody reads fill their places, and are given up.
+    served.metric_becomes(r#"propense_call_places_free{class="bulk"}"#, 0.0).await;
+    served.metric_becomes(r#"propense_call_places_free{class="bulk"}"#, 32.0).await;
+    served.metric_becomes(r#"propense_call_places_free{class="quick"}"#, 32.0).await;
+    assert!(slowest_of_others(&served).await < Duration::from_secs(2));
+    drop(stream);
+    served.metric_becomes("propense_connections", 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_http2_is_hung_up_on() {
+    let served = Served::start();
+    for bytes in [&b"GET / HTTP/1.1\r\nhost: here\r\n\r\n"[..], &[0xff; 4_096], b"\x16\x03\x01\x02\x00\x01"] {
+        let mut stream = TcpStream::connect(served.server().address()).await.expect("a connection");
+        let _ = stream.write_all(bytes).await;
+        let _ = stream.write_all(&[0; 64]).await;
+        let mut said = Vec::new();
+        assert!(timeout(PATIENCE, stream.read_to_end(&mut said)).await.is_ok(), "the server hangs up");
+    }
+    served.metric_becomes("propense_connections", 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compressed_messages_and_broken_frames_are_refused() {
+    let served = Served::start();
+    let mut peer = Peer::connect(&served).await;
+    let path = "/propense.v1.EventService/IngestEvents";
+    let mut compressed = framed(&IngestEventsRequest::default()).to_vec();
+    compressed[0] = 1;
+    let gzip = [("grpc-encoding", "gzip")];
+    assert_eq!(peer.unary(path, &gzip, compressed.clone().into()).await.code(), Code::Unimplemented);
+    // The flag without the header, a flag that is none, a length that lies, no message, and bytes that are none.
+    for (body, what) in [
+        (compressed, "compressed"),
+        (vec![2, 0, 0, 0, 0], "flag"),
+        (vec![0, 0, 0, 1, 0, 1], "cut off"),
+        (Vec::new(), "nothing"),
+        (vec![0, 0, 0, 0, 2, 0xff, 0xff], "no message"),
+    ] {
+        let status = peer.unary(path, &[], body.into()).await;
+        assert!(!matches!(status.code(), Code::Ok | Code::Unavailable), "{what}: {status:?}");
+    }
+    let huge = vec![0, 0xff, 0xff, 0xff, 0xff];
+    assert_eq!(peer.unary(path, &[], huge.into()).await.code(), Code::ResourceExhausted);
+    assert_eq!(peer.unary(path, &[], framed(&IngestEventsRequest::default())).await.code(), Code::Ok);
+}
