@@ -83,7 +83,7 @@ def test_a_served_score_is_the_batch_score(
 
 
 def saved_profiles(saved: Path) -> pl.DataFrame:
-    return pl.read_ipc(saved / "profiles.arrow", memory_map=False)
+    return pl.read_ipc(saved / "profiles.arrow")
 
 
 def test_a_running_server_takes_a_log(place: Path, sim: Simulation, tmp_path: Path) -> None:
