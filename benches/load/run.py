@@ -168,7 +168,7 @@ def measure(setting: Setting, address: str, only: list[str]) -> list[Row]:
         value = best and best["rows_per_s"]
         rows.append(Row("load", "1,000 users a call at p99 ≤ 1 s", "–", value, unit="users/s"))
     if "stream" in only:
-        rate, best = setting.capacity(ours, address, "stream", 0.5, 10_000.0, connections=1)
+        rate, best = setting.capacity(ours, address, "stream", 2, 2_000.0, connections=1)
         value = best and best["rows_per_s"]
         rows.append(Row("load", "whole audience, one stream and more", "–", value, unit="users/s"))
     if "ingest" in only:

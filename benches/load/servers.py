@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import socket
 import subprocess
@@ -42,7 +41,9 @@ def python_server(events: Path, model: Path, how: str, style: str, processes: in
 
 @contextmanager
 def _running(command: list[str], ready: str) -> Iterator[str]:
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ)
+    # The server's log goes with its standard error; under overload it is long.
+    log = subprocess.DEVNULL
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True)
     late = threading.Timer(START_S, process.kill)
     late.start()
     try:

@@ -6,6 +6,7 @@ import os
 import random
 import threading
 from collections import Counter
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -84,26 +85,27 @@ def test_kills_at_random_points_of_a_streamed_ingest(model_folder: Path, tmp_pat
 
 def send_until_it_breaks(model: Model, address: str, rng: random.Random) -> None:
     """Send what is open, some of what is done, and new batches, until the connection breaks."""
-    again = rng.sample(model.done, min(2, len(model.done)))
-    to_resend = [*model.open, *again]
+    known = rng.sample(model.done, min(2, len(model.done)))
+    to_resend = [*model.open, *known]
     given: list[pl.DataFrame] = []
     lock, broken = threading.Lock(), threading.Event()
 
-    def next_batch() -> pl.DataFrame | None:
+    def batches() -> Iterator[pl.DataFrame]:
         # gRPC asks for batches on a thread of its own, which may be late to notice the end.
-        with lock:
-            if broken.is_set():
-                return None
-            batch = to_resend[len(given)] if len(given) < len(to_resend) else model.new_batch()
-            given.append(batch)
-            return batch
+        while True:
+            with lock:
+                if broken.is_set():
+                    return
+                again = len(given) < len(to_resend)
+                given.append(to_resend[len(given)] if again else model.new_batch())
+            yield given[-1]
 
     settled = 0
     try:
         with pp.Client(address, timeout=30.0) as client:
-            for ack in client.stream_events(iter(next_batch, None), window=8):
+            for ack in client.stream_events(batches(), window=8):
                 assert ack.receipt is not None, ack.error
-                if not contains(again, given[ack.sequence]):
+                if not contains(known, given[ack.sequence]):
                     model.acknowledge(given[ack.sequence])
                 settled += 1
     except pp.UnavailableError:
@@ -111,7 +113,7 @@ def send_until_it_breaks(model: Model, address: str, rng: random.Random) -> None
     with lock:
         broken.set()
     lost = [*given[settled:], *to_resend[len(given) :]]
-    model.open = [frame for frame in lost if not contains(again, frame)]
+    model.open = [frame for frame in lost if not contains(known, frame)]
 
 
 def contains(frames: list[pl.DataFrame], frame: pl.DataFrame) -> bool:

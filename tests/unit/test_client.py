@@ -258,8 +258,9 @@ def test_a_stream_of_scores_is_frames(client: pp.Client) -> None:
 
 
 def test_a_stream_that_breaks_says_so(client: pp.Client, servicer: StandIn) -> None:
+    stopping = grpc.StatusCode.UNAVAILABLE
+    servicer.plan = [lambda _: None, lambda context: refuse(context, stopping, "STOPPING")]
     stream = client.stream_scores("buys")
-    servicer.plan.append(lambda context: refuse(context, grpc.StatusCode.UNAVAILABLE, "STOPPING"))
     with pytest.raises(pp.UnavailableError) as raised:
         list(stream)
     assert raised.value.reason == "STOPPING"
@@ -380,6 +381,8 @@ def test_nobody_there_is_unavailable() -> None:
         client.list_models()
     assert raised.value.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
     assert "127.0.0.1:1" in str(raised.value)
+    with pp.Client("127.0.0.1:1", timeout=0.2) as client, pytest.raises(pp.UnavailableError):
+        client.stream_events([events(1)])
 
 
 def test_a_stream_of_events_is_acknowledged_in_order(client: pp.Client, servicer: StandIn) -> None:

@@ -353,9 +353,9 @@ class Client:
         timeout
             Seconds for the whole stream; left out: the client's ``stream_timeout``.
 
-        Yields
-        ------
-        Acknowledgement
+        Returns
+        -------
+        Iterator of Acknowledgement
             One a batch. An error in one concerns that batch only, and the others go on. When the
             stream itself fails, send again what was not acknowledged: it is harmless.
         """
@@ -366,6 +366,7 @@ class Client:
                 rows = event_rows(batch, names, event_id=event_id, number_ties=False)
                 yield rows.encoded()
 
+        self._connection.wait_ready(self._timeout)
         return event_stream.acknowledgements(
             self._connection,
             encoded(),

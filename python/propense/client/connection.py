@@ -13,13 +13,19 @@ from typing import TypeVar
 import grpc
 
 from propense.client.rpc_errors import from_rpc
-from propense.exceptions import DataError
+from propense.exceptions import DataError, UnavailableError
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 _MESSAGE_BYTES = 64 * 2**20
-_BACKOFF = {"maxAttempts": 5, "initialBackoff": "0.2s", "maxBackoff": "3s", "backoffMultiplier": 2}
+# Five attempts, the most that gRPC allows, within about 5 s: a restart takes less.
+_BACKOFF = {
+    "maxAttempts": 5,
+    "initialBackoff": "0.2s",
+    "maxBackoff": "4s",
+    "backoffMultiplier": 2.5,
+}
 _BUSY, _GONE = "RESOURCE_EXHAUSTED", "UNAVAILABLE"
 
 
@@ -125,6 +131,14 @@ class Connection:
         """Make a call of one answer."""
         with self.explained():
             return method(request, timeout=timeout, metadata=self.metadata)
+
+    def wait_ready(self, timeout: float) -> None:
+        """Wait until the server can be reached: for calls that gRPC does not try again."""
+        try:
+            grpc.channel_ready_future(self.channel).result(timeout=timeout)
+        except grpc.FutureTimeoutError:
+            message = f"{self.address} cannot be reached"
+            raise UnavailableError(message, code="UNAVAILABLE") from None
 
     @contextmanager
     def explained(self) -> Iterator[None]:

@@ -4,8 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use propense_server::serving::StoreBackend;
-use propense_server::{LogLines, Server as CoreServer, ServerError, ServerOptions, TlsFiles};
+use propense_server::{LogLines, Server as CoreServer, ServerError, ServerOptions, StoreBackend, TlsFiles};
 use propense_store::{Store, StoreOptions};
 use pyo3::prelude::*;
 

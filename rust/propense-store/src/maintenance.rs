@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use crate::error::StoreError;
-use crate::memory::PartInfo;
+use crate::parts::PartInfo;
 use crate::queue::Request;
 use crate::request::{Receipt, Reply, WriteError};
 use crate::source::SourceId;

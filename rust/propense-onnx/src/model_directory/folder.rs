@@ -55,7 +55,7 @@ impl Folder {
         let limit = match name {
             MANIFEST => MANIFEST_LIMIT,
             MODEL => MAX_MODEL_BYTES as u64,
-            _ => MAX_MODEL_BYTES as u64,
+            _ => TABLE_LIMIT,
         };
         let read = || -> io::Result<Result<Vec<u8>, &'static str>> {
             let Some(file) = self.open_file(name)? else { return Ok(Err("a link")) };

@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     drop(sender);
     let outcomes: Outcomes = receiver.into_iter().filter(|outcome| outcome.measured).collect();
-    let elapsed = start.elapsed().saturating_sub(warmup);
+    let elapsed = start.elapsed().saturating_sub(warmup).max(length - warmup);
     println!("{}", outcomes.to_json(&settings, elapsed));
     Ok(())
 }

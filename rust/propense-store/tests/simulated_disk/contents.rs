@@ -1,28 +1,39 @@
 //! What an open store holds, as its readers see it.
 
-use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::LazyLock;
 
-use propense_store::{Store, hash_event_id};
+use propense_store::Store;
 
 use super::run::{Model, identity};
 
-/// The store's contents; panics if an event is there twice.
+/// The store's contents; panics if an event is there twice or is not what was sent.
 pub fn contents(store: &Store) -> Model {
-    static BY_KEY: LazyLock<BTreeMap<(String, i64, String, u64), usize>> = LazyLock::new(|| {
-        let key = |event| {
-            let (user, time, kind, id) = identity(event);
-            ((user, time, kind.to_owned(), id.map_or(0, |id| hash_event_id(&id))), event)
-        };
-        (0..3_000).map(key).collect()
-    });
-    let (events, profiles) = store.dump();
-    let mut model = Model { profiles, ..Model::default() };
-    for (key, count) in events {
-        assert_eq!(count, 1, "{key:?} is there {count} times");
-        model.events.insert(BY_KEY[&key]);
+    let snapshot = store.snapshot();
+    let mut model = Model::default();
+    let users = snapshot.users_from(None, usize::MAX);
+    let users: Vec<&str> = users.iter().map(String::as_str).collect();
+    let (shape, log) = (snapshot.shape().unwrap(), snapshot.gather(&users).unwrap().log);
+    let column = |name| log.columns().iter().zip(shape.columns()).find(|(_, column)| column.name == name);
+    let (number, owner) = (column("number"), column("owner"));
+    let attribute = log.attributes().iter().zip(shape.attributes()).next();
+    let mut of_user = 0;
+    for (place, user) in users.iter().enumerate() {
+        for row in log.rows(place) {
+            let event = number.unwrap().0.number(row) as usize;
+            let (owner, dictionary) = (&owner.unwrap().0.cells, &owner.unwrap().1.dictionary);
+            let kind = &shape.event_types()[log.event().code(row).unwrap() as usize];
+            let expected = identity(event);
+            assert_eq!((*user, log.time_us()[row], kind.as_str()), (expected.0.as_str(), expected.1, expected.2));
+            assert_eq!(dictionary[owner.code(row).unwrap() as usize], format!("text of {user}"));
+            assert!(model.events.insert(event), "event {event} is there twice");
+            of_user += 1;
+        }
+        let code = attribute.and_then(|(cells, _)| cells.cells.code(log.profile_row(place)?));
+        if let Some(code) = code {
+            model.profiles.insert((*user).to_owned(), attribute.unwrap().1.dictionary[code as usize].clone());
+        }
     }
+    assert_eq!(of_user, log.len());
     model
 }
 

@@ -124,10 +124,18 @@ impl DiskState {
         folder.unsynced.push(changes);
     }
 
-    /// Whether everything is synced, so that every fate is the same.
+    /// Whether everything that has a name is synced, so that every fate is the same.
     pub fn is_safe(&self) -> bool {
-        self.files.values().all(|file| file.unsynced.is_empty())
-            && self.folders.values().all(|folder| folder.unsynced.is_empty())
+        self.is_safe_below(ROOT)
+    }
+
+    fn is_safe_below(&self, folder: Inode) -> bool {
+        let folder = &self.folders[&folder];
+        folder.unsynced.is_empty()
+            && folder.seen.values().all(|inode| match self.files.get(inode) {
+                Some(file) => file.unsynced.is_empty(),
+                None => self.is_safe_below(*inode),
+            })
     }
 
     /// Makes the files of one fate.

@@ -121,8 +121,8 @@ pub fn some_operation(random: &mut Random, next: &mut usize) -> Operation {
             Operation::Ingest((0..=random.below(5)).map(|_| one(random)).collect())
         }
         76..=84 => Operation::Profile(user_of(random.below(USERS)), format!("value {}", random.below(1_000))),
-        85..=90 => Operation::Seal,
-        91..=92 => Operation::Compact,
+        85..=88 => Operation::Seal,
+        89..=92 => Operation::Compact,
         93..=94 => Operation::Erase(user_of(random.below(USERS))),
         _ => Operation::Reopen,
     }

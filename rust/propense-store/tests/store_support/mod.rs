@@ -35,6 +35,10 @@ impl Event {
         (self.user.clone(), self.time_us, self.event(), self.id)
     }
 
+    fn retold(&self) -> Self {
+        Self { number: Some(0.5), text: None, rare: Some(3), ..self.clone() }
+    }
+
     fn text(&self) -> Option<String> {
         self.text.map(text)
     }
@@ -55,6 +59,8 @@ pub struct Profile {
 #[derive(Debug, Clone)]
 pub enum Step {
     Events(Vec<Event>),
+    /// Events of a step before come again, saying something else: the first ones count.
+    Again(prop::sample::Index),
     Profiles(Vec<Profile>),
     Erase(String),
     Freeze,
@@ -105,14 +111,26 @@ fn profile_write() -> impl Strategy<Value = Profile> {
 
 pub fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
-        6 => prop::collection::vec(event(), 0..25).prop_map(Step::Events),
+        5 => prop::collection::vec(event(), 0..25).prop_map(Step::Events),
+        3 => any::<prop::sample::Index>().prop_map(Step::Again),
         2 => prop::collection::vec(profile_write(), 0..6).prop_map(Step::Profiles),
         1 => user().prop_map(Step::Erase),
         2 => Just(Step::Freeze),
         2 => Just(Step::Seal),
         1 => (0..4_usize, 0..3_usize).prop_map(|(first, more)| Step::Merge(first, more)),
     ];
-    prop::collection::vec(step, 0..25)
+    prop::collection::vec(step, 0..25).prop_map(|mut steps| {
+        for at in 0..steps.len() {
+            if let Step::Again(which) = &steps[at] {
+                let again = match steps[..at].get(which.index(at.max(1))) {
+                    Some(Step::Events(events)) => events.iter().rev().map(Event::retold).collect(),
+                    _ => Vec::new(),
+                };
+                steps[at] = Step::Events(again);
+            }
+        }
+        steps
+    })
 }
 
 pub struct Store {
@@ -129,6 +147,7 @@ impl Store {
 
     pub fn take(&mut self, step: &Step) {
         match step {
+            Step::Again(_) => {}
             Step::Events(events) => drop(self.events(events)),
             Step::Profiles(profiles) => self.profiles(profiles),
             Step::Erase(user) => drop(self.memory.erase(user)),
