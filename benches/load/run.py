@@ -88,12 +88,14 @@ class Setting:
         best: tuple[float, dict[str, Any] | None] = (0.0, None)
         missed, rate = 0, first
         while missed < 2:
-            measured = self.run(server, address, mode, rate, **options)
-            kept = measured["failed"] == 0 and measured["refused"] == 0
-            if kept and measured["p99_ms"] is not None and measured["p99_ms"] <= limit_ms:
-                best, missed = (rate, measured), 0
-            else:
-                missed += 1
+            # A machine that is shared stalls now and then: a rate is missed only if it is twice.
+            for _ in range(2):
+                measured = self.run(server, address, mode, rate, **options)
+                kept = measured["failed"] == 0 and measured["refused"] == 0
+                met = kept and measured["p99_ms"] is not None and measured["p99_ms"] <= limit_ms
+                if met:
+                    break
+            best, missed = ((rate, measured), 0) if met else (best, missed + 1)
             rate *= STEP
         return best
 
@@ -155,14 +157,12 @@ def measure(setting: Setting, address: str, only: list[str]) -> list[Row]:
     """Measure every kind of call on propense's server."""
     rows, ours = [], "propense"
     if "unary" in only:
-        rate, _ = setting.capacity(ours, address, "unary", 1_000, GOAL_P99_MS)
+        rate, _ = setting.capacity(ours, address, "unary", 400, GOAL_P99_MS)
         rows.append(Row("load", "one user, requests/s at p99 ≤ 5 ms", "–", rate, unit="requests/s"))
-        half = setting.run(ours, address, "unary", max(rate, 2.0) / 2)
-        rows.append(
-            Row("load", "one user, p99 at half of that", "–", half["p99_ms"], 2.0, "lower", "ms")
-        )
-    if "overload" in only and "unary" in only:
-        rows += overload(setting, address, rate)
+        half = setting.run(ours, address, "unary", rate / 2)["p99_ms"] if rate else None
+        rows.append(Row("load", "one user, p99 at half of that", "–", half, 2.0, "lower", "ms"))
+        if "overload" in only and rate:
+            rows += overload(setting, address, rate)
     if "batch" in only:
         rate, best = setting.capacity(ours, address, "batch", 5, 1_000.0, batch=1_000)
         value = best and best["rows_per_s"]
@@ -187,9 +187,11 @@ def overload(setting: Setting, address: str, capacity: float) -> list[Row]:
     rows = []
     for factor in (2, 10):
         measured = setting.run("propense", address, "unary", capacity * factor, deadline=1.0)
-        share = measured["answered_per_s"] / capacity if capacity else None
-        what = f"goodput at {factor} times that, share of it"
-        rows.append(Row("load", what, "–", share and 100 * share, 90.0, unit="%"))
+        share = 100 * measured["answered_per_s"] / capacity
+        rows.append(Row("load", f"goodput at {factor} times that", "–", share, 90.0, unit="%"))
+        late = measured["refused_p99_ms"]
+        what = f"refusal at {factor} times that, p99"
+        rows.append(Row("load", what, "–", late, 10.0, "lower", "ms"))
     return rows
 
 
