@@ -143,7 +143,7 @@ impl Memory {
 
     /// Makes a user unknown, now and for events to come; says whether they were known.
     ///
-    /// Their events stay in parts on the disk until these are merged ([`PartInfo::erased_users`]).
+    /// Their events stay in parts on the disk until these are merged ([`crate::PartInfo::erased_users`]).
     pub fn erase(&self, user: &str) -> bool {
         let _writer = hold(&self.writer);
         let digest = self.erased_digest(user);
