@@ -40,8 +40,6 @@ pub struct EventBatch {
     pub event_ids: Vec<u64>,
     /// The properties.
     pub properties: PropertyTable,
-    /// Rows that came without a user id and were left out; neither encoded nor stored.
-    pub dropped: u64,
 }
 
 /// Profile writes in order of arrival: the attributes of one user a row; a missing value leaves what was there.

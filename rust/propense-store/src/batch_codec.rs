@@ -38,7 +38,6 @@ impl EventBatch {
             event_types: left.texts()?,
             event_ids: left.list(u64::from_le_bytes)?,
             properties: left.columns()?,
-            dropped: 0,
         };
         left.end()?;
         batch.validate()?;

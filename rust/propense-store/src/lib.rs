@@ -24,7 +24,6 @@ compile_error!("saved logs are mapped as they are, and they are little-endian");
 mod apply;
 mod arrow_batch;
 mod arrow_column;
-mod arrow_events;
 mod arrow_file;
 mod batch;
 mod batch_codec;
@@ -72,7 +71,6 @@ mod wal;
 mod without_erased;
 
 pub use apply::Applied;
-pub use arrow_events::EventBatchColumns;
 pub use batch::{
     EARLIEST_US, EventBatch, LATEST_US, MOST_EVENTS, MOST_NAME_BYTES, MOST_PROPERTIES, MOST_TEXT_BYTES,
     MOST_USER_ID_BYTES, ProfileBatch, hash_event_id,

@@ -49,13 +49,12 @@ impl ServedModel {
     ) -> Result<Scored, ServingError> {
         let gathered = snapshot.gather(users)?;
         let known = self.bound.load_full().filter(|bound| bound.fits(&gathered, with_features));
-        let bound = match known {
-            Some(bound) => bound,
-            None => {
-                let bound = Arc::new(self.bind(snapshot.shape()?, &gathered)?);
-                self.bound.store(Some(Arc::clone(&bound)));
-                bound
-            }
+        let bound = if let Some(bound) = known {
+            bound
+        } else {
+            let bound = Arc::new(self.bind(snapshot.shape()?, &gathered)?);
+            self.bound.store(Some(Arc::clone(&bound)));
+            bound
         };
         self.score_bound(&bound, &gathered.log, as_of_us, with_features)
     }
