@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from propense import _core
 from propense.events import EventLog
@@ -82,15 +81,27 @@ class Store:
         self.close()
 
 
-def check_store(folder: str | Path) -> dict[str, Any]:
-    """Read every byte of a store that is not open, and say what is sound and what is not."""
+def check_store(folder: str | Path) -> tuple[bool, str]:
+    """Read every byte of a store that is not open; give whether it is sound, and what was found.
+
+    Raises
+    ------
+    DataError
+        It is no store, or open in another process.
+    """
     with track(f"checking {folder}"):
-        report: dict[str, Any] = json.loads(_core.check_store(Path(folder)))
-    return report
+        return _core.check_store(Path(folder))
 
 
-def repair_store(folder: str | Path) -> dict[str, Any]:
-    """Save what can be saved of a damaged store that is not open; say what was set aside."""
+def repair_store(folder: str | Path) -> tuple[bool, str]:
+    """Put what is damaged aside so that the store opens again; give what was found.
+
+    Raises
+    ------
+    DataError
+        As :func:`check_store`.
+    OutputError
+        Something cannot be written.
+    """
     with track(f"repairing {folder}"):
-        report: dict[str, Any] = json.loads(_core.repair_store(Path(folder)))
-    return report
+        return _core.repair_store(Path(folder))

@@ -119,7 +119,10 @@ def test_a_store_is_looked_after_from_the_shell(
     part.write_bytes(bytes(content))
     damaged = run("store", "check", copy)
     assert damaged.returncode == 3
-    assert "events.arrow" in damaged.stdout + damaged.stderr
+    assert str(part.parent) in damaged.stdout
+    assert str(part.parent) in done("store", "repair", copy)
+    assert "sound" in done("store", "check", copy)
+    assert list((copy / "quarantine").iterdir())
     assert run("store", "check", tmp_path / "log").returncode == 3
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -26,16 +26,19 @@ def check(folder: Folder) -> None:
 
     Exit code 3 if anything is wrong.
     """
-    report = check_store(_existing(folder))
-    _show(report)
-    if not report["sound"]:
+    sound, found = check_store(_existing(folder))
+    _show(found)
+    if not sound:
         raise DataError(f"{folder} is damaged; propense store repair {folder} saves what it can")
 
 
 @store.command()
 def repair(folder: Folder) -> None:
-    """Save what can be saved; what cannot is set aside beside it, not deleted."""
-    _show(repair_store(_existing(folder)))
+    """Save what can be saved; what is damaged is moved to the folder quarantine in it."""
+    sound, found = repair_store(_existing(folder))
+    _show(found)
+    if not sound:
+        print("repaired; propense store check says whether all is well now")
 
 
 @store.command()
@@ -67,7 +70,5 @@ def _existing(folder: Path) -> Path:
     return folder
 
 
-def _show(report: dict[str, Any]) -> None:
-    console = Console()
-    for line in report["lines"]:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+def _show(found: str) -> None:
+    Console().print(found, markup=False, highlight=False, soft_wrap=True)

@@ -29,7 +29,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let caller = Arc::new(runtime.block_on(Caller::connect(&settings))?);
     let (sender, receiver) = mpsc::channel::<Outcome>();
     let warmup = Duration::from_secs_f64(settings.warmup_s);
-    let length = warmup + Duration::from_secs_f64(settings.seconds);
+    let measured_for = Duration::from_secs_f64(settings.seconds);
+    let length = warmup + measured_for;
     let under_way = Arc::new(AtomicUsize::new(0));
     let start = Instant::now() + Duration::from_millis(50);
     // The calls are paced by this thread: the runtime's own clock ticks in milliseconds, too coarse here.
@@ -52,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     drop(sender);
     let outcomes: Outcomes = receiver.into_iter().filter(|outcome| outcome.measured).collect();
-    let elapsed = start.elapsed().saturating_sub(warmup).max(length - warmup);
+    let elapsed = start.elapsed().saturating_sub(warmup).max(measured_for);
     println!("{}", outcomes.to_json(&settings, elapsed));
     Ok(())
 }
