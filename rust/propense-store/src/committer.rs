@@ -55,8 +55,10 @@ impl Committer {
                     // Whoever asked may be gone.
                     let _ = told.send(self.freeze());
                 }
-                Request::Write(Write::Erase(user), reply) => self.erase(&user, reply),
-                Request::Write(write, reply) => self.commit(write, reply),
+                Request::Write(write, reply) => match *write {
+                    Write::Erase(user) => self.erase(&user, reply),
+                    write => self.commit(write, reply),
+                },
             }
             self.freeze_if_full();
         }
@@ -68,9 +70,9 @@ impl Committer {
         let shared = Arc::clone(&self.shared);
         let (mut record, mut kinds, mut admitted) = (RecordBuffer::new(), NewKinds::default(), Vec::new());
         let mut rows = 0;
-        let mut next = Some(Request::Write(write, reply));
+        let mut next = Some(Request::Write(Box::new(write), reply));
         while let Some(Request::Write(write, reply)) = next {
-            match self.admit(write, &mut record, &mut kinds) {
+            match self.admit(*write, &mut record, &mut kinds) {
                 Ok((batch, erased)) => {
                     rows += batch.rows();
                     admitted.push(Admitted { batch, erased, reply });
@@ -78,8 +80,7 @@ impl Committer {
                 Err(error) => reply(Err(error)),
             }
             next = if rows < MOST_ROWS && record.payload_bytes() < MOST_BYTES {
-                let is_batch =
-                    |request: &Request| matches!(request, Request::Write(Write::Events(_) | Write::Profiles(_), _));
+                let is_batch = |request: &Request| matches!(request, Request::Write(write, _) if !matches!(**write, Write::Erase(_)));
                 shared.queue.next_if(is_batch)
             } else {
                 None
@@ -92,7 +93,9 @@ impl Committer {
             Ok(sequence) => self.apply(admitted, sequence),
             Err(error) => {
                 let error = WriteError::from(error);
-                admitted.into_iter().for_each(|request| (request.reply)(Err(error.clone())));
+                for request in admitted {
+                    (request.reply)(Err(error.clone()));
+                }
             }
         }
     }

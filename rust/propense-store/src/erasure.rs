@@ -74,6 +74,9 @@ fn checksum(header: &[u8]) -> [u8; 4] {
     crc32c::crc32c_append(crc32c::crc32c(&header[..12]), &header[16..]).to_le_bytes()
 }
 
+/// The salt of digests, and the digests.
+pub(crate) type SaltedDigests = ([u8; DIGEST], Vec<[u8; DIGEST]>);
+
 /// The file of the erased users, open for more.
 pub(crate) struct ErasedLog {
     disk: Arc<dyn Disk + Send + Sync>,
@@ -87,11 +90,22 @@ impl ErasedLog {
     /// Begins the file of a new store.
     pub(crate) fn create(disk: Arc<dyn Disk + Send + Sync>, folder: &Path) -> Result<Self, StoreError> {
         let random = || Salt::random().0.to_le_bytes();
-        let digest_salt = array(&[random(), random(), random(), random()].concat());
+        Self::create_with(disk, folder, array(&[random(), random(), random(), random()].concat()), Vec::new())
+    }
+
+    /// Begins the file with these digests.
+    pub(crate) fn create_with(
+        disk: Arc<dyn Disk + Send + Sync>,
+        folder: &Path,
+        digest_salt: [u8; DIGEST],
+        mut digests: Vec<[u8; DIGEST]>,
+    ) -> Result<Self, StoreError> {
+        let mut users = ErasedUsers::with_salt(&digest_salt);
+        digests.retain(|digest| users.insert(*digest));
         let contents = Contents {
-            users: ErasedUsers::with_salt(&digest_salt),
+            users,
             digest_salt,
-            in_order: Vec::new(),
+            in_order: digests,
             salt: Salt(0),
             records: 0,
             valid_bytes: 0,
@@ -100,6 +114,20 @@ impl ErasedLog {
         let mut log = Self { disk, folder: folder.to_owned(), contents, file: None };
         log.write_anew().map_err(|source| log.failed(source))?;
         Ok(log)
+    }
+
+    /// The salt and the digests of a damaged file; nothing if its header is damaged.
+    pub(crate) fn salvage(path: &Path) -> Result<Option<SaltedDigests>, StoreError> {
+        let bytes = fs::read(path).map_err(|source| StoreError::Read { path: path.to_owned(), source })?;
+        let header = bytes.get(..HEADER).filter(|header| header[..8] == MAGIC && header[12..16] == checksum(header));
+        let Some(header) = header else { return Ok(None) };
+        let salt = Salt(u64::from_le_bytes(array(&header[16..24])));
+        let (mut digests, mut at) = (Vec::new(), HEADER);
+        while let Some(record) = next_record(&bytes, at, salt).and_then(|found| record_at(&bytes, found, salt)) {
+            digests.extend(record.payload.chunks_exact(DIGEST).map(array));
+            at = record.end;
+        }
+        Ok(Some((array(&header[24..]), digests)))
     }
 
     /// Opens the file; a torn end is cut off, and all that is read is on the disk.

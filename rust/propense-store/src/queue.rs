@@ -10,7 +10,7 @@ use crate::request::{Reply, Write, WriteError};
 /// Something for the committer to do, in its turn.
 pub(crate) enum Request {
     /// A change, and who waits for it.
-    Write(Write, Reply),
+    Write(Box<Write>, Reply),
     /// Begin a new segment and a new memtable; tell when that is done.
     Freeze(SyncSender<Result<(), StoreError>>),
 }

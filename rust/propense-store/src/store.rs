@@ -156,7 +156,7 @@ impl Store {
             Write::Profiles(batch) => batch.validate()?,
             Write::Erase(_) => {}
         }
-        self.shared.queue.push(Request::Write(write, reply))
+        self.shared.queue.push(Request::Write(Box::new(write), reply))
     }
 
     /// Adds events and waits until they are on the disk.
@@ -184,7 +184,7 @@ impl Store {
     }
 
     fn write(&self, write: Write) -> Result<Receipt, WriteError> {
-        self.wait(|told| {
+        wait(|told| {
             let reply = move |answer| {
                 let _ = told.send(answer);
             };
@@ -197,7 +197,7 @@ impl Store {
     /// # Errors
     /// [`WriteError::NoSpace`], [`WriteError::Failed`] or [`WriteError::Closed`]; nothing is lost.
     pub fn seal(&self) -> Result<(), WriteError> {
-        self.wait(|told| {
+        wait(|told| {
             self.shared.order(Job::SealAll(told));
             Ok(())
         })
@@ -208,19 +208,10 @@ impl Store {
     /// # Errors
     /// As [`Self::seal`].
     pub fn compact(&self) -> Result<(), WriteError> {
-        self.wait(|told| {
+        wait(|told| {
             self.shared.order(Job::Compact(told));
             Ok(())
         })
-    }
-
-    fn wait<T>(
-        &self,
-        ask: impl FnOnce(SyncSender<Result<T, WriteError>>) -> Result<(), WriteError>,
-    ) -> Result<T, WriteError> {
-        let (told, answer) = sync_channel(1);
-        ask(told)?;
-        answer.recv().unwrap_or(Err(WriteError::Closed))
     }
 
     /// The store as it is now; cheap, and nothing waits for it.
@@ -263,6 +254,13 @@ impl Store {
     pub fn close(self) {
         // As dropping does.
     }
+}
+
+/// Asks for something and waits for the answer.
+fn wait<T>(ask: impl FnOnce(SyncSender<Result<T, WriteError>>) -> Result<(), WriteError>) -> Result<T, WriteError> {
+    let (told, answer) = sync_channel(1);
+    ask(told)?;
+    answer.recv().unwrap_or(Err(WriteError::Closed))
 }
 
 impl Drop for Store {

@@ -37,34 +37,13 @@ pub(crate) fn open(folder: &Path, options: StoreOptions, jobs: Sender<Job>) -> R
     let disk = Arc::clone(&options.disk);
     let folder = make_folder(&*disk, folder)?;
     let lock = lock(&folder)?;
-    let written = |path: &Path, done: std::io::Result<()>| {
-        done.map_err(|source| StoreError::Write { path: path.to_owned(), source })
+    let existing = StoreManifest::read(&folder)?;
+    let contents = if let Some(manifest) = existing {
+        Contents::read(&disk, &folder, manifest, options.seal_events)?
+    } else {
+        Contents::create(&disk, &folder, options.seal_events)?
     };
-    let (manifest, wal, memory, erased, found_erased) = match StoreManifest::read(&folder)? {
-        Some(manifest) => {
-            // A process that was killed may have left names that are seen but not yet on the disk; what is removed or
-            // acknowledged from here on relies on them.
-            for path in [folder.clone(), parts_folder(&folder), wal_folder(&folder)] {
-                written(&path, disk.sync_folder(&path))?;
-            }
-            let erased = ErasedLog::open(Arc::clone(&disk), &folder)?;
-            let memory = Memory::new(erased.users().clone(), options.seal_events);
-            for &part in &manifest.parts {
-                memory.add_part(&part.to_string(), &part_path(&folder, part))?;
-            }
-            let (replayed, found_erased) = replay_into(&memory, &folder, manifest.first_segment)?;
-            remove_leftovers(&*disk, &folder, &manifest, &replayed)?;
-            let Replayed { last, valid_bytes, torn_bytes, next_sequence, .. } = replayed;
-            let wal = wal_folder(&folder);
-            let wal = WalWriter::resume(Arc::clone(&disk), wal, last, valid_bytes, torn_bytes, next_sequence)?;
-            (manifest, wal, memory, erased, found_erased)
-        }
-        None => {
-            let (manifest, wal, erased) = create(&disk, &folder)?;
-            let memory = Memory::new(erased.users().clone(), options.seal_events);
-            (manifest, wal, memory, erased, false)
-        }
-    };
+    let Contents { manifest, wal, memory, erased, found_erased } = contents;
     let queue = Queue::new(options.queue_events);
     let (frozen, closing) = (Mutex::default(), AtomicBool::new(false));
     let shared = Arc::new(Shared { folder, disk, options, memory, queue, frozen, jobs, closing });
@@ -104,44 +83,73 @@ pub(crate) fn lock(folder: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Applies the write-ahead log; says whether it holds rows of erased users.
-fn replay_into(memory: &Memory, folder: &Path, first: u64) -> Result<(Replayed, bool), StoreError> {
-    let mut found_erased = false;
-    let replayed = replay(&wal_folder(folder), first, &mut |_, payload| {
-        decode(payload, &mut |batch| {
-            let applied = batch.apply(memory).map_err(|error| error.to_string())?;
-            found_erased |= applied.erased > 0;
-            Ok(())
-        })
-    })?;
-    Ok((replayed, found_erased))
+/// What the files of a store hold.
+struct Contents {
+    manifest: StoreManifest,
+    wal: WalWriter,
+    memory: Memory,
+    erased: ErasedLog,
+    /// Whether the write-ahead log holds rows of erased users.
+    found_erased: bool,
 }
 
-/// Makes the files of a new store; its manifest comes last, so that there is a store or none.
-fn create(
-    disk: &Arc<dyn Disk + Send + Sync>,
-    folder: &Path,
-) -> Result<(StoreManifest, WalWriter, ErasedLog), StoreError> {
-    check_unused(folder)?;
-    let (parts, wal) = (parts_folder(folder), wal_folder(folder));
-    let failed = |path: &Path| {
-        let path = path.to_owned();
-        move |source| StoreError::Write { path, source }
-    };
-    if wal.exists() {
-        // Left by a process that was stopped here.
-        disk.remove_folder(&wal).map_err(failed(&wal))?;
+impl Contents {
+    /// Reads the files of a store; what is left of a crash is removed.
+    fn read(
+        disk: &Arc<dyn Disk + Send + Sync>,
+        folder: &Path,
+        manifest: StoreManifest,
+        reserve_events: usize,
+    ) -> Result<Self, StoreError> {
+        // A process that was killed may have left names that are seen but not yet on the disk; what is removed or
+        // acknowledged from here on relies on them.
+        for path in [folder.to_owned(), parts_folder(folder), wal_folder(folder)] {
+            disk.sync_folder(&path).map_err(|source| StoreError::Write { path, source })?;
+        }
+        let erased = ErasedLog::open(Arc::clone(disk), folder)?;
+        let memory = Memory::new(erased.users().clone(), reserve_events);
+        for &part in &manifest.parts {
+            memory.add_part(&part.to_string(), &part_path(folder, part))?;
+        }
+        let mut found_erased = false;
+        let replayed = replay(&wal_folder(folder), manifest.first_segment, &mut |_, payload| {
+            decode(payload, &mut |batch| {
+                let applied = batch.apply(&memory).map_err(|error| error.to_string())?;
+                found_erased |= applied.erased > 0;
+                Ok(())
+            })
+        })?;
+        remove_leftovers(&**disk, folder, &manifest, &replayed)?;
+        let Replayed { last, valid_bytes, torn_bytes, next_sequence, .. } = replayed;
+        let wal = wal_folder(folder);
+        let wal = WalWriter::resume(Arc::clone(disk), wal, last, valid_bytes, torn_bytes, next_sequence)?;
+        Ok(Self { manifest, wal, memory, erased, found_erased })
     }
-    if !parts.exists() {
-        disk.create_folder(&parts).map_err(failed(&parts))?;
+
+    /// Makes the files of a new store; its manifest comes last, so that there is a store or none.
+    fn create(disk: &Arc<dyn Disk + Send + Sync>, folder: &Path, reserve_events: usize) -> Result<Self, StoreError> {
+        check_unused(folder)?;
+        let (parts, wal) = (parts_folder(folder), wal_folder(folder));
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| StoreError::Write { path, source }
+        };
+        if wal.exists() {
+            // Left by a process that was stopped here.
+            disk.remove_folder(&wal).map_err(failed(&wal))?;
+        }
+        if !parts.exists() {
+            disk.create_folder(&parts).map_err(failed(&parts))?;
+        }
+        disk.create_folder(&wal).map_err(failed(&wal))?;
+        let wal = WalWriter::create(Arc::clone(disk), wal, 1, 1)?;
+        let has_erased = folder.join(ERASED).exists();
+        let erased = if has_erased { ErasedLog::open } else { ErasedLog::create }(Arc::clone(disk), folder)?;
+        let mut manifest = StoreManifest::new(1);
+        manifest.write(&**disk, folder)?;
+        let memory = Memory::new(erased.users().clone(), reserve_events);
+        Ok(Self { manifest, wal, memory, erased, found_erased: false })
     }
-    disk.create_folder(&wal).map_err(failed(&wal))?;
-    let writer = WalWriter::create(Arc::clone(disk), wal, 1, 1)?;
-    let has_erased = folder.join(ERASED).exists();
-    let erased = if has_erased { ErasedLog::open } else { ErasedLog::create }(Arc::clone(disk), folder)?;
-    let mut manifest = StoreManifest::new(1);
-    manifest.write(&**disk, folder)?;
-    Ok((manifest, writer, erased))
 }
 
 /// Whether a folder without a manifest holds no more than what making a store begins with, or a list of erased users.

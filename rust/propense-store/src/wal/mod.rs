@@ -11,5 +11,6 @@
 
 pub(crate) mod record;
 pub(crate) mod replay;
+pub(crate) mod salvage;
 pub(crate) mod segment;
 pub(crate) mod writer;

@@ -24,16 +24,15 @@ pub(crate) struct Replayed {
     pub(crate) leftovers: Vec<PathBuf>,
 }
 
+/// Told the sequence and the payload of a record; says what is wrong with it.
+pub(crate) type Each<'a> = dyn FnMut(u64, &[u8]) -> Result<(), String> + 'a;
+
 /// Gives each record's sequence and payload, in order, from the segment `first` on; changes nothing.
 ///
 /// # Errors
 /// [`StoreError::Missing`] if a segment is not there, [`StoreError::Corrupt`] with file and offset for whatever is neither
 /// whole nor a torn end; also if `each` cannot make sense of a record.
-pub(crate) fn replay(
-    folder: &Path,
-    first: u64,
-    each: &mut dyn FnMut(u64, &[u8]) -> Result<(), String>,
-) -> Result<Replayed, StoreError> {
+pub(crate) fn replay(folder: &Path, first: u64, each: &mut Each<'_>) -> Result<Replayed, StoreError> {
     let (numbers, mut leftovers) = segments_in(folder)?;
     leftovers.extend(numbers.iter().filter(|&&number| number < first).map(|&number| segment_path(folder, number)));
     let last = numbers.last().copied().unwrap_or(0).max(first);
@@ -163,7 +162,7 @@ mod tests {
     /// Where a byte stands: the record's number in the whole log and its offset; none in a header.
     fn record_of(places: &[(u64, usize)], segment: u64, byte: usize) -> Option<(usize, usize)> {
         let begins = |&(_, &(of, start)): &(usize, &(u64, usize))| of == segment && start <= byte;
-        places.iter().enumerate().filter(begins).last().map(|(number, &(_, start))| (number, start))
+        places.iter().enumerate().rfind(begins).map(|(number, &(_, start))| (number, start))
     }
 
     #[test]

@@ -8,33 +8,42 @@ use super::run::{Model, identity};
 
 /// The store's contents; panics if an event is there twice or is not what was sent.
 pub fn contents(store: &Store) -> Model {
+    read(store).unwrap()
+}
+
+/// The store's contents, or what is wrong with them.
+pub fn read(store: &Store) -> Result<Model, String> {
     let snapshot = store.snapshot();
     let mut model = Model::default();
     let users = snapshot.users_from(None, usize::MAX);
     let users: Vec<&str> = users.iter().map(String::as_str).collect();
-    let (shape, log) = (snapshot.shape().unwrap(), snapshot.gather(&users).unwrap().log);
+    let failed = |error: propense_core::events::EventsError| error.to_string();
+    let (shape, log) = (snapshot.shape().map_err(failed)?, snapshot.gather(&users).map_err(failed)?.log);
     let column = |name| log.columns().iter().zip(shape.columns()).find(|(_, column)| column.name == name);
     let (number, owner) = (column("number"), column("owner"));
     let attribute = log.attributes().iter().zip(shape.attributes()).next();
-    let mut of_user = 0;
+    let text = |dictionary: &[String], code: Option<u32>| code.and_then(|code| dictionary.get(code as usize).cloned());
     for (place, user) in users.iter().enumerate() {
         for row in log.rows(place) {
-            let event = number.unwrap().0.number(row) as usize;
-            let (owner, dictionary) = (&owner.unwrap().0.cells, &owner.unwrap().1.dictionary);
-            let kind = &shape.event_types()[log.event().code(row).unwrap() as usize];
+            let ((number, _), (owner, owners)) = (number.ok_or("no numbers")?, owner.ok_or("no owners")?);
+            let event = number.number(row) as usize;
+            let kind = text(shape.event_types(), log.event().code(row)).unwrap_or_default();
+            let owner = text(&owners.dictionary, owner.cells.code(row)).unwrap_or_default();
             let expected = identity(event);
-            assert_eq!((*user, log.time_us()[row], kind.as_str()), (expected.0.as_str(), expected.1, expected.2));
-            assert_eq!(dictionary[owner.code(row).unwrap() as usize], format!("text of {user}"));
-            assert!(model.events.insert(event), "event {event} is there twice");
-            of_user += 1;
+            if (*user, log.time_us()[row], kind.as_str()) != (expected.0.as_str(), expected.1, expected.2)
+                || owner != format!("text of {user}")
+            {
+                return Err(format!("{user} has {kind} of {owner} in the place of event {event}"));
+            }
+            if !model.events.insert(event) {
+                return Err(format!("event {event} is there twice"));
+            }
         }
-        let code = attribute.and_then(|(cells, _)| cells.cells.code(log.profile_row(place)?));
-        if let Some(code) = code {
-            model.profiles.insert((*user).to_owned(), attribute.unwrap().1.dictionary[code as usize].clone());
-        }
+        let value =
+            attribute.and_then(|(cells, column)| text(&column.dictionary, cells.cells.code(log.profile_row(place)?)));
+        model.profiles.extend(value.map(|value| ((*user).to_owned(), value)));
     }
-    assert_eq!(of_user, log.len());
-    model
+    Ok(model)
 }
 
 /// Whether a folder's files hold a text anywhere.

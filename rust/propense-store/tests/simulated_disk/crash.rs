@@ -120,7 +120,9 @@ impl DiskState {
 
     fn rename(&mut self, folder: Inode, changes: Vec<(String, Option<Inode>)>) {
         let folder = self.folders.get_mut(&folder).unwrap();
-        changes.iter().for_each(|change| change_name(&mut folder.seen, change));
+        for change in &changes {
+            change_name(&mut folder.seen, change);
+        }
         folder.unsynced.push(changes);
     }
 

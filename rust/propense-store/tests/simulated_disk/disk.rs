@@ -58,7 +58,9 @@ impl RecordingDisk {
     /// A disk that went through these steps, not all of which are safely stored; the folder has what a process sees.
     pub fn after(root: &Path, steps: &[Step]) -> Self {
         let mut history = History { inodes: 1, folders: [(ROOT, BTreeMap::new())].into(), ..History::default() };
-        steps.iter().for_each(|step| history.repeat(step));
+        for step in steps {
+            history.repeat(step);
+        }
         Self { root: root.to_owned(), history: Arc::new(Mutex::new(history)) }
     }
 
@@ -167,7 +169,9 @@ impl History {
     fn remove(&mut self, folder: Inode, name: &str) {
         let inode = self.folders[&folder][name];
         let inside: Vec<String> = self.folders.get(&inode).map_or(Vec::new(), |names| names.keys().cloned().collect());
-        inside.iter().for_each(|name| self.remove(inode, name));
+        for name in &inside {
+            self.remove(inode, name);
+        }
         self.folders.get_mut(&folder).unwrap().remove(name);
         self.steps.push(Step::Remove { folder, name: name.to_owned() });
     }
@@ -252,7 +256,8 @@ impl Disk for RecordingDisk {
 
     fn exchange(&self, one: &Path, other: &Path) -> io::Result<()> {
         let mut history = self.lock();
-        let ((folder, one_name), (other_folder, other_name)) = (self.place(&history, one)?, self.place(&history, other)?);
+        let ((folder, one_name), (other_folder, other_name)) =
+            (self.place(&history, one)?, self.place(&history, other)?);
         assert_eq!(folder, other_folder);
         LocalDisk.exchange(one, other)?;
         let names = history.folders.get_mut(&folder).unwrap();

@@ -17,7 +17,7 @@ use crash::{DiskState, FATES, Fate, Kept};
 use disk::{RecordingDisk, Step};
 use propense_store::{LocalDisk, Store};
 use random::Random;
-use run::{Done, Model, Operation, batch, options, run};
+use run::{Model, Operation, batch, folder, options, perform, some_operation};
 use tempfile::TempDir;
 
 const SEED: u64 = 20_261_122;
@@ -26,10 +26,35 @@ const THREADS: usize = 2;
 /// Of each step after which not everything is synced, so many fates are tried.
 const FATES_A_STEP: usize = 2;
 
-/// Memory stands for the disk, if the machine has some that looks like one.
-fn folder() -> TempDir {
-    let memory = Path::new("/dev/shm");
-    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+/// What happened in one operation.
+#[derive(Debug)]
+struct Done {
+    operation: Operation,
+    /// Steps of the disk before it.
+    start: usize,
+    /// Steps of the disk before it was acknowledged.
+    end: usize,
+}
+
+/// Does so many operations, one after the other, and gives what was done and the model after each; the first is empty.
+fn run(disk: &RecordingDisk, folder: &Path, operations: usize, seed: u64) -> (Vec<Done>, Vec<Model>) {
+    let mut random = Random::new(seed);
+    let mut store = None;
+    let (mut done, mut models, mut next) = (Vec::new(), vec![Model::default()], 0);
+    for _ in 0..operations {
+        let start = disk.steps_so_far();
+        let operation = if store.is_none() { Operation::Reopen } else { some_operation(&mut random, &mut next) };
+        if matches!(operation, Operation::Reopen) {
+            drop(store.take());
+            store = Some(Store::open(folder, options(disk.clone())).unwrap());
+        }
+        let mut model = models.last().cloned().unwrap();
+        perform(store.as_ref().unwrap(), &operation, &model).unwrap();
+        model.take(&operation);
+        models.push(model);
+        done.push(Done { operation, start, end: disk.steps_so_far() });
+    }
+    (done, models)
 }
 
 /// A run, step by step.
@@ -59,7 +84,8 @@ impl Recorded {
         let (acknowledged, with_next) = self.expected(steps);
         let what = || format!("seed {SEED}, after {steps} steps, {fate:?}, in {:?}", self.operation(steps));
         let store_folder = root.join("store");
-        let store = Store::open(&store_folder, options(LocalDisk)).unwrap_or_else(|error| panic!("{error}; {}", what()));
+        let store =
+            Store::open(&store_folder, options(LocalDisk)).unwrap_or_else(|error| panic!("{error}; {}", what()));
         let found = contents(&store);
         let same = |model: &Model| model.events == found.events && model.profiles == found.profiles;
         let model = [acknowledged, with_next].into_iter().find(|model| same(model)).unwrap_or_else(|| {

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use propense_store::{EventBatch, ProfileBatch, Receipt, Store, StoreOptions, WriteError};
 
-use super::disk::RecordingDisk;
+use tempfile::TempDir;
+
 use super::random::Random;
 
 /// What a store holds: events by number, and users' attribute.
@@ -27,27 +28,17 @@ pub enum Operation {
     Reopen,
 }
 
-/// What happened in one operation.
-#[derive(Debug)]
-pub struct Done {
-    pub operation: Operation,
-    /// Steps of the disk before it.
-    pub start: usize,
-    /// Steps of the disk before it was acknowledged.
-    pub end: usize,
-}
-
 pub const USERS: usize = 24;
 
 /// The user of an event; no id is part of another.
 pub fn user_of(event: usize) -> String {
-    format!("<user {}>", event * 7 % USERS)
+    format!("<user {}>", event / 2 * 7 % USERS)
 }
 
 /// The identity of an event: some differ in nothing but their ids.
 pub fn identity(event: usize) -> (String, i64, &'static str, Option<String>) {
-    let kind = ["view", "buy", "leave"][event % 3];
-    (user_of(event), 1_000_000 * (event / 4) as i64, kind, (event % 5 != 0).then(|| format!("id {event}")))
+    let kind = ["view", "buy", "leave"][event / 2 % 3];
+    (user_of(event), 1_000_000 * (event / 4) as i64, kind, (!event.is_multiple_of(5)).then(|| format!("id {event}")))
 }
 
 pub fn batch(events: &[usize]) -> EventBatch {
@@ -94,6 +85,12 @@ impl Model {
         }
         counts
     }
+}
+
+/// Memory stands for the disk, if the machine has some that looks like one.
+pub fn folder() -> TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
 }
 
 pub fn options(disk: impl propense_store::Disk + Send + Sync + 'static) -> StoreOptions {
@@ -149,25 +146,4 @@ pub fn perform(store: &Store, operation: &Operation, model: &Model) -> Result<()
         Operation::Reopen => {}
     }
     Ok(())
-}
-
-/// Does so many operations, one after the other, and gives what was done and the model after each; the first is empty.
-pub fn run(disk: &RecordingDisk, folder: &Path, operations: usize, seed: u64) -> (Vec<Done>, Vec<Model>) {
-    let mut random = Random::new(seed);
-    let mut store = None;
-    let (mut done, mut models, mut next) = (Vec::new(), vec![Model::default()], 0);
-    for _ in 0..operations {
-        let start = disk.steps_so_far();
-        let operation = if store.is_none() { Operation::Reopen } else { some_operation(&mut random, &mut next) };
-        if matches!(operation, Operation::Reopen) {
-            drop(store.take());
-            store = Some(Store::open(folder, options(disk.clone())).unwrap());
-        }
-        let mut model = models.last().cloned().unwrap();
-        perform(store.as_ref().unwrap(), &operation, &model).unwrap();
-        model.take(&operation);
-        models.push(model);
-        done.push(Done { operation, start, end: disk.steps_so_far() });
-    }
-    (done, models)
 }
