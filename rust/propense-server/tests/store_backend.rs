@@ -40,7 +40,7 @@ impl Numbers {
 struct Event {
     user: String,
     time_us: i64,
-    event: &'static str,
+    kind: &'static str,
     amount: Option<f64>,
     category: Option<String>,
     gift: Option<bool>,
@@ -53,7 +53,7 @@ fn event(numbers: &mut Numbers, number: i64, categories: u64) -> Event {
         user: format!("user {:03}", numbers.below(USERS)),
         // Late ones among them, no two at one time.
         time_us: START_US + (numbers.below(300) as i64) * DAY_US + number,
-        event: ["purchase", "view", "purchase", "open", "päckchen"][numbers.below(5) as usize],
+        kind: ["purchase", "view", "purchase", "open", "päckchen"][numbers.below(5) as usize],
         amount: (numbers.below(4) > 0).then(|| numbers.below(1_000) as f64 / 100.0),
         category: match numbers.below(8) {
             0 => None,
@@ -68,7 +68,7 @@ fn event(numbers: &mut Numbers, number: i64, categories: u64) -> Event {
 fn stored(events: &[Event]) -> EventBatch {
     let mut batch = EventBatch::new();
     for event in events {
-        let row = batch.push_event(&event.user, event.time_us, event.event, None).unwrap();
+        let row = batch.push_event(&event.user, event.time_us, event.kind, None).unwrap();
         if let Some(amount) = event.amount {
             batch.set_number(row, "amount", amount).unwrap();
         }
@@ -103,7 +103,7 @@ fn batch_log(events: &[Event]) -> EventLog {
     let (mut amount, mut gift) = (Float64Builder::new(), BooleanBuilder::new());
     for row in events {
         user.append_value(&row.user);
-        event.append_value(row.event);
+        event.append_value(row.kind);
         category.append_option(row.category.as_deref());
         time.append_value(row.time_us);
         due.append_option(row.due_us);
@@ -236,12 +236,14 @@ fn events_that_are_sent_along_need_not_have_every_column() {
     assert_eq!(scored.features.len(), whole.users().len() * model.spec.features.len());
 
     // Without a gift or a due date among them, the columns are missing and not an error.
-    events.iter_mut().for_each(|event| (event.gift, event.due_us) = (None, None));
+    for event in &mut events {
+        (event.gift, event.due_us) = (None, None);
+    }
     let snapshot = backend.snapshot();
     assert!(!snapshot.has_user("user 001"), "nothing that is sent along is stored");
     let mut bare = EventBatch::new();
     for event in &events {
-        bare.push_event(&event.user, event.time_us, event.event, None).unwrap();
+        bare.push_event(&event.user, event.time_us, event.kind, None).unwrap();
     }
     let store = Store::open(folder.path().join("bare"), StoreOptions::default()).unwrap();
     store.ingest(bare).unwrap();

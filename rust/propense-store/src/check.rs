@@ -19,7 +19,7 @@ pub struct Problem {
     pub path: PathBuf,
     /// What is wrong with it.
     pub problem: String,
-    /// What [`crate::repair`] does about it; `None` if only a copy helps.
+    /// What [`crate::repair()`] does about it; `None` if only a copy helps.
     pub remedy: Option<&'static str>,
 }
 

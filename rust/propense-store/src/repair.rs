@@ -19,13 +19,13 @@ use crate::wal::writer::WalWriter;
 /// Where damaged files go. They may hold what users were erased of: remove the folder once it is of no more use.
 const QUARANTINE: &str = "quarantine";
 
-/// Repairs what [`crate::check`] finds and can be repaired; gives what was wrong.
+/// Repairs what [`crate::check()`] finds and can be repaired; gives what was wrong.
 ///
 /// Parts that are damaged, and segments and lists of erased users in so far as they cannot be read, are lost and moved
 /// to the folder `quarantine` of the store. A damaged `store.json` cannot be repaired.
 ///
 /// # Errors
-/// As [`crate::check`], and [`StoreError::Write`].
+/// As [`crate::check()`], and [`StoreError::Write`].
 pub fn repair(folder: &Path) -> Result<Report, StoreError> {
     if !folder.is_dir() {
         return Err(StoreError::Missing { path: folder.to_owned(), expected: "the folder of a store" });
