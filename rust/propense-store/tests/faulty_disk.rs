@@ -172,7 +172,9 @@ fn survives(fault: Fault, first: usize, count: usize) -> bool {
         let mut failures = 0;
         for operation in operations() {
             let mut taken = possible.clone();
-            taken.iter_mut().for_each(|model| model.take(&operation));
+            for model in &mut taken {
+                model.take(&operation);
+            }
             let mut after = sure.clone();
             after.take(&operation);
             match perform(&store, &operation, &sure) {
@@ -220,6 +222,15 @@ fn every_operation_may_fail_once_or_for_ever() {
     assert!(faults > 500, "{faults}");
 }
 
+/// A file system that is taken away at the end.
+struct Unmount<'a>(&'a Path);
+
+impl Drop for Unmount<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0).output();
+    }
+}
+
 #[test]
 fn a_full_disk_takes_no_more_until_there_is_room() {
     let root = tempfile::tempdir().unwrap();
@@ -228,12 +239,6 @@ fn a_full_disk_takes_no_more_until_there_is_room() {
     if !made.is_ok_and(|output| output.status.success()) {
         println!("SKIPPED: a 16 MB tmpfs can only be mounted by root");
         return;
-    }
-    struct Unmount<'a>(&'a Path);
-    impl Drop for Unmount<'_> {
-        fn drop(&mut self) {
-            let _ = Command::new("umount").arg("-l").arg(self.0).output();
-        }
     }
     let _unmount = Unmount(root.path());
     let filler = root.path().join("filler");
