@@ -104,7 +104,7 @@ impl Committer {
     fn admit(&self, write: Write, record: &mut RecordBuffer, kinds: &mut NewKinds) -> Result<(Batch, u64), WriteError> {
         let shared = &self.shared;
         if shared.frozen().len() >= MOST_FROZEN && shared.memory.active_len() >= shared.options.seal_events {
-            return Err(WriteError::Busy);
+            return Err(shared.seal_failure().clone().unwrap_or(WriteError::Busy));
         }
         let (batch, erased) = match write {
             Write::Events(batch) => {

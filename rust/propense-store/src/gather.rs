@@ -3,7 +3,6 @@
 //! First the places of all rows of a few users are collected and ordered; then each column is filled, run by run of
 //! rows that lie side by side in one part. Texts are only looked at where two events of a user have one time.
 
-use std::cell::OnceCell;
 use std::cmp::Ordering;
 use std::hash::BuildHasher;
 use std::sync::{RwLock, RwLockReadGuard};
@@ -39,7 +38,6 @@ pub(crate) struct Gatherer<'a> {
     opened: Vec<Opened<'a>>,
     shape: &'a Shape,
     catalog: &'a RwLock<Catalog>,
-    texts: OnceCell<RwLockReadGuard<'a, Catalog>>,
     hasher: &'a RandomState,
 }
 
@@ -60,7 +58,7 @@ impl<'a> Gatherer<'a> {
             }
         };
         let opened = sources.iter().enumerate().map(open).collect();
-        Self { sources, opened, shape, catalog, texts: OnceCell::new(), hasher }
+        Self { sources, opened, shape, catalog, hasher }
     }
 
     /// Where a user stands in each source.
@@ -214,7 +212,8 @@ impl<'a> Gatherer<'a> {
 
     /// The canonical order of two events at one time: type, then each property in order of name; missing is last.
     fn compare(&self, a: &Place, b: &Place) -> Ordering {
-        let catalog = self.texts.get_or_init(|| read(self.catalog));
+        // Not held any longer: whoever sealed would deadlock with a writer when they ask for the catalog once more.
+        let catalog = read(self.catalog);
         let (event_a, event_b) = (self.event(a), self.event(b));
         if event_a != event_b {
             let text = |code: u32| (code != u32::MAX).then(|| catalog.event_types.text(code));

@@ -59,7 +59,6 @@ impl Maintenance {
                 if seal_again || purge_again { jobs.recv_timeout(AGAIN) } else { Ok(jobs.recv().unwrap_or(Job::Stop)) };
             match job {
                 Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                Ok(Job::Seal) => seal_again = self.seal().and_then(|()| self.merge()).is_err(),
                 Ok(Job::SealAll(told)) => {
                     // Whoever asked may be gone.
                     let _ = told.send(self.seal_all());
@@ -75,7 +74,7 @@ impl Maintenance {
                 Err(RecvTimeoutError::Timeout) if purge_again => {
                     purge_again = self.freeze().and_then(|()| Ok(self.purge()?)).is_err();
                 }
-                Err(RecvTimeoutError::Timeout) => seal_again = self.seal().is_err(),
+                Ok(Job::Seal) | Err(RecvTimeoutError::Timeout) => seal_again = !self.seal_and_merge(),
             }
         }
     }
@@ -85,6 +84,14 @@ impl Maintenance {
         let (told, frozen) = sync_channel(1);
         self.shared.queue.push(Request::Freeze(told))?;
         Ok(frozen.recv().map_err(|_| WriteError::Closed)??)
+    }
+
+    /// Says whether all went well; if not, writers are told once they cannot go on.
+    fn seal_and_merge(&mut self) -> bool {
+        let failure = self.seal().and_then(|()| self.merge()).err().map(WriteError::from);
+        let is_well = failure.is_none();
+        *self.shared.seal_failure() = failure;
+        is_well
     }
 
     fn seal_all(&mut self) -> Result<(), WriteError> {

@@ -92,6 +92,8 @@ pub(crate) struct Shared {
     pub(crate) queue: Queue,
     /// Memtables that are to be sealed, and for each the first segment that holds nothing of it.
     pub(crate) frozen: Mutex<Vec<(Option<SourceId>, u64)>>,
+    /// Why the last attempt to seal failed, for writers whom nothing but a seal would help.
+    pub(crate) seal_failure: Mutex<Option<WriteError>>,
     pub(crate) jobs: Sender<Job>,
     pub(crate) closing: AtomicBool,
 }
@@ -99,6 +101,10 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn frozen(&self) -> MutexGuard<'_, Vec<(Option<SourceId>, u64)>> {
         self.frozen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn seal_failure(&self) -> MutexGuard<'_, Option<WriteError>> {
+        self.seal_failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Has the maintenance thread do something; a job that it cannot take any more is dropped with its reply.

@@ -45,8 +45,8 @@ pub(crate) fn open(folder: &Path, options: StoreOptions, jobs: Sender<Job>) -> R
     };
     let Contents { manifest, wal, memory, erased, found_erased } = contents;
     let queue = Queue::new(options.queue_events);
-    let (frozen, closing) = (Mutex::default(), AtomicBool::new(false));
-    let shared = Arc::new(Shared { folder, disk, options, memory, queue, frozen, jobs, closing });
+    let (frozen, seal_failure, closing) = (Mutex::default(), Mutex::default(), AtomicBool::new(false));
+    let shared = Arc::new(Shared { folder, disk, options, memory, queue, frozen, seal_failure, jobs, closing });
     let mut committer = Committer { shared: Arc::clone(&shared), wal, erased };
     let mut maintenance = Maintenance::new(Arc::clone(&shared), manifest);
     if found_erased || shared.memory.parts().iter().any(|part| part.erased_users > 0) {

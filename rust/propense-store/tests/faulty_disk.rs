@@ -222,6 +222,7 @@ fn every_operation_may_fail_once_or_for_ever() {
     assert!(faults > 500, "{faults}");
 }
 
+/// A file system that is taken away at the end.
 struct Unmount<'a>(&'a Path);
 
 impl Drop for Unmount<'_> {
