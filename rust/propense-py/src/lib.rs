@@ -34,5 +34,5 @@ mod core_module {
     #[pymodule_export]
     use super::server::Server;
     #[pymodule_export]
-    use super::store::Store;
+    use super::store::{Store, check_store, repair_store};
 }

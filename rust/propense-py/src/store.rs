@@ -92,3 +92,17 @@ impl Store {
 fn counts(receipt: Receipt) -> Counts {
     (receipt.sequence, receipt.accepted, receipt.duplicates, receipt.erased)
 }
+
+/// Reads every byte of a store; whether it is sound, and what was found.
+#[pyfunction]
+pub(crate) fn check_store(py: Python<'_>, folder: PathBuf) -> PyResult<(bool, String)> {
+    let report = detached(py, None, |_| propense_store::check(&folder))?;
+    Ok((report.is_sound(), report.to_string()))
+}
+
+/// Puts aside what is damaged, so that the store opens; whether there was nothing, and what was found.
+#[pyfunction]
+pub(crate) fn repair_store(py: Python<'_>, folder: PathBuf) -> PyResult<(bool, String)> {
+    let report = detached(py, None, |_| propense_store::repair(&folder))?;
+    Ok((report.is_sound(), report.to_string()))
+}
