@@ -13,6 +13,8 @@ import asyncio
 import json
 import os
 import signal
+import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -140,6 +142,7 @@ def main() -> None:
     parser.add_argument("--how", choices=("kernel", "library"), default="kernel")
     parser.add_argument("--style", choices=("asyncio", "threads"), default="asyncio")
     given = parser.parse_args()
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     # Calls of one user are too short to share out among threads.
     os.environ["RAYON_NUM_THREADS"] = "1"
     model = pp.load_model(given.model)
@@ -153,6 +156,13 @@ def main() -> None:
         asyncio.run(serve_async(AsyncScoring(scorer, version), given.address))
     else:
         serve_threads(Scoring(scorer, version), given.address, threads=4)
+
+
+def end_with(parent: int) -> None:
+    """End this process once its parent is gone, however that came about."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def acknowledgements(
     """
     room = threading.Semaphore(window)
     ended = threading.Event()
-    failures: list[BaseException] = []
+    failures: list[Exception] = []
 
     def requests() -> Iterator[StreamEventsRequest]:
         try:
@@ -35,7 +35,7 @@ def acknowledgements(
                     return
                 sent = IngestEventsRequest(arrow_ipc=batch)
                 yield StreamEventsRequest(sequence=sequence, batch=sent)
-        except BaseException as error:
+        except Exception as error:
             # gRPC would only log it: this runs on a thread of its own.
             failures.append(error)
             raise
