@@ -105,7 +105,8 @@ impl Drop for Call {
         self.peer.under_way.fetch_sub(1, Relaxed);
         self.metrics.call_ends(self.method, code, took);
         let slow = took.as_millis() >= SLOW_MS;
-        if code != Code::Ok || slow || self.log.all_calls() {
+        let worth_a_line = (code != Code::Ok || slow) && self.log.has_room_for_a_call();
+        if self.log.all_calls() || worth_a_line {
             // The path of an unknown method is what a caller typed, so it is not repeated.
             let method = self.method.map_or("other", |place| METHODS[place].path);
             let latency_us = took.as_micros() as u64;
