@@ -116,6 +116,12 @@ mod tests {
 
     type Records = Vec<(u64, Vec<u8>)>;
 
+    /// In memory if the machine has some that looks like a disk: the tests write very many files.
+    fn folder() -> tempfile::TempDir {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap()
+    }
+
     /// A log of three segments, 64 KiB in all, and where each record begins: (segment, offset).
     fn some_log(folder: &Path) -> (Records, Vec<(u64, usize)>) {
         let mut writer = WalWriter::create(Arc::new(LocalDisk), folder.to_owned(), 4, 1).unwrap();
@@ -145,7 +151,7 @@ mod tests {
 
     #[test]
     fn what_was_appended_is_replayed_and_goes_on() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         let (mut records, _) = some_log(folder.path());
         let (found, replayed) = read_back(folder.path(), 4).unwrap();
         assert_eq!((found, replayed.torn_bytes, replayed.next_sequence), (records.clone(), 0, 61));
@@ -167,7 +173,7 @@ mod tests {
 
     #[test]
     fn every_flipped_byte_is_refused_with_its_place_or_is_a_torn_end() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         let (records, places) = some_log(folder.path());
         let mut flips = 0;
         for segment in 4..=7 {
@@ -205,7 +211,7 @@ mod tests {
 
     #[test]
     fn every_cut_is_refused_or_recovers_to_the_last_whole_record() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = folder();
         let (records, places) = some_log(folder.path());
         let mut cuts = 0;
         for segment in 4..=7 {
