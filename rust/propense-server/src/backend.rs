@@ -6,7 +6,7 @@ use propense_core::events::{EventLog, EventsError};
 use thiserror::Error;
 
 use crate::proto;
-use crate::store_types::{Reply, Write, WriteError};
+use propense_store::{Reply, Write, WriteError};
 
 /// A store of events and profiles, and the scoring of its users. All methods are called from many threads; those that
 /// read or score may take long and are kept off the threads that serve connections where they do.

@@ -28,7 +28,6 @@ mod services;
 mod serving;
 mod state;
 mod status;
-mod store_types;
 mod tls;
 
 pub use auth::{Scope, hash_token};
@@ -37,7 +36,7 @@ pub use error::{ServerError, ServiceError};
 pub use log::LogLines;
 pub use methods::{Class, METHODS, Method};
 pub use options::{Limits, ServerOptions, TlsFiles};
+pub use propense_store::{Receipt, Reply, Write, WriteError};
 pub use rows::{events_of_arrow, profiles_of_request};
 pub use server::{Server, Stopper};
 pub use serving::StoreBackend;
-pub use store_types::{Receipt, Reply, Write, WriteError};

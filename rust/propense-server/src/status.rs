@@ -9,7 +9,7 @@ use tonic_types::{ErrorDetails, StatusExt};
 
 use crate::error::ServiceError;
 use crate::proto;
-use crate::store_types::WriteError;
+use propense_store::WriteError;
 
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "propense";

@@ -195,6 +195,7 @@ fn one_user_on_demand_is_the_same_as_all_in_batch_while_the_store_grows() {
         events.extend((0..count).map(|number| event(&mut numbers, (first + number) as i64, categories)));
         let receipt = store.ingest(stored(&events[first..])).unwrap();
         assert_eq!((receipt.accepted, receipt.duplicates), (count as u64, 0));
+        assert_eq!(backend.size().events, events.len() as u64, "profiles are no events");
         match round % 4 {
             1 => store.seal().unwrap(),
             3 => store.compact().unwrap(),

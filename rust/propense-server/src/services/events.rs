@@ -14,7 +14,7 @@ use crate::services::stream_events::{Acknowledgements, stream_events};
 use crate::services::{compute, held, submit, written};
 use crate::state::State;
 use crate::status::Rows;
-use crate::store_types::Write;
+use propense_store::Write;
 
 /// Up to so many bytes of a message are put into columns on the thread that read it; that takes well under a
 /// millisecond.

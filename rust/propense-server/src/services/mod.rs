@@ -24,7 +24,7 @@ use crate::proto::scoring_service_server::ScoringServiceServer;
 use crate::proto::user_service_server::UserServiceServer;
 use crate::state::State;
 use crate::status::{Rows, of_write};
-use crate::store_types::{Receipt, Write};
+use propense_store::{Receipt, Write};
 
 pub(crate) use health::Health;
 use health::{HealthService, add_reflection};
@@ -67,7 +67,7 @@ async fn compute<T: Send + 'static>(
 }
 
 /// What is to come of a write that the store has taken on.
-type Written = oneshot::Receiver<Result<Receipt, crate::store_types::WriteError>>;
+type Written = oneshot::Receiver<Result<Receipt, propense_store::WriteError>>;
 
 /// Hands a write to the store, whole: from here on it does not matter whether the caller stays.
 fn submit<B: Backend>(state: &State<B>, write: Write, rows: Rows) -> Result<Written, ServiceError> {

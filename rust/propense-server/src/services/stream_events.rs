@@ -17,7 +17,7 @@ use crate::services::events::columns_of;
 use crate::services::{Written, compute, submit, written};
 use crate::state::State;
 use crate::status::Rows;
-use crate::store_types::Write;
+use propense_store::Write;
 
 /// While the store is behind, a batch of a stream waits and is offered again this often,
 const OFFER_AGAIN: Duration = Duration::from_millis(5);

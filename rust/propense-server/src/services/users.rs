@@ -19,7 +19,7 @@ use crate::proto::{
 use crate::services::{compute, held, submit, written};
 use crate::state::State;
 use crate::status::Rows;
-use crate::store_types::Write;
+use propense_store::Write;
 
 /// Events in one message of an export.
 const EXPORT_ROWS: usize = 1_000;

@@ -49,7 +49,7 @@ impl Backend for StoreBackend {
     fn size(&self) -> StoreSize {
         let stats = self.store.stats();
         StoreSize {
-            events: stats.sealed_events + stats.active_events,
+            events: self.store.snapshot().event_count(),
             parts: stats.parts,
             log_bytes: stats.wal_bytes,
             resident_bytes: stats.mapped_bytes + stats.memtable_bytes,
