@@ -22,6 +22,7 @@ const MOST_BYTES: usize = 8 << 20;
 const SEGMENT_BYTES: u64 = 64 << 20;
 /// Frozen memtables that may wait to be sealed before writes are turned away.
 const MOST_FROZEN: usize = 3;
+const NO_OBSERVER: &str = "the store was opened without an observer, so that nobody can be asked";
 
 /// What the thread owns.
 pub(crate) struct Committer {
@@ -57,6 +58,7 @@ impl Committer {
                 }
                 Request::Write(write, reply) => match *write {
                     Write::Erase(user) => self.erase(&user, reply),
+                    Write::Ask(_) => reply(Err(WriteError::Refused(NO_OBSERVER.to_owned()))),
                     write => self.commit(write, reply),
                 },
             }
@@ -80,7 +82,7 @@ impl Committer {
                 Err(error) => reply(Err(error)),
             }
             next = if rows < MOST_ROWS && record.payload_bytes() < MOST_BYTES {
-                let is_batch = |request: &Request| matches!(request, Request::Write(write, _) if !matches!(**write, Write::Erase(_)));
+                let is_batch = |request: &Request| matches!(request, Request::Write(write, _) if matches!(**write, Write::Events(_) | Write::Profiles(_)));
                 shared.queue.next_if(is_batch)
             } else {
                 None
@@ -117,7 +119,7 @@ impl Committer {
                 shared.memory.check_profiles(&batch, kinds)?;
                 (Batch::Profiles(batch), erased)
             }
-            Write::Erase(_) => return Err(WriteError::Closed),
+            Write::Erase(_) | Write::Ask(_) => return Err(WriteError::Closed),
         };
         if batch.rows() > 0 {
             batch.encode(record)?;
