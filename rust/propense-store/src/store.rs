@@ -1,7 +1,7 @@
 //! A durable store of events and profiles: one folder, one writer, any number of readers.
 
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -18,7 +18,8 @@ use crate::disk::{Disk, LocalDisk};
 use crate::error::StoreError;
 use crate::maintenance::Job;
 use crate::memory::Memory;
-use crate::observer::{NotesError, Observer};
+use crate::notes::journal::Notes;
+use crate::observer::{NotesError, Observer, SharedObserver};
 use crate::queue::{Queue, Request};
 use crate::request::{Receipt, Reply, Write, WriteError};
 use crate::snapshot::Snapshot;
@@ -104,6 +105,12 @@ pub(crate) struct Shared {
     pub(crate) frozen: Mutex<Vec<(Option<SourceId>, u64)>>,
     /// Why the last attempt to seal failed, for writers whom nothing but a seal would help.
     pub(crate) seal_failure: Mutex<Option<WriteError>>,
+    /// Sees what is written; asked by one thread at a time.
+    pub(crate) observer: Option<SharedObserver>,
+    pub(crate) notes: Notes,
+    /// Users who are erased, but not yet out of all files: no part without them may be all that is left of them, as nobody
+    /// would know then whose notes are to be cleaned.
+    pub(crate) erasing: Mutex<BTreeSet<String>>,
     pub(crate) jobs: Sender<Job>,
     pub(crate) closing: AtomicBool,
 }
@@ -111,6 +118,11 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn frozen(&self) -> MutexGuard<'_, Vec<(Option<SourceId>, u64)>> {
         self.frozen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Users whose erasure is on its way; nobody unless notes are kept.
+    pub(crate) fn erasing(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.erasing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn seal_failure(&self) -> MutexGuard<'_, Option<WriteError>> {
@@ -168,9 +180,8 @@ impl Store {
         options: StoreOptions,
         observer: Option<Box<dyn Observer>>,
     ) -> Result<Self, StoreError> {
-        drop(observer);
         let (jobs, to_do) = channel();
-        let opened = store_open::open(folder, options, jobs)?;
+        let opened = store_open::open(folder, options, observer, jobs)?;
         let spawned = |name: &str, work: Box<dyn FnOnce() + Send>| {
             let failed = |source| StoreError::Write { path: folder.to_owned(), source };
             thread::Builder::new().name(name.to_owned()).spawn(work).map_err(failed)
@@ -235,14 +246,13 @@ impl Store {
     /// # Errors
     /// [`NotesError`].
     pub fn notes_after(&self, position: u64, max_bytes: usize) -> Result<Vec<(u64, Vec<u8>)>, NotesError> {
-        let _ = (position, max_bytes);
-        Ok(Vec::new())
+        self.shared.notes.after(position, max_bytes)
     }
 
     /// The position of the last note that [`Self::notes_after`] gives; 0 before the first.
     #[must_use]
     pub fn notes_position(&self) -> u64 {
-        0
+        self.shared.notes.last().position
     }
 
     fn write(&self, write: Write) -> Result<Receipt, WriteError> {
