@@ -96,6 +96,7 @@ pub(crate) fn of_write(error: WriteError, rows: Rows) -> ServiceError {
         WriteError::NoSpace { .. } => ServiceError::NoSpace,
         WriteError::Invalid(error) => of_batch(&error, rows),
         WriteError::Failed { .. } => ServiceError::DiskFailed,
+        WriteError::Refused(problem) => ServiceError::Invalid { path: String::new(), problem },
         WriteError::Closed => ServiceError::Stopping,
     }
 }
