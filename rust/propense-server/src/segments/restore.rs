@@ -7,7 +7,7 @@ use propense_store::Note as StoreNote;
 
 use super::engine::Engine;
 use super::note::{Base, Kind, Note, Step, UserNote};
-use super::rules::{Models, Rules};
+use super::rules::Rules;
 use super::standings::Standings;
 use super::transition::Cause;
 
@@ -126,9 +126,4 @@ pub(super) fn checkpoint(engine: &Engine) -> Vec<u8> {
     let (at_us, until_us) = (engine.at_us, engine.until_us);
     let first_number = engine.number + 1;
     Note { kind: Kind::Checkpoint, at_us, until_us, first_number, base: Some(base), names, users }.encode()
-}
-
-/// No models at all.
-pub(super) fn asleep() -> Result<Rules, propense_core::segments::SegmentError> {
-    Rules::new(Vec::new(), &Models::new(), std::iter::empty())
 }

@@ -62,6 +62,11 @@ impl Rules {
         Ok(Self::of(RuleSet::new(&definitions, &models)?, &Models::new()))
     }
 
+    /// No rules and no models.
+    pub(super) fn none() -> Self {
+        Self::of(RuleSet::default(), &Models::new())
+    }
+
     fn of(set: RuleSet, served: &Models) -> Self {
         let numbers = 0..set.len();
         let definitions = numbers.clone().filter_map(|segment| set.definition(segment).cloned()).collect();

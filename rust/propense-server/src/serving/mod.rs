@@ -11,5 +11,5 @@ mod store_backend;
 
 pub(crate) use bound::{Bound, USUAL_SPAN_US};
 pub(crate) use error::ServingError;
-pub use served_model::ServedModel;
-pub use store_backend::StoreBackend;
+pub(crate) use served_model::ServedModel;
+pub use store_backend::{LiveOptions, StoreBackend};
