@@ -23,6 +23,7 @@ from propense.exceptions import (
     ModelError,
     OutputError,
     PropenseError,
+    SegmentError,
     ServiceError,
     TrainingError,
 )
@@ -32,6 +33,7 @@ EXIT_CODES: dict[type[PropenseError], int] = {
     DataError: 3,
     ExpressionError: 4,
     GoalError: 4,
+    SegmentError: 4,
     TrainingError: 5,
     ModelError: 6,
     OutputError: 7,
@@ -40,8 +42,8 @@ EXIT_CODES: dict[type[PropenseError], int] = {
 INTERRUPTED = 130
 
 EPILOG = (
-    "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal or expression "
-    "is not valid; 5 the log does not allow the training; 6 a model cannot be used; 7 a result "
+    "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal, "
+    "segment or expression is not valid; 5 the log does not allow the training; 6 a model cannot be used; 7 a result "
     "cannot be written; 8 a server cannot be reached or started, or refuses; 130 interrupted. "
     "Results go to standard output, everything else to standard error."
 )

@@ -1,0 +1,8 @@
+"""Segments: named sets of users, their files, and who is in them; see :class:`Segment`."""
+
+from __future__ import annotations
+
+from propense.segments.files import read_segments
+from propense.segments.segment import Segment
+
+__all__ = ["Segment", "read_segments"]
