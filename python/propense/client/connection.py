@@ -132,6 +132,16 @@ class Connection:
         with self.explained():
             return method(request, timeout=timeout, metadata=self.metadata)
 
+    def stream(
+        self,
+        method: grpc.UnaryStreamMultiCallable[Request, Response],
+        request: Request,
+        timeout: float,
+    ) -> Iterator[Response]:
+        """Make a call of many answers; what they raise is not explained yet."""
+        with self.explained():
+            return method(request, timeout=timeout, metadata=self.metadata)
+
     def wait_ready(self, timeout: float) -> None:
         """Wait until the server can be reached: for calls that gRPC does not try again."""
         try:

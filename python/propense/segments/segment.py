@@ -16,7 +16,6 @@ from propense.instants import Instant, from_us, to_us
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}")
 _REQUIRED = ("name", "rule")
-_TEXTS = ("name", "rule", "stay", "min_stay", "timezone", "owner", "description")
 _INSTANTS = ("valid_from", "valid_until")
 
 
@@ -87,12 +86,12 @@ class Segment:
         _check_name(name)
         for field, text in (("rule", rule), ("timezone", timezone)):
             _check_text(field, text)
-        for field, text in (("stay", stay), ("min_stay", min_stay)):
-            if text is not None:
-                _check_text(field, text)
-        for field, text in (("owner", owner), ("description", description)):
-            if not isinstance(text, str):
-                raise SegmentError(f"{field}: expected a text, found {text!r}")
+        for field, optional in (("stay", stay), ("min_stay", min_stay)):
+            if optional is not None:
+                _check_text(field, optional)
+        for field, note in (("owner", owner), ("description", description)):
+            if not isinstance(note, str):
+                raise SegmentError(f"{field}: expected a text, found {note!r}")
         _check_timezone(timezone)
         if min_stay is not None:
             _check_interval("min_stay", min_stay)
@@ -168,7 +167,9 @@ class Segment:
     @classmethod
     def from_definition(cls, definition: str) -> Segment:
         """Take over a segment from JSON."""
-        values = {name: value for name, value in json.loads(definition).items() if value is not None}
+        values = {
+            name: value for name, value in json.loads(definition).items() if value is not None
+        }
         for name in _INSTANTS:
             if f"{name}_us" in values:
                 values[name] = from_us(values.pop(f"{name}_us"))
