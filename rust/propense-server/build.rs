@@ -5,7 +5,7 @@ use std::{env, error, fs};
 
 use prost::Message;
 
-const FILES: [&str; 5] = ["types", "scoring", "events", "users", "models"];
+const FILES: [&str; 6] = ["types", "scoring", "events", "users", "models", "segments"];
 
 fn main() -> Result<(), Box<dyn error::Error>> {
     let root = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../../proto");
