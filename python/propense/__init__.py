@@ -44,7 +44,7 @@ from propense.goal import Audience, Goal, load_goal
 from propense.model import Model, load_model
 from propense.progress import progress_shown
 from propense.saved_log import open_log, verify_log
-from propense.segments import Segment, read_segments
+from propense.segments import Segment, Transition, read_segments
 from propense.server import Server, ServerTLS, serve
 from propense.simulator import simulate
 from propense.tiers import TierPolicy
@@ -84,6 +84,7 @@ __all__ = [
     "ServiceError",
     "TierPolicy",
     "TrainingError",
+    "Transition",
     "UnavailableError",
     "compute_features",
     "export_training",

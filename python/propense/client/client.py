@@ -11,9 +11,10 @@ from propense.client.connection import TLS, Connection
 from propense.client.event_calls import EventCalls
 from propense.client.model_calls import ModelCalls
 from propense.client.scoring_calls import ScoringCalls
+from propense.client.segment_calls import SegmentCalls
 
 
-class Client(ScoringCalls, EventCalls, ModelCalls):
+class Client(ScoringCalls, EventCalls, ModelCalls, SegmentCalls):
     """Calls a propense server; safe to share among threads, not across a fork.
 
     Parameters

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from propense.segments.files import read_segments
 from propense.segments.segment import Segment
+from propense.segments.transition import Transition
 
-__all__ = ["Segment", "read_segments"]
+__all__ = ["Segment", "Transition", "read_segments"]
