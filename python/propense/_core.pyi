@@ -116,6 +116,7 @@ class Server:
         tls: tuple[Path, Path, Path | None] | None,
         drain_s: float,
         log_calls: bool,
+        simulated_us: int | None,
     ) -> Server: ...
     @property
     def address(self) -> str: ...
