@@ -15,6 +15,7 @@ from propense.cli.bench import bench
 from propense.cli.clock import clock
 from propense.cli.demo import demo
 from propense.cli.ingest import ingest
+from propense.cli.segment import segment
 from propense.cli.segments import segments
 from propense.cli.serve import serve
 from propense.cli.store import store
@@ -63,6 +64,7 @@ app = typer.Typer(
 app.command()(commands.train)
 app.command()(commands.score)
 app.command()(commands.export)
+app.command()(segment)
 app.command()(ingest)
 app.command()(serve)
 app.add_typer(segments)

@@ -29,7 +29,7 @@ from propense.client.transition_stream import TransitionStream
 from propense.exceptions import DataError, DeadlineError
 from propense.instants import Instant
 from propense.progress import track
-from propense.segments.segment import Segment
+from propense.segments.definition import Segment
 
 PATIENCE_S = 60.0
 """How long a server may be away before those who watch it hear of it."""
