@@ -15,8 +15,8 @@ from propense.features import FeatureSet, user_frame
 from propense.instants import Instant, in_words, to_us
 from propense.model import Model, load_model
 from propense.progress import track
-from propense.segments.files import read_segments
 from propense.segments.definition import Segment
+from propense.segments.files import read_segments
 
 Models: TypeAlias = Mapping[str, "Model | str | Path"] | str | Path
 """Models by name, or the folder whose folders are the models, each named after its folder."""
