@@ -6,7 +6,6 @@ import queue
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,107 +15,9 @@ import propense as pp
 
 grpc = pytest.importorskip("grpc")
 
-from propense._proto import segments_pb2, segments_pb2_grpc  # noqa: E402
+from propense._proto import segments_pb2  # noqa: E402
 from propense.client.transition_stream import TransitionStream  # noqa: E402
-
-BREAKS = [
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.RESOURCE_EXHAUSTED,
-    grpc.StatusCode.INTERNAL,
-    None,
-]
-"""How streams end that are to be gone on with; None: as if there were no more."""
-
-
-def number_message(number: int) -> Any:
-    message = segments_pb2.Transition(
-        number=number, user_id=f"u{number}", segment="vip", kind=1 + number % 2, cause=2
-    )
-    message.time.FromMicroseconds(number)
-    return message
-
-
-class StandIn(segments_pb2_grpc.SegmentServiceServicer):
-    """Holds ten transitions; its streams break after every second one."""
-
-    def __init__(self) -> None:
-        self.seen: list[Any] = []
-        self.breaks = list(BREAKS)
-        self.backfills = 0
-        self.gone = threading.Event()
-
-    def ListSegments(self, request: Any, context: Any) -> Any:
-        self.seen.append(request)
-        self.backfills -= 1
-        vip = segments_pb2.Segment(
-            definition=segments_pb2.SegmentDefinition(name="vip", rule="count(buy) > 9"),
-            members=3,
-            reads_models=["buys"],
-        )
-        vip.definition.valid_from.FromMicroseconds(5)
-        if self.backfills > 0:
-            vip.backfill.users_done, vip.backfill.users_total = 40, 100
-        tier = segments_pb2.Segment(
-            definition=segments_pb2.SegmentDefinition(name="buys.most_likely"),
-            tier_of="buys",
-            members=2,
-        )
-        shared = segments_pb2.Overlap(first="buys.most_likely", second="vip", users=1)
-        overlaps = [shared] if request.include_overlaps else []
-        answer = segments_pb2.ListSegmentsResponse(
-            segments=[tier, vip], overlaps=overlaps, users=9, last_transition=4
-        )
-        answer.as_of.FromMicroseconds(7_000_000)
-        return answer
-
-    def ListMembers(self, request: Any, context: Any) -> Iterator[Any]:
-        self.seen.append(request)
-        if request.segment == "vop":
-            context.abort(grpc.StatusCode.NOT_FOUND, "no segment 'vop'; did you mean 'vip'?")
-        yield segments_pb2.ListMembersResponse(user_ids=["a", "b"])
-        yield segments_pb2.ListMembersResponse(user_ids=["c"])
-
-    def GetUserSegments(self, request: Any, context: Any) -> Any:
-        self.seen.append(request)
-        answer = segments_pb2.GetUserSegmentsResponse(user_id=request.user_id)
-        answer.segments.add(segment="vip", is_member=True).since.FromMicroseconds(1)
-        answer.segments.add(segment="far")
-        return answer
-
-    def PutSegment(self, request: Any, context: Any) -> Any:
-        self.seen.append(request)
-        put = [segments_pb2.Segment(definition=one) for one in request.definitions]
-        return segments_pb2.PutSegmentResponse(segments=put, changed=["vip"])
-
-    def DeleteSegment(self, request: Any, context: Any) -> Any:
-        self.seen.append(request)
-        context.abort(grpc.StatusCode.UNAVAILABLE, "stopping")
-
-    def AdvanceClock(self, request: Any, context: Any) -> Any:
-        self.seen.append(request)
-        answer = segments_pb2.AdvanceClockResponse(last_transition=3)
-        answer.now.FromMicroseconds(8)
-        return answer
-
-    def WatchTransitions(self, request: Any, context: Any) -> Iterator[Any]:
-        self.seen.append(request)
-        if request.after_number > 10:
-            context.abort(grpc.StatusCode.OUT_OF_RANGE, "the last transition is 10")
-        context.add_callback(self.gone.set)
-        start = request.after_number if request.HasField("after_number") else 0
-        yield segments_pb2.WatchTransitionsResponse(up_to=start)
-        for number in range(start + 1, 11):
-            yield segments_pb2.WatchTransitionsResponse(
-                transitions=[number_message(number)], up_to=number
-            )
-            if number % 2 == 0 and self.breaks:
-                how = self.breaks.pop(0)
-                if how is not None:
-                    context.abort(how, "as planned")
-                return
-        while context.is_active():
-            time.sleep(0.01)
+from segment_stand_in import StandIn, number_message, standing_in  # noqa: E402
 
 
 @pytest.fixture
@@ -126,18 +27,13 @@ def servicer() -> StandIn:
 
 @pytest.fixture
 def client(servicer: StandIn) -> Iterator[pp.Client]:
-    server = grpc.server(ThreadPoolExecutor(8))
-    segments_pb2_grpc.add_SegmentServiceServicer_to_server(servicer, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-    server.start()
-    with pp.Client(f"127.0.0.1:{port}", timeout=20.0) as opened:
+    with standing_in(servicer) as address, pp.Client(address, timeout=20.0) as opened:
         yield opened
-    server.stop(None)
 
 
 def test_segments_come_with_counts_and_overlaps(client: pp.Client, servicer: StandIn) -> None:
     held = client.list_segments(overlaps=True)
-    assert (held.users, held.last_transition) == (9, 4)
+    assert (held.users, held.last_transition) == (9, 2)
     assert held.as_of == datetime(1970, 1, 1, 0, 0, 7, tzinfo=UTC)
     tier, vip = held
     assert (tier.name, tier.tier_of, tier.definition) == ("buys.most_likely", "buys", None)
