@@ -54,6 +54,16 @@ def test_the_least_segment_file_takes_defaults(path: Path) -> None:
     assert json.loads(read.definition) == {"name": "x", "rule": "count(a) = 0"}
 
 
+def test_a_file_without_a_name_names_its_segment(path: Path) -> None:
+    path.write_text(WHOLE.replace('name = "at_risk"', ""))
+    assert pp.read_segments(path)[0].name == "at_risk"
+    with pytest.raises(pp.SegmentError, match="name: missing"):
+        pp.Segment.from_toml(path.read_text())
+    (path.parent / "at risk.toml").write_text("rule = 'count(a) > 1'")
+    with pytest.raises(pp.SegmentError, match=r"at risk\.toml: name: 'at risk'"):
+        pp.read_segments(path.parent)
+
+
 def test_instants_of_any_kind_are_one() -> None:
     made = {
         pp.Segment("x", "count(a) = 0", valid_from=given)
@@ -70,7 +80,6 @@ BAD_LINES = {
     "tier's name": ('"at_risk"', '"buys.most_likely"', "name: "),
     "long name": ('"at_risk"', f'"{"a" * 129}"', "name: "),
     "line break": ('"at_risk"', '"at\\n"', "name: "),
-    "missing name": ('name = "at_risk"', "", "name: missing"),
     "number as name": ('"at_risk"', "3", "name: .*3"),
     "missing rule": ("rule = '''", "description = '''", "rule: missing"),
     "empty stay": ("stay = \"count(support_contact, '30d') >= 2\"", 'stay = ""', "stay: "),

@@ -14,7 +14,7 @@ _ENDING = ".toml"
 
 
 def read_segments(source: str | Path | Sequence[str | Path]) -> list[Segment]:
-    """Read the segments of a folder, or of files.
+    """Read the segments of a folder, or of files; one without a name is called as its file is.
 
     Parameters
     ----------
@@ -75,6 +75,6 @@ def _read(path: Path) -> Segment:
     except UnicodeDecodeError as error:
         raise SegmentError(f"{path} is not TOML: {error}") from error
     try:
-        return Segment.from_toml(text)
+        return Segment.from_dict({"name": path.stem} | table_of(text))
     except SegmentError as error:
         raise SegmentError(f"{path}: {error}") from None
