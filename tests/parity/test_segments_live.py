@@ -37,9 +37,11 @@ SEGMENTS = [
 @contextmanager
 def served(folder: Path, models: Path, at: str) -> Iterator[pp.Client]:
     clock = f"simulated@{at}"
-    with pp.serve(folder, models, address="127.0.0.1:0", clock=clock) as server:
-        with pp.Client(server.address, timeout=60.0) as client:
-            yield client
+    with (
+        pp.serve(folder, models, address="127.0.0.1:0", clock=clock) as server,
+        pp.Client(server.address, timeout=60.0) as client,
+    ):
+        yield client
 
 
 def compare(
@@ -47,10 +49,11 @@ def compare(
     frame: pl.DataFrame,
     segments: list[pp.Segment],
     models: dict[str, pp.Model],
+    profiles: pp.Profiles | None = None,
 ) -> int:
     """Compare every segment's members with batch; give how many memberships there are."""
     now = client.clock().now
-    batch = pp.segment(pp.read_events(frame), segments, models, as_of=now)
+    batch = pp.segment(pp.read_events(frame, profiles=profiles), segments, models, as_of=now)
     batch = batch.with_columns(pl.col("user_id").cast(pl.String)).sort("user_id")
     held = client.wait_evaluated()
     assert [segment.name for segment in held] == batch.columns[1:]
@@ -127,10 +130,14 @@ def test_live_is_batch_with_models_and_changed_rules(
 ) -> None:
     users = sim.events["user_id"].unique().sort().head(150).to_list()
     frame = sim.events.filter(pl.col("user_id").is_in(users)).drop("event_id", strict=False)
+    attributes = sim.profiles.filter(pl.col("user_id").is_in(users))
+    known = pp.read_profiles(attributes)
     model.save(tmp_path / "models" / "buys")
     models = {"buys": model}
     now = datetime(2025, 2, 1, tzinfo=UTC)
-    cut = float(model.score(pp.read_events(frame), as_of=now)["score"].quantile(0.8))  # type: ignore[arg-type]
+    cut = float(
+        model.score(pp.read_events(frame, profiles=known), as_of=now)["score"].quantile(0.8)
+    )  # type: ignore[arg-type]
     segments = [
         pp.Segment("likely", f"score(buys) >= {cut!r}"),
         pp.Segment("top_quiet", "tier(buys) = 'most_likely' AND count(app_open, '2d') = 0"),
@@ -138,36 +145,38 @@ def test_live_is_batch_with_models_and_changed_rules(
     ]
     sent = frame.filter(pl.col("ts") < now)
     with served(tmp_path / "store", tmp_path / "models", "2025-02-01") as client:
-        client.ingest(sent)
+        client.ingest(sent, profiles=attributes)
         assert client.put_segment(segments, wait=True).changed == ("likely", "top_quiet", "either")
-        assert compare(client, sent, segments, models) > 150
+        assert compare(client, sent, segments, models, known) > 150
         changed = pp.Segment("likely", f"score(buys) >= {cut / 2!r}", owner="me")
         put = client.put_segment([changed, segments[1]], wait=True)
         assert put.changed == ("likely",)
         segments[0] = changed
-        compare(client, sent, segments, models)
+        compare(client, sent, segments, models, known)
         for days in (0.5, 2, 9):
             now += timedelta(days=days)
             client.advance_clock(until=now)
-            compare(client, sent, segments, models)
+            compare(client, sent, segments, models, known)
             fresh = frame.filter(pl.col("ts").is_between(sent["ts"].max(), now, closed="none"))
             client.ingest(fresh)
             sent = pl.concat([sent, fresh])
-            compare(client, sent, segments, models)
+            compare(client, sent, segments, models, known)
         with pytest.raises(pp.FailedPreconditionError, match="either"):
             client.delete_segment("likely")
         members = len(client.members("either"))
         assert client.delete_segment("either") == members
-        compare(client, sent, segments[:2], models)
+        compare(client, sent, segments[:2], models, known)
         model.tiers = pp.TierPolicy.quantile(most=0.5, least=0.1)
         try:
             model.save(tmp_path / "models" / "buys")
             client.reload_models()
-            compare(client, sent, segments[:2], models)
+            compare(client, sent, segments[:2], models, known)
         finally:
             model.tiers = pp.TierPolicy.quantile()
         client.erase_user(users[0])
-        compare(client, sent.filter(pl.col("user_id") != users[0]), segments[:2], models)
+        left = sent.filter(pl.col("user_id") != users[0])
+        known = pp.read_profiles(attributes.filter(pl.col("user_id") != users[0]))
+        compare(client, left, segments[:2], models, known)
         inside = fold(client)
         for segment in client.list_segments():
             assert inside.get(segment.name, set()) == set(client.members(segment.name))
