@@ -34,6 +34,7 @@ from propense.exceptions import (
     OverloadedError,
     PropenseError,
     PropenseWarning,
+    SegmentError,
     ServiceError,
     TrainingError,
     UnavailableError,
@@ -43,6 +44,7 @@ from propense.goal import Audience, Goal, load_goal
 from propense.model import Model, load_model
 from propense.progress import progress_shown
 from propense.saved_log import open_log, verify_log
+from propense.segments import Segment, Transition, read_segments, segment
 from propense.server import Server, ServerTLS, serve
 from propense.simulator import simulate
 from propense.tiers import TierPolicy
@@ -75,11 +77,14 @@ __all__ = [
     "Profiles",
     "PropenseError",
     "PropenseWarning",
+    "Segment",
+    "SegmentError",
     "Server",
     "ServerTLS",
     "ServiceError",
     "TierPolicy",
     "TrainingError",
+    "Transition",
     "UnavailableError",
     "compute_features",
     "export_training",
@@ -89,6 +94,8 @@ __all__ = [
     "progress_shown",
     "read_events",
     "read_profiles",
+    "read_segments",
+    "segment",
     "serve",
     "simulate",
     "train",

@@ -24,6 +24,10 @@ class GoalError(PropenseError, ValueError):
     """A goal or goal file is not valid."""
 
 
+class SegmentError(PropenseError, ValueError):
+    """A segment or segment file is not valid, or its rule does not fit what it is about."""
+
+
 class TrainingError(PropenseError, RuntimeError):
     """The log does not allow the training that was asked for."""
 

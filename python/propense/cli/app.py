@@ -12,10 +12,14 @@ from rich.console import Console
 import propense
 from propense.cli import commands
 from propense.cli.bench import bench
+from propense.cli.clock import clock
 from propense.cli.demo import demo
 from propense.cli.ingest import ingest
+from propense.cli.segment import segment
+from propense.cli.segments import segments
 from propense.cli.serve import serve
 from propense.cli.store import store
+from propense.cli.watch import watch
 from propense.exceptions import (
     DataError,
     ExpressionError,
@@ -23,6 +27,7 @@ from propense.exceptions import (
     ModelError,
     OutputError,
     PropenseError,
+    SegmentError,
     ServiceError,
     TrainingError,
 )
@@ -32,6 +37,7 @@ EXIT_CODES: dict[type[PropenseError], int] = {
     DataError: 3,
     ExpressionError: 4,
     GoalError: 4,
+    SegmentError: 4,
     TrainingError: 5,
     ModelError: 6,
     OutputError: 7,
@@ -40,10 +46,10 @@ EXIT_CODES: dict[type[PropenseError], int] = {
 INTERRUPTED = 130
 
 EPILOG = (
-    "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal or expression "
-    "is not valid; 5 the log does not allow the training; 6 a model cannot be used; 7 a result "
-    "cannot be written; 8 a server cannot be reached or started, or refuses; 130 interrupted. "
-    "Results go to standard output, everything else to standard error."
+    "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal, segment or "
+    "expression is not valid; 5 the log does not allow the training; 6 a model cannot be used; "
+    "7 a result cannot be written; 8 a server cannot be reached or started, or refuses; "
+    "130 interrupted. Results go to standard output, everything else to standard error."
 )
 
 app = typer.Typer(
@@ -58,8 +64,12 @@ app = typer.Typer(
 app.command()(commands.train)
 app.command()(commands.score)
 app.command()(commands.export)
+app.command()(segment)
 app.command()(ingest)
 app.command()(serve)
+app.add_typer(segments)
+app.command()(watch)
+app.command()(clock)
 app.add_typer(store)
 app.command()(demo)
 app.command()(bench)

@@ -14,18 +14,40 @@ from propense.client.answers import (
 from propense.client.client import Client
 from propense.client.connection import TLS
 from propense.client.score_stream import ScoreStream
+from propense.client.segment_answers import (
+    AdvancedClock,
+    Backfill,
+    Clock,
+    LiveSegment,
+    LiveSegments,
+    Overlap,
+    PutSegments,
+    UserSegment,
+    UserSegments,
+)
+from propense.client.transition_stream import TransitionStream
 from propense.receipt import Receipt
 
 __all__ = [
     "TLS",
     "Acknowledgement",
+    "AdvancedClock",
+    "Backfill",
     "Client",
+    "Clock",
+    "LiveSegment",
+    "LiveSegments",
     "ModelScore",
+    "Overlap",
+    "PutSegments",
     "Receipt",
     "ReloadedModel",
     "ScoreStream",
     "ServedModel",
+    "TransitionStream",
     "User",
     "UserExport",
     "UserScores",
+    "UserSegment",
+    "UserSegments",
 ]

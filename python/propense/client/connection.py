@@ -36,7 +36,8 @@ def _methods(*names: str) -> list[dict[str, str]]:
 
 
 # What changes nothing, or the same thing however often it is sent, is retried wherever it failed.
-# Attributes are retried only where nothing was taken: a second write could undo someone else's.
+# The rest is retried only where nothing was taken: a second write of attributes could undo someone
+# else's, a segment deleted twice is not found, and a clock advanced twice is too far.
 SERVICE_CONFIG = {
     "methodConfig": [
         {
@@ -48,12 +49,23 @@ SERVICE_CONFIG = {
                     "UserService/GetUser",
                     "UserService/ExportUser",
                     "UserService/EraseUser",
+                    "SegmentService/ListSegments",
+                    "SegmentService/GetSegment",
+                    "SegmentService/ListMembers",
+                    "SegmentService/GetUserSegments",
+                    "SegmentService/WatchTransitions",
+                    "SegmentService/PutSegment",
+                    "SegmentService/GetClock",
                 ),
             ],
             "retryPolicy": _BACKOFF | {"retryableStatusCodes": [_GONE, _BUSY]},
         },
         {
-            "name": _methods("UserService/PutProfiles"),
+            "name": _methods(
+                "UserService/PutProfiles",
+                "SegmentService/DeleteSegment",
+                "SegmentService/AdvanceClock",
+            ),
             "retryPolicy": _BACKOFF | {"retryableStatusCodes": [_BUSY]},
         },
     ],
@@ -111,6 +123,10 @@ class Connection:
             ("grpc.min_reconnect_backoff_ms", 500),
             ("grpc.max_reconnect_backoff_ms", 2_000),
             ("grpc.enable_http_proxy", 0 if local else 1),
+            # A server that vanishes without a word is noticed also by who only waits for it.
+            ("grpc.keepalive_time_ms", 60_000),
+            ("grpc.keepalive_timeout_ms", 20_000),
+            ("grpc.http2.max_pings_without_data", 0),
         ]
         self.address = address
         self.metadata = () if token is None else (("authorization", f"Bearer {token}"),)
@@ -129,6 +145,16 @@ class Connection:
         timeout: float,
     ) -> Response:
         """Make a call of one answer."""
+        with self.explained():
+            return method(request, timeout=timeout, metadata=self.metadata)
+
+    def stream(
+        self,
+        method: grpc.UnaryStreamMultiCallable[Request, Response],
+        request: Request,
+        timeout: float,
+    ) -> Iterator[Response]:
+        """Make a call of many answers; what they raise is not explained yet."""
         with self.explained():
             return method(request, timeout=timeout, metadata=self.metadata)
 
