@@ -1,11 +1,10 @@
 //! A gRPC server inside the process.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
-use propense_server::{Clock, LogLines, Server as CoreServer, ServerError, ServerOptions, StoreBackend, TlsFiles};
-use propense_store::{Store, StoreOptions};
+use propense_server::{Clock, LiveOptions, LogLines, Server as CoreServer, ServerError, ServerOptions, StoreBackend, TlsFiles};
+use propense_store::StoreOptions;
 use pyo3::prelude::*;
 
 use crate::detached::detached;
@@ -51,8 +50,9 @@ impl Server {
             clock: simulated_us.map_or_else(Clock::system, Clock::simulated),
             ..ServerOptions::new(models)
         };
+        let live = LiveOptions { clock: options.clock.clone(), log: Some(options.log.clone()), ..LiveOptions::default() };
         let inner = detached(py, None, |progress| {
-            let open = move || Ok(StoreBackend::new(Arc::new(Store::open(&store, StoreOptions::default())?)));
+            let open = move || Ok(StoreBackend::open(&store, StoreOptions::default(), live)?);
             let server = CoreServer::bind(options, open)?;
             // If it is interrupted, the server is dropped, which stops it.
             while !server.wait_ready(PULSE)? && progress.advance(0).is_ok() {}

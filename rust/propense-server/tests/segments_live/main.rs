@@ -3,6 +3,7 @@
 #![allow(missing_docs, dead_code, unreachable_pub, clippy::unwrap_used)]
 
 mod batch;
+mod breakable;
 mod dice;
 #[path = "../../../propense-onnx/tests/fixtures/mod.rs"]
 mod fixtures;
@@ -11,11 +12,14 @@ mod people;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use batch::{Batch, plans};
+use breakable::Breakable;
 use dice::{DAY_US, Dice, MODEL, Reads, segment, segments};
 use people::{People, event, profile, stored, stored_profile};
+use propense_core::events::UserIds;
 use propense_core::segments::SegmentDefinition;
 use propense_onnx::{LoadedModel, ModelDirectory};
 use propense_server::{Backend, Cause, Clock, LiveOptions, LiveSegments, LogLines, StoreBackend, Transition};
@@ -41,9 +45,10 @@ struct World {
     reads: Reads,
     span_us: i64,
     folder: TempDir,
+    disk: Breakable,
     clock: Clock,
     backend: Option<StoreBackend>,
-    model: Option<LoadedModel>,
+    model: Option<Arc<LoadedModel>>,
     people: People,
     /// In force, ascending by name.
     definitions: BTreeMap<String, SegmentDefinition>,
@@ -67,9 +72,10 @@ impl World {
             reads,
             span_us,
             folder: folder(),
+            disk: Breakable::default(),
             clock: Clock::simulated(START_US),
             backend: None,
-            model: with_model.then(|| ModelDirectory::load(model_folder()).unwrap()),
+            model: with_model.then(|| Arc::new(ModelDirectory::load(model_folder()).unwrap())),
             people: People::default(),
             definitions: BTreeMap::new(),
             members: BTreeMap::new(),
@@ -83,7 +89,7 @@ impl World {
     }
 
     fn open(&mut self) {
-        let options = StoreOptions { background: false, notes_bytes: 1 << 10, ..StoreOptions::default() };
+        let options = StoreOptions { background: false, notes_bytes: 1 << 10, disk: Arc::new(self.disk.clone()), ..StoreOptions::default() };
         let live = LiveOptions { clock: self.clock.clone(), log: Some(LogLines::stderr()), segments: Vec::new() };
         let backend = StoreBackend::open(self.folder.path().join("store"), options, live).unwrap();
         let model = self.model.as_ref().map(|_| backend.load_model(&model_folder()).unwrap());
@@ -114,7 +120,24 @@ impl World {
     /// One random thing; gives what may be the causes of what follows.
     fn act(&mut self) -> Vec<Cause> {
         let now_us = self.clock.now_us();
-        match self.dice.below(12) {
+        match self.dice.below(14) {
+            12 => {
+                // What cannot be written has not happened.
+                let number = self.events_sent + 1;
+                let event = event(&mut self.dice, number, now_us, self.span_us, 0);
+                self.fail(|world| world.backend.as_ref().unwrap().store().ingest(stored(&[event])).map(drop).is_err());
+                vec![]
+            }
+            13 => {
+                // A clock that goes on while nothing can be written: what was due comes later, and once.
+                let until_us = now_us + 1 + self.dice.within_us(DAY_US / 2);
+                self.fail(|world| {
+                    // Where nothing was due, nothing had to be written.
+                    let _ = world.live().advance_clock(until_us);
+                    true
+                });
+                vec![Cause::Time]
+            }
             0..=3 => {
                 let count = 1 + self.dice.below(8);
                 self.send_events(count);
@@ -175,6 +198,12 @@ impl World {
         }
     }
 
+    fn fail(&mut self, fails: impl FnOnce(&mut Self) -> bool) {
+        self.disk.full.store(true, SeqCst);
+        assert!(fails(self), "the disk is full");
+        self.disk.full.store(false, SeqCst);
+    }
+
     fn put(&mut self, definitions: Vec<SegmentDefinition>) {
         // Names that are read may be missing, or closed to a circle: then nothing changes.
         if self.live().put(definitions.clone()).is_ok() {
@@ -188,8 +217,9 @@ impl World {
         let transitions = self.live().transitions_after(self.number, 100_000, Duration::ZERO).unwrap();
         let log = self.people.log();
         let definitions: Vec<SegmentDefinition> = self.definitions.values().cloned().collect();
-        let plans = self.model.as_ref().map(|model| plans(model, &log));
-        let batch = Batch::new(&log, &definitions, self.model.as_ref().zip(plans.as_ref()));
+        let model = self.model.clone();
+        let plans = model.as_ref().map(|model| plans(model, &log));
+        let batch = Batch::new(&log, &definitions, model.as_deref().zip(plans.as_ref()));
         let context = format!("seed {}, after {what}", self.seed);
         for transition in &transitions {
             self.take(transition, causes, &batch, &context);
@@ -197,7 +227,8 @@ impl World {
         let now_us = self.clock.now_us();
         let (live, names) = (self.live(), batch.names());
         for user in 0..log.users().len() {
-            let id = log.users().text(user).unwrap().to_owned();
+            let UserIds::Texts(ids) = log.users() else { panic!("ids are texts") };
+            let id = ids.value(user).to_owned();
             let expected = batch.standings(user, now_us);
             if slowly {
                 assert_eq!(expected, batch.slow_standings(user, now_us), "{context}: batch differs from the oracle");
