@@ -83,7 +83,11 @@ impl Served {
         self.segments().advance_clock(AdvanceClockRequest { to }).await.unwrap().into_inner().last_transition
     }
 
-    async fn watch(&self, segments: &[&str], after_number: Option<u64>) -> Result<Streaming<WatchTransitionsResponse>, Status> {
+    async fn watch(
+        &self,
+        segments: &[&str],
+        after_number: Option<u64>,
+    ) -> Result<Streaming<WatchTransitionsResponse>, Status> {
         let segments = segments.iter().map(|name| (*name).to_owned()).collect();
         let stream = self.segments().watch_transitions(WatchTransitionsRequest { segments, after_number }).await;
         Ok(stream?.into_inner())
@@ -122,7 +126,10 @@ fn told(transition: &Transition) -> (u64, &str, &str, bool, Cause) {
 }
 
 fn field(status: &Status) -> String {
-    status.get_details_bad_request().and_then(|bad| bad.field_violations.first().map(|first| first.field.clone())).unwrap()
+    status
+        .get_details_bad_request()
+        .and_then(|bad| bad.field_violations.first().map(|first| first.field.clone()))
+        .unwrap()
 }
 
 fn reason(status: &Status) -> String {
@@ -164,7 +171,10 @@ async fn three_contacts_enter_and_time_alone_leaves() {
 async fn watchers_resume_anywhere_also_after_a_restart() {
     let folder = TempDir::new().unwrap();
     let served = Served::simulated(folder.path()).await;
-    served.put_all(&[("a", "count(x) >= 1"), ("b", "count(x) >= 2"), ("c", "in_segment(a) AND NOT in_segment(b)")], false).await.unwrap();
+    served
+        .put_all(&[("a", "count(x) >= 1"), ("b", "count(x) >= 2"), ("c", "in_segment(a) AND NOT in_segment(b)")], false)
+        .await
+        .unwrap();
     for user in 0..20 {
         served.send(&format!("user {user:02}"), NOW_S - 100, "x").await;
         served.send(&format!("user {user:02}"), NOW_S - 90, "x").await;
@@ -247,7 +257,8 @@ async fn what_is_wrong_is_refused_where_it_is_and_the_rest_stays() {
     assert_eq!(delete("vip").await.unwrap().into_inner().members, 1);
     let list = served.segments().list_segments(ListSegmentsRequest { include_overlaps: true }).await.unwrap();
     assert_eq!((list.get_ref().segments.len(), list.get_ref().users), (0, 1));
-    let backwards = AdvanceClockRequest { to: Some(To::Until(prost_types::Timestamp { seconds: NOW_S - 1, nanos: 0 })) };
+    let backwards =
+        AdvanceClockRequest { to: Some(To::Until(prost_types::Timestamp { seconds: NOW_S - 1, nanos: 0 })) };
     let refused = served.segments().advance_clock(backwards).await.unwrap_err();
     assert_eq!((refused.code(), field(&refused).as_str()), (Code::InvalidArgument, "until"));
 }
@@ -262,11 +273,17 @@ async fn counts_overlaps_and_pages() {
             served.send(&format!("user {user:02}"), NOW_S - 50, "third").await;
         }
     }
-    served.put_all(&[("evens", "count(even) >= 1"), ("thirds", "count(third) >= 1"), ("none", "count(*) > 9")], false).await.unwrap();
+    served
+        .put_all(&[("evens", "count(even) >= 1"), ("thirds", "count(third) >= 1"), ("none", "count(*) > 9")], false)
+        .await
+        .unwrap();
     served.server.segments().unwrap().catch_up().unwrap();
-    let list = served.segments().list_segments(ListSegmentsRequest { include_overlaps: true }).await.unwrap().into_inner();
+    let list =
+        served.segments().list_segments(ListSegmentsRequest { include_overlaps: true }).await.unwrap().into_inner();
     let counts: Vec<(&str, u64, bool)> = (list.segments.iter())
-        .map(|segment| (segment.definition.as_ref().unwrap().name.as_str(), segment.members, segment.backfill.is_some()))
+        .map(|segment| {
+            (segment.definition.as_ref().unwrap().name.as_str(), segment.members, segment.backfill.is_some())
+        })
         .collect();
     assert_eq!(counts, [("evens", 15, false), ("none", 0, false), ("thirds", 10, false)]);
     assert_eq!((list.users, list.last_transition), (30, 25));

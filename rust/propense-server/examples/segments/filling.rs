@@ -22,7 +22,9 @@ fn mix(number: u64) -> u64 {
 fn push(batch: &mut EventBatch, user: u64, number: u64, time_us: i64) {
     let mixed = mix(number);
     // A year of history, so no row is refused.
-    let Ok(row) = batch.push_event(&format!("user {user:07}"), time_us, TYPES[(mixed % 6) as usize], None) else { return };
+    let Ok(row) = batch.push_event(&format!("user {user:07}"), time_us, TYPES[(mixed % 6) as usize], None) else {
+        return;
+    };
     let _ = batch.set_number(row, "amount", (mixed >> 8 & 0xffff) as f64 / 100.0);
     let _ = batch.set_text(row, "category", ["movie", "book", "game", "music"][(mixed >> 40 & 3) as usize]);
 }

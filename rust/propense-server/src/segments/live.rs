@@ -1,14 +1,17 @@
 //! What can be asked of segments, from any thread.
 
 use std::mem;
-use std::sync::atomic::{AtomicU64, Ordering::{Relaxed, SeqCst}};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use propense_core::segments::SegmentDefinition;
-use serde_json::json;
 use propense_store::{Observer, Snapshot, Store};
+use serde_json::json;
 use tokio::sync::watch;
 
 use super::ask::{Ask, Change, Refusal};
