@@ -148,6 +148,10 @@ pub(super) struct Typer<'t, 's, S> {
 
 impl<'a, S: Scope<'a>> Typer<'_, '_, S> {
     fn expr(&mut self, expr: &Expr) -> Result<Typed<'a>, ExprError> {
+        self.typed(expr).map_err(|error| error.near(expr))
+    }
+
+    fn typed(&mut self, expr: &Expr) -> Result<Typed<'a>, ExprError> {
         match expr {
             Expr::Literal(literal) => self.literal(literal),
             Expr::Property { name, position } => self.scope.property(self.text, name, *position),

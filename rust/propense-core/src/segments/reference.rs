@@ -75,10 +75,7 @@ impl<'a> Oracle<'a> {
                 rule: parse(&definition.rule),
                 stay: definition.stay.as_ref().map(parse),
                 min_stay_us: definition.min_stay.as_ref().map(|text| parse_duration_us(text).expect("an interval")),
-                valid_us: (
-                    definition.valid_from_us.unwrap_or(i64::MIN),
-                    definition.valid_until_us.unwrap_or(i64::MAX),
-                ),
+                valid_us: (definition.valid_from_us.unwrap_or(i64::MIN), definition.valid_until_us.unwrap_or(i64::MAX)),
                 timezone: zone(&definition.timezone),
             };
             segments.insert(definition.name.clone(), segment);
@@ -241,9 +238,12 @@ impl<'a> Oracle<'a> {
             every(RECHECK_US);
         }
         instants.retain(|&instant_us| first_us <= instant_us && instant_us <= as_of_us);
-        let visited: Vec<i64> = instants.iter().copied().collect();
+        // Just before an instant too: what an event brings could hide what time took.
+        let before = instants.range(first_us.saturating_add(1)..).map(|instant_us| instant_us - 1);
+        let ends_us: BTreeSet<i64> = before.chain(instants.iter().copied()).collect();
+        let ends_us: Vec<i64> = ends_us.into_iter().collect();
         for atom in &atoms {
-            for pair in visited.windows(2) {
+            for pair in ends_us.windows(2) {
                 instants.extend(self.flip_us(atom, user, pair[0], pair[1]));
             }
         }
@@ -286,7 +286,8 @@ impl<'a> Oracle<'a> {
 fn compared<'e>(expr: &'e Expr, atoms: &mut Vec<Atom<'e>>, numbers: &mut BTreeSet<u64>) -> bool {
     let ages = |expr: &Expr| {
         expr.parts().iter().any(|part| {
-            let of = |function| matches!(function, Function::Recency | Function::Tenure | Function::DecayedCount { .. });
+            let of =
+                |function| matches!(function, Function::Recency | Function::Tenure | Function::DecayedCount { .. });
             matches!(part, Expr::Aggregate(aggregate) if of(aggregate.function))
         })
     };
