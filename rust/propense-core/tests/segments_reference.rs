@@ -201,7 +201,7 @@ fn rechecked() -> impl Strategy<Value = Vec<SegmentDefinition>> {
 }
 
 proptest! {
-    #![proptest_config(config(8))]
+    #![proptest_config(config(16))]
 
     #[test]
     fn what_cannot_be_solved_is_rechecked_at_the_same_instants(

@@ -233,7 +233,7 @@ impl<'a, S: Scope<'a>> Typer<'_, '_, S> {
             _ if left.node.is_null() => (right.kind, ColumnKind::Boolean),
             _ => (left.kind, ColumnKind::Boolean),
         };
-        if operands == ColumnKind::Text {
+        if operands == ColumnKind::Text && right.kind == ColumnKind::Text {
             return Err(self.type_error(op.symbol(), "a text in single quotes on one side", "text on both"));
         }
         self.require(&left, operands, op.symbol())?;
