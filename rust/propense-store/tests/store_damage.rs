@@ -4,6 +4,8 @@
 
 #[path = "simulated_disk/contents.rs"]
 mod contents;
+#[path = "simulated_disk/observer.rs"]
+mod observer;
 #[path = "simulated_disk/random.rs"]
 mod random;
 #[path = "simulated_disk/run.rs"]

@@ -4,11 +4,17 @@ use std::path::Path;
 
 use propense_store::Store;
 
+use super::observer::Watched;
 use super::run::{Model, identity};
 
 /// The store's contents; panics if an event is there twice or is not what was sent.
 pub fn contents(store: &Store) -> Model {
     read(store).unwrap()
+}
+
+/// The store's contents, and what its observer knows.
+pub fn observed(store: &Watched) -> Model {
+    Model { folded: store.folded(), ..contents(store) }
 }
 
 /// The store's contents, or what is wrong with them.
