@@ -125,10 +125,12 @@ impl Observer for Scribe {
             return None;
         }
         self.is_called = false;
-        let users: Vec<&str> = users.iter().map(String::as_str).collect();
-        let log = view.gather(&users).unwrap().log;
-        let count = |(place, user)| format!("{}\t{user}\t{}\n", position + place as u64 + 1, log.rows(place).len());
-        self.note(users.iter().enumerate().map(count).collect())
+        let all: Vec<&str> = users.iter().map(String::as_str).collect();
+        let log = view.gather(&all).unwrap().log;
+        let counts_now = users.iter().enumerate().map(|(place, user)| (user, log.rows(place).len().to_string()));
+        let gone = counts.keys().filter(|user| !users.contains(user)).map(|user| (user, GONE.to_owned()));
+        let lines = counts_now.chain(gone).zip(position + 1..);
+        self.note(lines.map(|((user, count), position)| format!("{position}\t{user}\t{count}\n")).collect())
     }
 
     fn checkpoint(&mut self) -> Option<Vec<u8>> {
@@ -175,17 +177,28 @@ impl Watched {
 
     /// What the observer knows; those who follow the notes are told the same.
     pub fn folded(&self) -> Folded {
+        self.try_folded().unwrap()
+    }
+
+    /// [`Self::folded`], or why notes cannot be read.
+    pub fn try_folded(&self) -> Result<Folded, NotesError> {
         let folded = self.settled.lock().unwrap().clone();
-        let first = match self.store.notes_after(0, 1) {
-            Err(NotesError::Gone { first }) => first,
-            found => found.map(|_| 0).unwrap(),
-        };
+        let mut first = 0;
         let mut followed = Folded { position: first, ..Folded::default() };
         let mut calls = 0;
         loop {
             // Few bytes at a time, or many.
             let bytes = [1, 100, 1_000_000][calls % 3];
-            let notes = self.store.notes_after(followed.position, bytes).unwrap();
+            let notes = match self.store.notes_after(followed.position, bytes) {
+                // A file may also be removed while this goes on.
+                Err(NotesError::Gone { first: now }) => {
+                    assert!(now > followed.position);
+                    first = now;
+                    followed = Folded { position: first, ..Folded::default() };
+                    continue;
+                }
+                notes => notes?,
+            };
             calls += 1;
             if notes.is_empty() {
                 break;
@@ -202,6 +215,6 @@ impl Watched {
             assert_eq!(followed.counts, folded.counts);
         }
         assert!(matches!(self.store.notes_after(first.wrapping_sub(1), 1), Err(NotesError::Gone { .. })) || first == 0);
-        folded
+        Ok(folded)
     }
 }
