@@ -18,6 +18,7 @@ from propense.cli.serve import serve
 from propense.cli.store import store
 from propense.exceptions import (
     DataError,
+    DeliveryError,
     ExpressionError,
     GoalError,
     ModelError,
@@ -32,6 +33,7 @@ from propense.progress import progress_shown
 EXIT_CODES: dict[type[PropenseError], int] = {
     DataError: 3,
     ExpressionError: 4,
+    DeliveryError: 4,
     GoalError: 4,
     SegmentError: 4,
     TrainingError: 5,
@@ -42,8 +44,8 @@ EXIT_CODES: dict[type[PropenseError], int] = {
 INTERRUPTED = 130
 
 EPILOG = (
-    "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal, segment or "
-    "expression is not valid; 5 the log does not allow the training; 6 a model cannot be used; "
+    "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal, segment, "
+    "destination or expression is not valid; 5 the log does not allow the training; 6 a model cannot be used; "
     "7 a result cannot be written; 8 a server cannot be reached or started, or refuses; "
     "130 interrupted. Results go to standard output, everything else to standard error."
 )
