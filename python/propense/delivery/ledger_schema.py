@@ -13,10 +13,10 @@ LEDGER = "deliveries.sqlite"
 _VERSION = 1
 _BUSY_S = 30.0
 
-_SCHEMA = """
-CREATE TABLE origin (id TEXT NOT NULL);
-INSERT INTO origin VALUES (lower(hex(randomblob(8))));
-CREATE TABLE destination (
+_SCHEMA = (
+    "CREATE TABLE origin (id TEXT NOT NULL)",
+    "INSERT INTO origin VALUES (lower(hex(randomblob(8))))",
+    """CREATE TABLE destination (
     name TEXT PRIMARY KEY,
     kind TEXT NOT NULL,
     -- All transitions up to this number are in the table item, were delivered, or did not concern it.
@@ -30,8 +30,8 @@ CREATE TABLE destination (
     last_error TEXT,
     last_error_us INTEGER,
     last_delivered_us INTEGER
-) STRICT;
-CREATE TABLE item (
+) STRICT""",
+    """CREATE TABLE item (
     destination TEXT NOT NULL,
     number INTEGER NOT NULL,
     user_id TEXT NOT NULL,
@@ -50,10 +50,10 @@ CREATE TABLE item (
     sent_us INTEGER,
     error TEXT,
     PRIMARY KEY (destination, number)
-) STRICT, WITHOUT ROWID;
-CREATE INDEX item_by_user ON item (destination, user_id, segment, number);
-CREATE INDEX item_by_due ON item (destination, state, due_us);
-"""
+) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX item_by_user ON item (destination, user_id, segment, number)",
+    "CREATE INDEX item_by_due ON item (destination, state, due_us)",
+)
 
 
 def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
@@ -83,14 +83,19 @@ def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
 
 
 def _migrate(made: sqlite3.Connection, path: Path) -> None:
-    made.execute("BEGIN IMMEDIATE")
-    (version,) = made.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        for statement in _SCHEMA.split(";\n"):
-            if statement.strip():
+    if _version_of(made) == 0:
+        made.execute("BEGIN IMMEDIATE")
+        # Somebody else may have come first.
+        if _version_of(made) == 0:
+            for statement in _SCHEMA:
                 made.execute(statement)
-        made.execute(f"PRAGMA user_version = {_VERSION}")
-    made.execute("COMMIT")
-    if version > _VERSION:
+            made.execute(f"PRAGMA user_version = {_VERSION}")
+        made.execute("COMMIT")
+    if _version_of(made) != _VERSION:
+        version = _version_of(made)
         made.close()
         raise DeliveryError(f"{path} is of version {version}; this propense knows {_VERSION}")
+
+
+def _version_of(made: sqlite3.Connection) -> int:
+    return int(made.execute("PRAGMA user_version").fetchone()[0])

@@ -22,7 +22,7 @@ _log = logging.getLogger("propense.delivery")
 READ_ITEMS = 2_000
 MOST_WAITING = 100_000
 """With so many items waiting nothing more is read: the rest is safe in the store."""
-_WAIT_S = 0.5
+_WAIT_S = 0.25
 _AWAY_S = (0.2, 10.0)
 
 
