@@ -117,7 +117,9 @@ def items(folder: Path, destination: str, *states: str) -> list[dict[str, object
     """Give what is in a destination's queue, dead letters included."""
     sql = connect(folder / LEDGER, durable=False)
     try:
-        rows = sql.execute("SELECT * FROM item WHERE destination = ? ORDER BY number", (destination,))
+        rows = sql.execute(
+            "SELECT * FROM item WHERE destination = ? ORDER BY number", (destination,)
+        )
         return [dict(row) for row in rows if not states or row["state"] in states]
     finally:
         sql.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -66,7 +67,12 @@ def receiver(**options: object) -> Iterator[Receiver]:
             super().setup()
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["content-length"]))
+            length = int(self.headers["content-length"])
+            body = self.rfile.read(length)
+            if len(body) < length:
+                # Whoever sent it was killed.
+                self.close_connection = True
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             try:
                 Webhook(made.secret).verify(body, headers)
@@ -75,7 +81,12 @@ def receiver(**options: object) -> Iterator[Receiver]:
                     made.unverified += 1
             payload = json.loads(body)
             request = Request(
-                headers.get("webhook-id", ""), self.path, headers, payload["data"], payload["type"], 0
+                headers.get("webhook-id", ""),
+                self.path,
+                headers,
+                payload["data"],
+                payload["type"],
+                0,
             )
             request.answered, more = made.answer(request)
             with made.lock:
@@ -88,6 +99,11 @@ def receiver(**options: object) -> Iterator[Receiver]:
                 self.send_header(name, value)
             self.send_header("content-length", "0")
             self.end_headers()
+
+        def handle(self) -> None:
+            # Those who connect may be killed.
+            with contextlib.suppress(ConnectionError):
+                super().handle()
 
         def log_message(self, *_arguments: object) -> None:
             pass

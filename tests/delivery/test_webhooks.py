@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from pretend_server import PretendServer, caught_up, folded, items, standing, until
+from receiver import OTHER_SECRET, SECRET, Receiver, Request, receiver
+
 from propense.delivery import Deliveries, Retry, Webhook, destination_from
 from propense.delivery.addresses import AllowedPrivate
-from receiver import OTHER_SECRET, SECRET, Receiver, Request, receiver
 
 SEGMENTS = ("at_risk", "vip")
 QUICK = {"first_s": 0.01, "longest_s": 0.05, "attempts": 30}

@@ -129,9 +129,15 @@ class AllowedPrivate:
         cls, _source: Any, _handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
         """Take a list of texts, or one of these as it is."""
-        texts = core_schema.list_schema(core_schema.str_schema(min_length=1))
-        made = core_schema.no_info_after_validator_function(cls, texts)
-        return core_schema.union_schema([core_schema.is_instance_schema(cls), made])
+
+        def made(value: object) -> AllowedPrivate:
+            if isinstance(value, AllowedPrivate):
+                return value
+            if not (isinstance(value, list | tuple) and all(isinstance(one, str) for one in value)):
+                raise ValueError("expected a list of hosts, addresses or networks")
+            return cls(value)
+
+        return core_schema.no_info_plain_validator_function(made)
 
 
 def plain_host(host: str) -> str:

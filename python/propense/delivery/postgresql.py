@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from propense.delivery.addresses import AllowedPrivate
+from propense.delivery.addresses import AddressRefusedError, AllowedPrivate
 from propense.delivery.destination import PostgreSQL
 from propense.delivery.sink import DELIVERED, Item, Outcome, SinkUnavailableError
 from propense.exceptions import DeliveryError
@@ -161,9 +161,11 @@ def connection_parameters(destination: PostgreSQL) -> dict[str, str]:
 
 def _addresses(host: str, port: str, allowed: AllowedPrivate) -> list[str]:
     if host.startswith(("/", "@")):
-        # A socket of this machine: no address, and as private as can be.
         if not allowed.names(host):
-            allowed.check(host, ["127.0.0.1"])
+            raise AddressRefusedError(
+                f"{host} is a socket of this machine, which is not public; "
+                "if that is right, name it in allow_private"
+            )
         return [""]
     return allowed.resolve(host, int(port))
 

@@ -45,5 +45,12 @@ class Secret:
         cls, _source: Any, _handler: GetCoreSchemaHandler
     ) -> core_schema.CoreSchema:
         """Take a text, or a secret as it is."""
-        made = core_schema.no_info_after_validator_function(cls, core_schema.str_schema())
-        return core_schema.union_schema([core_schema.is_instance_schema(cls), made])
+
+        def made(value: object) -> Secret:
+            if isinstance(value, Secret):
+                return value
+            if not isinstance(value, str):
+                raise ValueError("expected a text, or env:NAME")
+            return cls(value)
+
+        return core_schema.no_info_plain_validator_function(made)
