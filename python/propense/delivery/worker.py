@@ -22,7 +22,7 @@ _log = logging.getLogger("propense.delivery")
 READ_ITEMS = 2_000
 MOST_WAITING = 100_000
 """With so many items waiting nothing more is read: the rest is safe in the store."""
-_WAIT_S = 0.25
+_WAIT_S, _LOOK_S = 0.25, 2.0
 _AWAY_S = (0.2, 10.0)
 
 
@@ -56,7 +56,7 @@ class Worker(threading.Thread):
         self._claims, self._make_sink = claims, make_sink
         self._stopping = threading.Event()
         self._pace = Pace(destination.retry.first_s, destination.retry.longest_s)
-        self._away = 0
+        self._away, self._look_at = 0, 0.0
         self._read_names = sorted({*destination.segments, *filter(None, [destination.only_if])})
 
     def stop(self) -> None:
@@ -87,10 +87,10 @@ class Worker(threading.Thread):
             ledger.close()
 
     def _round(self, ledger: Ledger, sink: Sink, rules: ContactRules) -> None:
-        if ledger.paused is not None:
-            self._stopping.wait(_WAIT_S)
-            return
         try:
+            if ledger.paused is not None:
+                self._wait_aside(ledger, _WAIT_S)
+                return
             self._register(ledger)
             rules.record()
             moved = self._deliver(ledger, sink, rules)
@@ -101,7 +101,7 @@ class Worker(threading.Thread):
             _log.error("destination %s is paused: %s", self._destination.name, error)
         except ServiceError as error:
             self._away += 1
-            ledger.note_error(f"the server: {error.code}")
+            ledger.note_error(f"the server: {error}")
             self._stopping.wait(full_jitter(self._away, *_AWAY_S))
 
     def _register(self, ledger: Ledger) -> None:
@@ -112,7 +112,7 @@ class Worker(threading.Thread):
 
     def _read(self, ledger: Ledger, wait_s: float) -> None:
         if ledger.waiting(MOST_WAITING) >= MOST_WAITING:
-            self._stopping.wait(wait_s)
+            self._wait_aside(ledger, wait_s)
             return
         page = self._source.read(self._read_names, ledger.cursor, READ_ITEMS, wait_s)
         if page.transitions or page.up_to > ledger.cursor:
@@ -122,6 +122,13 @@ class Worker(threading.Thread):
                 segments=set(self._destination.segments),
                 only_if=self._destination.only_if,
             )
+
+    def _wait_aside(self, ledger: Ledger, wait_s: float) -> None:
+        """Wait without reading, and keep how far the server is meanwhile."""
+        if time.monotonic() >= self._look_at:
+            ledger.note_newest(self._source.newest())
+            self._look_at = time.monotonic() + _LOOK_S
+        self._stopping.wait(wait_s)
 
     def _idle_s(self, ledger: Ledger, sink: Sink) -> float:
         """Give how long nothing but news from the server can be worth doing."""
