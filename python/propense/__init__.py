@@ -45,7 +45,7 @@ from propense.goal import Audience, Goal, load_goal
 from propense.model import Model, load_model
 from propense.progress import progress_shown
 from propense.saved_log import open_log, verify_log
-from propense.segments import Segment, Transition, read_segments
+from propense.segments import Segment, Transition, read_segments, segment
 from propense.server import Server, ServerTLS, serve
 from propense.simulator import simulate
 from propense.tiers import TierPolicy
@@ -97,6 +97,7 @@ __all__ = [
     "read_events",
     "read_profiles",
     "read_segments",
+    "segment",
     "serve",
     "simulate",
     "train",

@@ -16,6 +16,7 @@ __all__ = [
     "audience",
     "check_audience",
     "check_goal",
+    "check_segment",
     "check_store",
     "columns_named",
     "compute",
@@ -29,6 +30,7 @@ __all__ = [
     "reference",
     "repair_store",
     "score_users",
+    "segment_users",
     "verify_log",
 ]
 
@@ -116,6 +118,7 @@ class Server:
         tls: tuple[Path, Path, Path | None] | None,
         drain_s: float,
         log_calls: bool,
+        simulated_us: int | None,
     ) -> Server: ...
     @property
     def address(self) -> str: ...
@@ -153,6 +156,7 @@ def declare(features: list[tuple[str | None, str]], timezone: str) -> str: ...
 def fingerprint(spec: str) -> str: ...
 def check_goal(text: str, log: EventLog) -> str: ...
 def check_audience(text: str, log: EventLog) -> str: ...
+def check_segment(definition: str) -> None: ...
 def columns_named(texts: list[str]) -> tuple[list[str], list[str]]: ...
 def event_types_named(text: str) -> list[str]: ...
 def parse_duration_us(text: str) -> int: ...
@@ -189,3 +193,11 @@ def score_users(
     as_of_us: int,
     report: Callable[[int], object] | None = None,
 ) -> NDArray[np.float32]: ...
+def segment_users(
+    log: EventLog,
+    definitions: list[str],
+    models: list[tuple[str, Plan, Plan, OnnxModel, float, float]],
+    *,
+    as_of_us: int,
+    report: Callable[[int], object] | None = None,
+) -> tuple[NDArray[np.uint32], Any]: ...

@@ -61,12 +61,12 @@ def from_us(instant_us: int) -> datetime:
         ) from None
 
 
-def in_words(instant_us: int) -> str:
+def in_words(instant_us: int, *, always_time: bool = False) -> str:
     """Give an instant as text: a date if it is midnight UTC, else to the second, with Z."""
     try:
         instant = from_us(instant_us)
     except DataError:
         return f"{instant_us} µs from 1970"
-    if instant_us % DAY_US == 0:
+    if instant_us % DAY_US == 0 and not always_time:
         return instant.strftime("%Y-%m-%d")
     return instant.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -12,10 +12,14 @@ from types import FrameType, TracebackType
 from typing import Self
 
 from propense import _core
+from propense.exceptions import DataError
+from propense.instants import to_us
 from propense.runtime import initialise
 
 DRAIN_S = 8.0
 """From the wish to stop until calls still under way are cut off."""
+SYSTEM_CLOCK = "system"
+_SIMULATED = "simulated@"
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ def serve(
     tls: ServerTLS | None = None,
     drain: float = DRAIN_S,
     log_calls: bool = False,
+    clock: str = SYSTEM_CLOCK,
 ) -> Server:
     """Serve a store and the models of a folder.
 
@@ -126,11 +131,16 @@ def serve(
     log_calls
         Whether every call is a line of the log on standard error, not only those that failed or
         were slow. No line holds personal data.
+    clock
+        What the server takes for now: ``system``, or ``simulated@2026-01-01``, a clock that stands
+        at that instant until ``client.advance_clock`` lets it go on. A store that has seen a later
+        instant goes on from there.
 
     Raises
     ------
     DataError
-        The store is damaged (says which file and where), or open in another process.
+        The store is damaged (says which file and where), or open in another process; or the clock
+        is not one.
     ServiceError
         The address cannot be had, or the options do not make a safe server.
     """
@@ -148,8 +158,17 @@ def serve(
         tls=files,
         drain_s=drain,
         log_calls=log_calls,
+        simulated_us=_simulated_us(clock),
     )
     return Server(core)
+
+
+def _simulated_us(clock: str) -> int | None:
+    if clock == SYSTEM_CLOCK:
+        return None
+    if not clock.startswith(_SIMULATED):
+        raise DataError(f"clock {clock!r} is unknown; expected system or simulated@2026-01-01")
+    return to_us(clock.removeprefix(_SIMULATED))
 
 
 @contextmanager

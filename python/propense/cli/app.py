@@ -12,10 +12,15 @@ from rich.console import Console
 import propense
 from propense.cli import commands
 from propense.cli.bench import bench
+from propense.cli.clock import clock
+from propense.cli.deliveries import deliveries
 from propense.cli.demo import demo
 from propense.cli.ingest import ingest
+from propense.cli.segment import segment
+from propense.cli.segments import segments
 from propense.cli.serve import serve
 from propense.cli.store import store
+from propense.cli.watch import watch
 from propense.exceptions import (
     DataError,
     DeliveryError,
@@ -62,8 +67,13 @@ app = typer.Typer(
 app.command()(commands.train)
 app.command()(commands.score)
 app.command()(commands.export)
+app.command()(segment)
 app.command()(ingest)
 app.command()(serve)
+app.add_typer(segments)
+app.command()(watch)
+app.command()(clock)
+app.add_typer(deliveries)
 app.add_typer(store)
 app.command()(demo)
 app.command()(bench)

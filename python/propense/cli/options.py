@@ -75,6 +75,12 @@ Authority = Annotated[
     ),
 ]
 
+LOCAL_ADDRESS = "127.0.0.1:50051"
+Address = Annotated[
+    str, typer.Option("--address", help="host:port of the running server.", metavar="A")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
+
 
 def client(address: str, token: str | None, ca: Path | None) -> Client:
     """Give a client of a server; gRPC is loaded only here."""

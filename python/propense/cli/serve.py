@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from propense.server import DRAIN_S, ServerTLS
+from propense.server import DRAIN_S, SYSTEM_CLOCK, ServerTLS
 from propense.server import serve as serve_store
 
 
@@ -52,6 +52,14 @@ def serve(
     log_calls: Annotated[
         bool, typer.Option("--log-calls", help="Log every call, not only failed and slow ones.")
     ] = False,
+    clock: Annotated[
+        str,
+        typer.Option(
+            "--clock",
+            help="simulated@2026-01-01: time stands still until propense clock --advance.",
+            metavar="C",
+        ),
+    ] = SYSTEM_CLOCK,
 ) -> None:
     """Answer over gRPC: scores, events, users, models. Ctrl-C or SIGTERM stops it.
 
@@ -74,6 +82,7 @@ def serve(
         tls=tls,
         drain=drain,
         log_calls=log_calls,
+        clock=clock,
     )
     console = Console()
     console.print(f"serving on {server.address}", highlight=False, soft_wrap=True)

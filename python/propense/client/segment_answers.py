@@ -9,7 +9,7 @@ from datetime import datetime
 from propense._proto import segments_pb2
 from propense.client.answers import instant_of, timestamp
 from propense.exceptions import NotFoundError, ServiceError
-from propense.segments.segment import Segment
+from propense.segments.definition import Segment
 from propense.segments.transition import Cause, Transition, TransitionKind
 
 _KINDS: dict[int, TransitionKind] = {

@@ -31,7 +31,7 @@ from propense.client.transition_stream import TransitionStream
 from propense.exceptions import DataError, DeadlineError
 from propense.instants import Instant
 from propense.progress import track
-from propense.segments.segment import Segment
+from propense.segments.definition import Segment
 from propense.segments.transition import Transition
 
 PATIENCE_S = 60.0

@@ -45,7 +45,7 @@ class TransitionStream(Iterator[Transition]):
         self._pending: deque[Transition] = deque()
         self._closed = threading.Event()
         self._call = opened(after)
-        self._received = self.up_to = 0
+        self._received = self.up_to = after or 0
         with connection.explained():
             first = next(self._call, None)
         if first is None:
@@ -91,6 +91,8 @@ class TransitionStream(Iterator[Transition]):
             self._closed.wait(max(random.uniform(0, wait_s), problem.retry_after or 0.0))
             wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
             self._call = self._open(self._received)
+        # It may have been closed just while it connected again.
+        self.close()
         raise StopIteration
 
     def close(self) -> None:

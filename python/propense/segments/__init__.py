@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from propense.segments.definition import Segment
 from propense.segments.files import read_segments
-from propense.segments.segment import Segment
+from propense.segments.membership import segment
 from propense.segments.transition import Transition
 
-__all__ = ["Segment", "Transition", "read_segments"]
+__all__ = ["Segment", "Transition", "read_segments", "segment"]

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from propense.exceptions import ExpressionError, SegmentError
-from propense.segments.segment import Segment
+from propense.exceptions import SegmentError
+from propense.segments.definition import Segment
 
 _ENDING = ".toml"
 
 
 def read_segments(source: str | Path | Sequence[str | Path]) -> list[Segment]:
-    """Read the segments of a folder, or of files.
+    """Read the segments of a folder, or of files; one without a name is called as its file is.
 
     Parameters
     ----------
@@ -29,10 +29,8 @@ def read_segments(source: str | Path | Sequence[str | Path]) -> list[Segment]:
     Raises
     ------
     SegmentError
-        A file cannot be read or is not TOML, a field is missing, unknown or not valid, a folder has
-        no such files, or two files name one segment; says which file.
-    ExpressionError
-        A rule cannot be parsed; says which file, and where in the rule.
+        A file cannot be read or is not TOML, a field is missing, unknown or not valid, a rule cannot
+        be parsed, a folder has no such files, or two files name one segment; says which file.
     """
     sources = [source] if isinstance(source, str | Path) else list(source)
     found: dict[str, tuple[Segment, Path]] = {}
@@ -77,6 +75,6 @@ def _read(path: Path) -> Segment:
     except UnicodeDecodeError as error:
         raise SegmentError(f"{path} is not TOML: {error}") from error
     try:
-        return Segment.from_toml(text)
-    except (SegmentError, ExpressionError) as error:
-        raise type(error)(f"{path}: {error}") from None
+        return Segment.from_dict({"name": path.stem} | table_of(text))
+    except SegmentError as error:
+        raise SegmentError(f"{path}: {error}") from None

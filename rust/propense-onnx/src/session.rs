@@ -131,6 +131,13 @@ impl OnnxModel {
         self.native.as_deref().map_err(String::as_str)
     }
 
+    /// For each feature, ascending, the numbers that the model distinguishes: its score changes only where a feature
+    /// comes from below one of them to it or above, or back, or to or from missing. `None` if that is not known.
+    #[must_use]
+    pub fn thresholds(&self) -> Option<Vec<Vec<f32>>> {
+        self.native.as_ref().ok().and_then(|native| native.thresholds())
+    }
+
     /// Which engine scores, and, where that is ONNX Runtime, why.
     #[must_use]
     pub fn engine(&self) -> String {

@@ -5,6 +5,7 @@ use propense_core::events::EventsError;
 use propense_core::expr::ExprError;
 use propense_core::features::FeatureError;
 use propense_core::scorer::ScoreError;
+use propense_core::segments::SegmentError;
 use propense_onnx::{ModelDirectoryError, OnnxError};
 use propense_server::{ServerError, ServiceError};
 use propense_store::{StoreError, WriteError};
@@ -26,6 +27,10 @@ pub(crate) enum CoreError {
     Features(#[from] FeatureError),
     #[error("the feature spec is not valid: {0}")]
     Spec(#[from] serde_json::Error),
+    #[error(transparent)]
+    Segments(#[from] SegmentError),
+    #[error("the definition of a segment is not valid: {0}")]
+    Definition(serde_json::Error),
     #[error(transparent)]
     Model(#[from] OnnxError),
     #[error(transparent)]
@@ -72,6 +77,7 @@ impl From<CoreError> for PyErr {
             | CoreError::Features(_)
             | CoreError::Spec(_)
             | CoreError::Score(ScoreError::Features(_)) => "ExpressionError",
+            CoreError::Segments(_) | CoreError::Definition(_) => "SegmentError",
             CoreError::Model(_)
             | CoreError::ModelDirectory(_)
             | CoreError::Score(ScoreError::Model(_) | ScoreError::Width { .. }) => "ModelError",

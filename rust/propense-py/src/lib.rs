@@ -12,6 +12,8 @@ mod features;
 mod log;
 mod model;
 mod model_directory;
+mod segment_scores;
+mod segments;
 mod server;
 mod store;
 
@@ -31,6 +33,8 @@ mod core_module {
     use super::model::{OnnxModel, initialise_onnxruntime, score_users};
     #[pymodule_export]
     use super::model_directory::ModelDirectory;
+    #[pymodule_export]
+    use super::segments::{check_segment, segment_users};
     #[pymodule_export]
     use super::server::Server;
     #[pymodule_export]

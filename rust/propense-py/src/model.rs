@@ -89,6 +89,10 @@ impl OnnxModel {
 }
 
 impl OnnxModel {
+    pub(crate) fn session(&self) -> &Session {
+        &self.inner
+    }
+
     fn score_rows<'py>(
         &self,
         py: Python<'py>,

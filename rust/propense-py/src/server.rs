@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use propense_server::{LogLines, Server as CoreServer, ServerError, ServerOptions, StoreBackend, TlsFiles};
+use propense_server::{Clock, LogLines, Server as CoreServer, ServerError, ServerOptions, StoreBackend, TlsFiles};
 use propense_store::{Store, StoreOptions};
 use pyo3::prelude::*;
 
@@ -24,7 +24,7 @@ pub(crate) struct Server {
 impl Server {
     /// Opens the store, loads the models, and returns once calls are answered.
     #[staticmethod]
-    #[pyo3(signature = (*, store, models, address, metrics_address, tokens, tls, drain_s, log_calls))]
+    #[pyo3(signature = (*, store, models, address, metrics_address, tokens, tls, drain_s, log_calls, simulated_us))]
     #[allow(clippy::too_many_arguments)]
     fn bind(
         py: Python<'_>,
@@ -36,6 +36,7 @@ impl Server {
         tls: Option<(PathBuf, PathBuf, Option<PathBuf>)>,
         drain_s: f64,
         log_calls: bool,
+        simulated_us: Option<i64>,
     ) -> PyResult<Self> {
         let drain = Duration::try_from_secs_f64(drain_s)
             .map_err(|_| CoreError::Arguments(format!("drain is {drain_s}; expected seconds from 0 up")))?;
@@ -47,6 +48,7 @@ impl Server {
             tls: tls.map(|(certificate, key, client_ca)| TlsFiles { certificate, key, client_ca }),
             drain,
             log,
+            clock: simulated_us.map_or_else(Clock::system, Clock::simulated),
             ..ServerOptions::new(models)
         };
         let inner = detached(py, None, |progress| {

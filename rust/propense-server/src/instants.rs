@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use propense_store::{EARLIEST_US, LATEST_US};
 use prost_types::Timestamp;
 
+use crate::clock::Clock;
 use crate::error::ServiceError;
 
 /// Microseconds since 1970 of a time that must be there; `path` names its field if it is not right.
@@ -14,8 +15,8 @@ pub(crate) fn required_us(time: Option<&Timestamp>, path: impl Fn() -> String) -
 }
 
 /// The instant of a call that may name one: what it names, or now.
-pub(crate) fn as_of_us(time: Option<&Timestamp>) -> Result<i64, ServiceError> {
-    time.map_or_else(|| Ok(now_us()), |time| required_us(Some(time), || "as_of".to_owned()))
+pub(crate) fn as_of_us(time: Option<&Timestamp>, clock: &Clock) -> Result<i64, ServiceError> {
+    time.map_or_else(|| Ok(clock.now_us()), |time| required_us(Some(time), || "as_of".to_owned()))
 }
 
 /// Whether a number of microseconds is a time that the store holds.
@@ -40,7 +41,7 @@ pub(crate) fn timestamp(time_us: i64) -> Timestamp {
     Timestamp { seconds: time_us.div_euclid(1_000_000), nanos }
 }
 
-/// Now, in microseconds since 1970.
+/// Now by the system's clock, in microseconds since 1970.
 pub(crate) fn now_us() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }

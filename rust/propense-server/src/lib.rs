@@ -9,6 +9,7 @@ mod auth;
 mod backend;
 mod batches;
 mod call;
+mod clock;
 mod connections;
 mod error;
 mod gate;
@@ -32,6 +33,7 @@ mod tls;
 
 pub use auth::{Scope, hash_token};
 pub use backend::{Backend, LoadedModel, ModelError, Scored, ScoredUser, Snapshot, StoreSize, Tier};
+pub use clock::Clock;
 pub use error::{ServerError, ServiceError};
 pub use log::LogLines;
 pub use methods::{Class, METHODS, Method};

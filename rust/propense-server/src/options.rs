@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::clock::Clock;
 use crate::log::LogLines;
 
 /// Where a server listens, what it serves, whom it lets in, how much it takes on.
@@ -27,6 +28,8 @@ pub struct ServerOptions {
     pub drain: Duration,
     /// Where the log's lines go.
     pub log: LogLines,
+    /// What it takes for now.
+    pub clock: Clock,
 }
 
 impl ServerOptions {
@@ -42,6 +45,7 @@ impl ServerOptions {
             limits: Limits::default(),
             drain: Duration::from_secs(8),
             log: LogLines::stderr(),
+            clock: Clock::system(),
         }
     }
 }

@@ -198,6 +198,7 @@ impl Running {
                 room: Arc::new(Room::new(&self.options.limits)),
                 log: self.options.log.clone(),
                 limits: self.options.limits.clone(),
+                clock: self.options.clock.clone(),
                 stopping: self.stopping.clone(),
             })
         };

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 use crate::backend::Backend;
+use crate::clock::Clock;
 use crate::error::ServiceError;
 use crate::limits::Room;
 use crate::log::LogLines;
@@ -21,6 +22,7 @@ pub(crate) struct State<B: Backend> {
     pub(crate) room: Arc<Room>,
     pub(crate) log: LogLines,
     pub(crate) limits: Limits,
+    pub(crate) clock: Clock,
     /// True once the server is to stop.
     pub(crate) stopping: watch::Receiver<bool>,
 }

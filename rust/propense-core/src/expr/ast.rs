@@ -213,6 +213,49 @@ pub enum Expr {
     Like(Box<Expr>, String),
     /// A function of numbers.
     Math(MathFunction, Vec<Expr>),
+    /// A model's score of the user; only in rules of segments.
+    Score {
+        /// The model's name.
+        name: String,
+        /// Where it stands in the text, counted from 1.
+        position: u64,
+    },
+    /// A model's tier of the user, a text; only in rules of segments.
+    Tier {
+        /// The model's name.
+        name: String,
+        /// Where it stands in the text, counted from 1.
+        position: u64,
+    },
+    /// Whether the user is in another segment; only in rules of segments.
+    InSegment {
+        /// The segment's name.
+        name: String,
+        /// Where it stands in the text, counted from 1.
+        position: u64,
+    },
+    /// A part of the wall clock at the `as_of`; only in rules of segments.
+    Now(Clock),
+}
+
+/// A part of the wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// The hour, 0 to 23.
+    Hour,
+    /// The day of the week, 1 (Monday) to 7.
+    Weekday,
+}
+
+impl Clock {
+    /// The function's name in the language.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hour => "hour_now",
+            Self::Weekday => "weekday_now",
+        }
+    }
 }
 
 /// A name as the language writes it: bare where that parses back, else double-quoted.
@@ -280,6 +323,10 @@ impl fmt::Display for Expr {
                 write!(f, "{} LIKE {}", Nested(operand), Literal::Text(pattern.clone()))
             }
             Self::Math(function, operands) => write!(f, "{}({})", function.name(), comma_separated(operands)),
+            Self::Score { name, .. } => write!(f, "score({})", quote_identifier(name)),
+            Self::Tier { name, .. } => write!(f, "tier({})", quote_identifier(name)),
+            Self::InSegment { name, .. } => write!(f, "in_segment({})", quote_identifier(name)),
+            Self::Now(clock) => write!(f, "{}()", clock.name()),
         }
     }
 }

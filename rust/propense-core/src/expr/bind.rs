@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use super::aggregate::{Aggregate, Function};
 use super::ast::{BinaryOp, Expr, Literal, UnaryOp};
 use super::error::ExprError;
+use super::externals::Externals;
 use super::program::{Node, Program};
 use super::scope::{EventLeaf, EventScope, Scope, Typed, UserScope};
 use super::typing::{compare_text, compare_time, in_list, like};
@@ -63,6 +64,8 @@ pub enum UserLeaf {
     Aggregate(BoundAggregate),
     /// The attribute column with this place.
     Attribute(usize),
+    /// The value from outside with this number: see [`Externals`].
+    External(usize),
 }
 
 /// A bound expression with its type.
@@ -80,6 +83,7 @@ pub struct Bound {
 pub struct Binder<'a> {
     log: &'a EventLog,
     unknown_events: UnknownEvents,
+    externals: Option<Externals<'a>>,
     leaves: Vec<UserLeaf>,
     index: HashMap<String, usize>,
 }
@@ -88,7 +92,13 @@ impl<'a> Binder<'a> {
     /// A binder without leaves.
     #[must_use]
     pub fn new(log: &'a EventLog, unknown_events: UnknownEvents) -> Self {
-        Self { log, unknown_events, leaves: Vec::new(), index: HashMap::new() }
+        Self { log, unknown_events, externals: None, leaves: Vec::new(), index: HashMap::new() }
+    }
+
+    /// A binder without leaves for rules of segments.
+    #[must_use]
+    pub fn for_rules(log: &'a EventLog, unknown_events: UnknownEvents, externals: Externals<'a>) -> Self {
+        Self { externals: Some(externals), ..Self::new(log, unknown_events) }
     }
 
     /// Binds an expression; `text` is what error messages quote.
@@ -99,6 +109,7 @@ impl<'a> Binder<'a> {
         let mut names = UserScope {
             log: self.log,
             unknown_events: self.unknown_events,
+            externals: self.externals,
             leaves: &mut self.leaves,
             index: &mut self.index,
         };
@@ -161,6 +172,9 @@ impl<'a, S: Scope<'a>> Typer<'_, '_, S> {
                     nodes.push(typed.node);
                 }
                 Ok(Typed::new(Node::Math(*function, nodes), ColumnKind::Number))
+            }
+            Expr::Score { .. } | Expr::Tier { .. } | Expr::InSegment { .. } | Expr::Now(_) => {
+                self.scope.external(self.text, expr)
             }
         }
     }

@@ -83,5 +83,6 @@ fn inner_names(expr: &Expr) -> String {
             let operands: Vec<String> = operands.iter().map(inner_names).collect();
             format!("{}_{}", function.name(), operands.join("_"))
         }
+        Expr::Score { .. } | Expr::Tier { .. } | Expr::InSegment { .. } | Expr::Now(_) => expr.to_string(),
     }
 }

@@ -12,7 +12,7 @@ use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer, TokenizerError};
 
 use super::aggregate::{Aggregate, Argument, Function, Selector};
-use super::ast::{BinaryOp, Expr, Literal, MathFunction, UnaryOp};
+use super::ast::{BinaryOp, Clock, Expr, Literal, MathFunction, UnaryOp};
 use super::call::{Call, aggregate_shape};
 use super::error::ExprError;
 use super::nearest::nearest;
@@ -35,6 +35,23 @@ const BETWEEN_LIMIT: usize = 2_048;
 /// assert_eq!(expr.to_string(), "count(view_item, '7d') FILTER (WHERE price > 10)");
 /// ```
 pub fn parse(text: &str) -> Result<Expr, ExprError> {
+    read(text, false)
+}
+
+/// Parses a rule of a segment, which may also name scores, tiers, other segments and the wall clock.
+///
+/// # Errors
+/// As [`parse()`].
+///
+/// ```
+/// let rule = propense_core::expr::parse_segment_rule("tier(buys) = 'most_likely' AND NOT in_segment(vip)").unwrap();
+/// assert_eq!(rule.to_string(), "(tier(buys) = 'most_likely') AND (NOT in_segment(vip))");
+/// ```
+pub fn parse_segment_rule(text: &str) -> Result<Expr, ExprError> {
+    read(text, true)
+}
+
+fn read(text: &str, in_rule: bool) -> Result<Expr, ExprError> {
     if text.len() > TEXT_LIMIT {
         return Err(ExprError::TooLong { length: text.len(), limit: TEXT_LIMIT });
     }
@@ -51,7 +68,7 @@ pub fn parse(text: &str) -> Result<Expr, ExprError> {
             place.column
         )));
     }
-    Reader { text, in_filter: false, depth: Cell::new(0) }.expr(&sql)
+    Reader { text, in_filter: false, in_rule, depth: Cell::new(0) }.expr(&sql)
 }
 
 /// The text's tokens; `distinct(` is the function of that name, not SQL's DISTINCT.
@@ -69,10 +86,14 @@ fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, TokenizerError> {
     Ok(tokens)
 }
 
-/// Walks the SQL tree; knows whether it stands inside a FILTER.
+/// The functions that only rules of segments have.
+const OF_RULES: [&str; 5] = ["score", "tier", "in_segment", "hour_now", "weekday_now"];
+
+/// Walks the SQL tree; knows whether it stands inside a FILTER or a segment's rule.
 struct Reader<'a> {
     text: &'a str,
     in_filter: bool,
+    in_rule: bool,
     depth: Cell<usize>,
 }
 
@@ -203,9 +224,18 @@ impl Reader<'_> {
         if let Some(math) = MathFunction::from_name(&name) {
             return self.math(math, function);
         }
-        let known = Function::NAMES.contains(&name.as_str());
+        let of_rules = OF_RULES.contains(&name.as_str());
+        if of_rules && !self.in_rule {
+            return Err(ExprError::Misplaced {
+                text: self.text.to_owned(),
+                what: format!("{name}(…)"),
+                reason: "scores, tiers, segments and the present hour can be read in segments only",
+            });
+        }
+        let known = of_rules || Function::NAMES.contains(&name.as_str());
         if !known && name != "attr" {
-            let candidates = Function::NAMES.iter().chain(&MathFunction::NAMES).chain(&["attr"]).copied();
+            let rules: &[&str] = if self.in_rule { &OF_RULES } else { &[] };
+            let candidates = Function::NAMES.iter().chain(&MathFunction::NAMES).chain(&["attr"]).chain(rules).copied();
             let (text, nearest) = (self.text.to_owned(), nearest(&name, candidates));
             return Err(ExprError::UnknownFunction { text, name, nearest });
         }
@@ -228,7 +258,39 @@ impl Reader<'_> {
                 _ => Err(self.arguments_error(&name, "attr(name)")),
             };
         }
+        if of_rules {
+            return match (&args[..], &function.filter) {
+                (args, None) => self.of_rule(&name, args),
+                _ => Err(self.arguments_error(&name, "no FILTER, as it does not look at events")),
+            };
+        }
         self.aggregate(&name, &args, function.filter.as_deref()).map(Expr::Aggregate)
+    }
+
+    /// A function that only rules of segments have.
+    fn of_rule(&self, function: &str, args: &[Call]) -> Result<Expr, ExprError> {
+        let usage = match function {
+            "score" => "score(model)",
+            "tier" => "tier(model)",
+            "in_segment" => "in_segment(segment), or in_segment(\"model.most_likely\") for a tier",
+            "hour_now" => "hour_now()",
+            _ => "weekday_now()",
+        };
+        let named = match args {
+            [Call::Name(name)] => Some((name.value.clone(), name.span.start.column)),
+            [Call::Path(model, tier)] if function == "in_segment" => {
+                Some((format!("{}.{}", model.value, tier.value), model.span.start.column))
+            }
+            _ => None,
+        };
+        match (function, named, args) {
+            ("hour_now", _, []) => Ok(Expr::Now(Clock::Hour)),
+            ("weekday_now", _, []) => Ok(Expr::Now(Clock::Weekday)),
+            ("score", Some((name, position)), _) => Ok(Expr::Score { name, position }),
+            ("tier", Some((name, position)), _) => Ok(Expr::Tier { name, position }),
+            ("in_segment", Some((name, position)), _) => Ok(Expr::InSegment { name, position }),
+            _ => Err(self.arguments_error(function, usage)),
+        }
     }
 
     fn aggregate(&self, name: &str, args: &[Call], filter: Option<&Sql>) -> Result<Aggregate, ExprError> {
@@ -296,7 +358,7 @@ impl Reader<'_> {
     }
 
     fn inside_filter(&self) -> Self {
-        Self { text: self.text, in_filter: true, depth: self.depth.clone() }
+        Self { text: self.text, in_filter: true, in_rule: self.in_rule, depth: self.depth.clone() }
     }
 
     fn unsupported(&self, what: String, hint: &'static str) -> ExprError {

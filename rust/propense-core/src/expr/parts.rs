@@ -28,7 +28,14 @@ impl Expr {
                 parts.extend(right.parts());
             }
             Self::Math(_, operands) => operands.iter().for_each(|operand| parts.extend(operand.parts())),
-            Self::Literal(_) | Self::Property { .. } | Self::Attribute { .. } | Self::Aggregate(_) => {}
+            Self::Literal(_)
+            | Self::Property { .. }
+            | Self::Attribute { .. }
+            | Self::Aggregate(_)
+            | Self::Score { .. }
+            | Self::Tier { .. }
+            | Self::InSegment { .. }
+            | Self::Now(_) => {}
         }
         parts
     }

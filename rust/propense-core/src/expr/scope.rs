@@ -1,10 +1,13 @@
 //! What names mean: inside a FILTER they are an event's properties, outside a user's aggregates and attributes.
 
 use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use super::aggregate::{Aggregate, Function};
+use super::ast::Expr;
 use super::bind::{BoundAggregate, EventSet, UnknownEvents, UserLeaf, bind_filter};
 use super::error::ExprError;
+use super::externals::Externals;
 use super::nearest::nearest;
 use super::program::Node;
 use crate::events::{Column, ColumnKind, EventLog};
@@ -36,6 +39,7 @@ pub(super) trait Scope<'a> {
     fn property(&mut self, text: &str, name: &str, position: u64) -> Result<Typed<'a>, ExprError>;
     fn attribute(&mut self, text: &str, name: &str, position: u64) -> Result<Typed<'a>, ExprError>;
     fn aggregate(&mut self, text: &str, aggregate: &Aggregate) -> Result<Typed<'a>, ExprError>;
+    fn external(&mut self, text: &str, expr: &Expr) -> Result<Typed<'a>, ExprError>;
 }
 
 /// What a leaf of a FILTER is.
@@ -83,11 +87,23 @@ impl<'a> Scope<'a> for EventScope<'a> {
             reason: "a FILTER looks at one event at a time and cannot hold another function over events",
         })
     }
+
+    fn external(&mut self, text: &str, expr: &Expr) -> Result<Typed<'a>, ExprError> {
+        Err(ExprError::Misplaced {
+            text: text.to_owned(),
+            what: expr.to_string(),
+            reason: "a FILTER looks at one event's properties; read scores and segments outside it",
+        })
+    }
 }
+
+/// The texts of tiers, as a dictionary.
+static TIERS: LazyLock<Vec<String>> = LazyLock::new(|| Externals::TIERS.map(str::to_owned).to_vec());
 
 pub(super) struct UserScope<'a, 'b> {
     pub(super) log: &'a EventLog,
     pub(super) unknown_events: UnknownEvents,
+    pub(super) externals: Option<Externals<'a>>,
     pub(super) leaves: &'b mut Vec<UserLeaf>,
     pub(super) index: &'b mut HashMap<String, usize>,
 }
@@ -136,6 +152,22 @@ impl<'a> Scope<'a> for UserScope<'a, '_> {
         };
         let leaf = self.leaf(aggregate.to_string(), || UserLeaf::Aggregate(bound));
         Ok(Typed::leaf(leaf, kind, column.map_or(&[], |column| column.dictionary.as_slice())))
+    }
+
+    fn external(&mut self, text: &str, expr: &Expr) -> Result<Typed<'a>, ExprError> {
+        let number = self.externals.and_then(|externals| externals.number(expr, text)).unwrap_or_else(|| {
+            Err(ExprError::Misplaced {
+                text: text.to_owned(),
+                what: expr.to_string(),
+                reason: "scores, tiers, segments and the present hour can be read in segments only",
+            })
+        })?;
+        let kind = match expr {
+            Expr::Tier { .. } => ColumnKind::Text,
+            Expr::InSegment { .. } => ColumnKind::Boolean,
+            _ => ColumnKind::Number,
+        };
+        Ok(Typed::leaf(self.leaf(format!("external {number}"), || UserLeaf::External(number)), kind, &TIERS))
     }
 }
 

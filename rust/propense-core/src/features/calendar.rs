@@ -66,6 +66,14 @@ impl Calendar {
         self.covered.contains(&time_us)
     }
 
+    /// The first instant after another at which a local hour begins, or the offset changes.
+    pub(super) fn next_hour_us(&self, after_us: i64) -> i64 {
+        let next = self.starts_us.partition_point(|&start| start <= after_us);
+        let since_us = after_us.saturating_add(self.offsets_us[next - 1]).rem_euclid(HOUR_US);
+        let hour_us = after_us.saturating_add(HOUR_US - since_us);
+        self.starts_us.get(next).map_or(hour_us, |&start| start.min(hour_us))
+    }
+
     /// Local time of an instant; `hint` is where the last look-up ended and makes neighbouring instants cheap.
     #[inline]
     pub(super) fn local(&self, time_us: i64, hint: &mut usize) -> LocalTime {

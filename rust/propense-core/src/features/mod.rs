@@ -5,6 +5,7 @@
 //! [`mod@reference`] is the definition of truth that the tests hold it to; it shares no code with the kernels.
 
 mod calendar;
+mod changes;
 mod compute;
 mod condition;
 mod error;
@@ -16,6 +17,7 @@ mod scan;
 mod share_out;
 mod spec;
 
+pub use changes::{Changes, RECHECK_US};
 pub use compute::{audience, compute, members};
 pub use condition::{check_audience, check_goal, columns_named, event_types_named};
 pub use error::FeatureError;

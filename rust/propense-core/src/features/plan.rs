@@ -1,6 +1,6 @@
 //! A spec bound to a log: what each column is made of.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::calendar::Calendar;
 use super::error::FeatureError;
@@ -118,6 +118,33 @@ impl Plan {
         let leaves = binder.into_leaves();
         let calendar = Calendar::new(&spec.timezone, span_us.0, span_us.1)?;
         Ok(Self { spec, leaves, outputs, calendar })
+    }
+
+    /// A plan of programs that are bound, over these leaves, without names; its calendar covers a span as in [`Plan::bind`].
+    ///
+    /// # Errors
+    /// The time zone is unknown.
+    pub(crate) fn of_programs(
+        leaves: Vec<UserLeaf>,
+        outputs: Vec<Program>,
+        timezone: &str,
+        span_us: (i64, i64),
+    ) -> Result<Self, FeatureError> {
+        let calendar = Calendar::new(timezone, span_us.0, span_us.1)?;
+        let spec =
+            FeatureSpec { features: Vec::new(), timezone: timezone.to_owned(), vocabularies: BTreeMap::default() };
+        Ok(Self { spec, leaves, outputs, calendar })
+    }
+
+    /// The local hour, 0 to 23, and day of the week, 1 (Monday) to 7.
+    pub(crate) fn wall_clock(&self, time_us: i64) -> (u8, u8) {
+        let local = self.calendar.local(time_us, &mut 0);
+        (local.hour, local.weekday + 1)
+    }
+
+    /// The first instant after another at which the local hour or day of the week may change.
+    pub(crate) fn next_hour_us(&self, after_us: i64) -> i64 {
+        self.calendar.next_hour_us(after_us)
     }
 
     /// The spec with every vocabulary filled in.

@@ -61,7 +61,19 @@ impl Value {
 /// The value of an expression for one user of the log; a name that the log does not hold is missing.
 #[must_use]
 pub fn evaluate(log: &EventLog, expr: &Expr, user: usize, moment: &Moment) -> Value {
-    Place { log, user, moment, row: None }.value(expr)
+    evaluate_with(log, expr, user, moment, &|_| Value::Missing)
+}
+
+/// [`evaluate`] where scores, tiers, segments and the wall clock have the values that `outside` gives them.
+#[must_use]
+pub fn evaluate_with(
+    log: &EventLog,
+    expr: &Expr,
+    user: usize,
+    moment: &Moment,
+    outside: &dyn Fn(&Expr) -> Value,
+) -> Value {
+    Place { log, user, moment, outside, row: None }.value(expr)
 }
 
 /// Where an expression is evaluated.
@@ -70,6 +82,7 @@ struct Place<'a> {
     log: &'a EventLog,
     user: usize,
     moment: &'a Moment,
+    outside: &'a dyn Fn(&Expr) -> Value,
     /// Inside a FILTER, the event.
     row: Option<usize>,
 }
@@ -103,6 +116,7 @@ impl Place<'_> {
                 let operands: Vec<Value> = operands.iter().map(|operand| self.value(operand)).collect();
                 math(*function, &operands)
             }
+            Expr::Score { .. } | Expr::Tier { .. } | Expr::InSegment { .. } | Expr::Now(_) => (self.outside)(expr),
         }
     }
 

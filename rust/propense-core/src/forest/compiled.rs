@@ -6,9 +6,10 @@ use super::check::{check, depth};
 use super::engine::Engine;
 use super::ensemble::{Aggregate, Ensemble};
 use super::error::ForestError;
-use super::graph::{self, Graph};
+use super::graph::{self, Graph, Vertex};
 use super::isa::{Detected, Isa};
 use super::program::{self, TILE};
+use super::rule::number;
 use super::tiles::{TileScratch, Tiles};
 use super::tree::MAX_LEAVES;
 use super::walk::{Walk, WalkScratch};
@@ -28,6 +29,7 @@ pub struct Forest {
     aggregate: Aggregate,
     base_values: Vec<f32>,
     reads: Vec<bool>,
+    steps: Vec<Vec<f32>>,
     walk: Walk,
     tiles: Option<Tiles>,
     engine: Engine,
@@ -54,6 +56,7 @@ impl Forest {
         for &feature in &nodes.features {
             reads[feature as usize] = true;
         }
+        let steps = steps(&graph, ensemble.width);
         let isa = Detected::best();
         let tiles = tiles(ensemble, &graph, isa);
         let walk = Walk::new(nodes, &ensemble.weights, ensemble.aggregate, ensemble.outputs);
@@ -66,6 +69,7 @@ impl Forest {
             aggregate: ensemble.aggregate,
             base_values: ensemble.base_values.clone(),
             reads,
+            steps,
             walk,
             tiles,
             engine,
@@ -89,6 +93,13 @@ impl Forest {
     #[must_use]
     pub fn reads(&self) -> &[bool] {
         &self.reads
+    }
+
+    /// For each feature, ascending, the numbers that tests distinguish: a test changes its answer only between a number
+    /// below one of them and one that is it or above. NaN is a matter of its own.
+    #[must_use]
+    pub fn steps(&self) -> &[Vec<f32>] {
+        &self.steps
     }
 
     /// The most tests that a row can meet in one tree.
@@ -193,6 +204,22 @@ impl Forest {
         };
         (total + self.base_values.get(output).map_or(0.0, |&base| f64::from(base))) as f32
     }
+}
+
+/// For each feature, ascending, the least number of each step of a rule.
+fn steps(graph: &Graph, width: usize) -> Vec<Vec<f32>> {
+    let mut keys: Vec<Vec<i32>> = vec![Vec::new(); width];
+    for vertex in &graph.vertices {
+        if let Vertex::Split { feature, rule, .. } = vertex {
+            keys[*feature as usize].extend(&rule.flips);
+        }
+    }
+    let ascending = |mut keys: Vec<i32>| {
+        keys.sort_unstable();
+        keys.dedup();
+        keys.into_iter().map(number).collect()
+    };
+    keys.into_iter().map(ascending).collect()
 }
 
 /// The tile engine, if it can run the trees.

@@ -13,6 +13,11 @@ pub(super) fn key(x: f32) -> i32 {
     bits ^ (((bits >> 31) as u32) >> 1) as i32
 }
 
+/// The number with a key.
+pub(super) fn number(key: i32) -> f32 {
+    f32::from_bits((key ^ (((key >> 31) as u32) >> 1) as i32) as u32)
+}
+
 /// The least key of a value `>= t`.
 fn from(t: f32) -> i32 {
     key(if t == 0.0 { -0.0 } else { t })

@@ -7,6 +7,7 @@ mod elementary;
 mod file;
 mod graph;
 mod model;
+mod monotone;
 mod operators;
 mod preparation;
 mod program;

@@ -6,6 +6,7 @@ use crate::error::OnnxError;
 
 use super::file::read_model;
 use super::graph::{Parts, take_apart};
+use super::monotone::steps_before;
 use super::program::{Binary, Operation, Program, Registers, TILE, Unary};
 use super::stop::{Stop, Unsupported};
 
@@ -106,6 +107,17 @@ impl NativeModel {
     #[must_use]
     pub fn reads(&self) -> &[bool] {
         &self.reads
+    }
+
+    /// For each feature, ascending, the numbers that the trees distinguish: a score changes only where a feature comes
+    /// from below one of them to it or above, or back, or to or from missing. `None` if the arithmetic before the
+    /// trees does not say.
+    #[must_use]
+    pub fn thresholds(&self) -> Option<Vec<Vec<f32>>> {
+        match &self.before {
+            None => Some(self.forest.steps().to_vec()),
+            Some(before) => steps_before(before, self.forest.steps(), self.width),
+        }
     }
 
     /// The engine that runs the trees and why, in words.

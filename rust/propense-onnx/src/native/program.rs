@@ -102,6 +102,10 @@ impl Program {
         &self.instructions
     }
 
+    pub(super) fn outputs(&self) -> &[Register] {
+        &self.outputs
+    }
+
     /// The same over an input that lacks its first columns, none of which is read.
     pub(super) fn without_inputs(mut self, first: u32) -> Self {
         for instruction in &mut self.instructions {

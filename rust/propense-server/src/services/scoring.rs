@@ -95,7 +95,7 @@ fn score_user<B: Backend>(state: &State<B>, request: ScoreUserRequest) -> Result
     let ScoreUserRequest { user_id, models, as_of, include_features } = request;
     let backend = state.backend()?;
     check_user_id(&user_id, || "user_id".to_owned())?;
-    let as_of_us = as_of_us(as_of.as_ref())?;
+    let as_of_us = as_of_us(as_of.as_ref(), &state.clock)?;
     let models = state.choose(&models)?;
     let snapshot = backend.snapshot();
     if !snapshot.has_user(&user_id) {
@@ -120,7 +120,7 @@ fn batch_score_users<B: Backend>(
         let problem = format!("expected 1 to {BATCH_USERS} ids, found {found}");
         return Err(ServiceError::invalid("user_ids", problem));
     }
-    let as_of_us = as_of_us(as_of.as_ref())?;
+    let as_of_us = as_of_us(as_of.as_ref(), &state.clock)?;
     let models = state.choose(&models)?;
     let snapshot = backend.snapshot();
     let status = |(place, id): (usize, &String)| {
@@ -156,7 +156,7 @@ fn score_events<B: Backend>(
     request: &ScoreEventsRequest,
 ) -> Result<ScoreEventsResponse, ServiceError> {
     let backend = state.backend()?;
-    let as_of_us = as_of_us(request.as_of.as_ref())?;
+    let as_of_us = as_of_us(request.as_of.as_ref(), &state.clock)?;
     let models = state.choose(&request.models)?;
     if request.events.is_empty() {
         return Err(ServiceError::invalid("events", "expected at least one event"));
@@ -237,7 +237,7 @@ struct ScoreStream<B: Backend> {
 impl<B: Backend> ScoreStream<B> {
     fn of(state: &Arc<State<B>>, request: &StreamScoresRequest) -> Result<Self, ServiceError> {
         let backend = state.backend()?;
-        let as_of_us = as_of_us(request.as_of.as_ref())?;
+        let as_of_us = as_of_us(request.as_of.as_ref(), &state.clock)?;
         let served = state.model(&request.model, "model")?;
         let mut tiers = [request.tiers.is_empty(); 3];
         for (place, tier) in request.tiers.iter().enumerate() {

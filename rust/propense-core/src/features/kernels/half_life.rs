@@ -62,7 +62,7 @@ fn fill(times_us: &[i64], end_us: i64, half_life_us: i64, weights: &mut [f64]) {
 /// One half to the power of a number that is not negative: 2^k · e^(r · ln 2) with k whole and |r| at most one half.
 #[allow(clippy::inline_always)]
 #[inline(always)]
-fn power_of_half(halvings: f64) -> f64 {
+pub(in crate::features) fn power_of_half(halvings: f64) -> f64 {
     let exponent = (-halvings).max(LOWEST);
     let whole = exponent + ROUND;
     let rest = (exponent - (whole - ROUND)) * std::f64::consts::LN_2;

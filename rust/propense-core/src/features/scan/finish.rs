@@ -114,6 +114,8 @@ pub(super) struct User<'a> {
     pub(super) log: &'a EventLog,
     pub(super) profile_row: Option<usize>,
     pub(super) end_us: i64,
+    /// The values from outside; features have none.
+    pub(super) externals: &'a [f64],
 }
 
 /// A cell that holds a leaf's value as it is.
@@ -137,7 +139,7 @@ impl Reading {
     }
 
     /// The leaf's value; NaN if missing.
-    fn value(&self, cells: &[u64], user: &User) -> f64 {
+    pub(super) fn value(&self, cells: &[u64], user: &User) -> f64 {
         match *self {
             Self::Attribute(column) => {
                 user.profile_row.map_or(f64::NAN, |row| user.log.attributes()[column].number(row))
@@ -147,6 +149,7 @@ impl Reading {
                 Some(Cell::Number(cell)) => f64::from_bits(cells[cell]),
                 None => of_state(function, kind, &cells[at..], user.end_us),
             },
+            Self::External(number) => user.externals.get(number).copied().unwrap_or(f64::NAN),
             Self::Unread => f64::NAN,
         }
     }

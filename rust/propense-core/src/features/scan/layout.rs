@@ -24,6 +24,8 @@ pub(super) enum Reading {
     Attribute(usize),
     /// A function of the state whose first cell is `at` among the cells of all windows.
     State { function: Function, kind: OpKind, at: usize },
+    /// The value from outside with this number.
+    External(usize),
     /// Nothing reads it.
     Unread,
 }
@@ -75,6 +77,7 @@ impl Layout {
         windows_us.dedup();
         let readings = leaves.iter().map(|leaf| match leaf {
             UserLeaf::Attribute(column) => Reading::Attribute(*column),
+            UserLeaf::External(number) => Reading::External(*number),
             UserLeaf::Aggregate(_) => Reading::Unread,
         });
         let mut layout = Self { readings: readings.collect(), ..Self::default() };

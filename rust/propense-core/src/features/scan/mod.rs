@@ -18,6 +18,7 @@ use super::calendar::Calendar;
 use super::kernels::distinct_values::DistinctSet;
 use super::plan::{ALL_HISTORY, Period, Plan};
 use crate::events::{Cells, EventLog};
+use crate::expr::Program;
 
 /// A plan made ready to run: what each event sets off, and what each column of a row is made of.
 ///
@@ -85,6 +86,11 @@ impl ScanPlan {
     }
 }
 
+/// The first instant of a window.
+fn window_start_us(window_us: i64, end_us: i64) -> i64 {
+    if window_us == ALL_HISTORY { i64::MIN } else { end_us.saturating_sub(window_us) }
+}
+
 /// Whether a calendar's offsets reach to every event of a log.
 fn covers(calendar: &Calendar, log: &EventLog) -> bool {
     log.time_span_us().is_none_or(|(first_us, last_us)| calendar.covers(first_us) && calendar.covers(last_us))
@@ -110,10 +116,7 @@ impl<'a> Scan<'a> {
     /// A scan that has seen no user of a log that the plan was made for or fits.
     #[must_use]
     pub fn new(plan: &'a ScanPlan, log: &'a EventLog, period: Period) -> Self {
-        let start = |&window_us: &i64| match window_us {
-            ALL_HISTORY => i64::MIN,
-            _ => period.end_us.saturating_sub(window_us),
-        };
+        let start = |&window_us: &i64| window_start_us(window_us, period.end_us);
         let earliest_us = period.start_us.unwrap_or(i64::MIN);
         let starts_us: Vec<i64> = plan.windows_us.iter().map(|window| start(window).max(earliest_us)).collect();
         let columns: Vec<&Cells> = log.columns().iter().map(|column| &column.cells).collect();
@@ -137,6 +140,32 @@ impl<'a> Scan<'a> {
 
     /// Writes a user's values into `out`, `stride` places apart: the row of a matrix, or a column of its transpose.
     pub(super) fn write(&mut self, user: usize, out: &mut [f32], stride: usize) {
+        self.gather(user);
+        let Self { plan, log, end_us, cells, .. } = self;
+        let readings = plan.readings.as_slice();
+        let profile_row = log.profile_row(user);
+        let leaves = User { readings, log, profile_row, end_us: *end_us, externals: &[] };
+        plan.finish.write(cells, &leaves, out, stride);
+    }
+
+    /// The value of a program of the plan for the user whom [`Scan::gather`] has gathered, in f64; NaN if missing.
+    pub(crate) fn value(&self, program: &Program, user: usize, externals: &[f64]) -> f64 {
+        let Self { plan, log, end_us, cells, .. } = self;
+        let readings = plan.readings.as_slice();
+        let leaves = User { readings, log, profile_row: log.profile_row(user), end_us: *end_us, externals };
+        program.eval(&|leaf| readings[leaf].value(cells, &leaves))
+    }
+
+    /// Moves to another `as_of`, all history before it.
+    pub(crate) fn move_to(&mut self, as_of_us: i64) {
+        self.end_us = as_of_us;
+        for (start_us, window_us) in self.starts_us.iter_mut().zip(&self.plan.windows_us) {
+            *start_us = window_start_us(*window_us, as_of_us);
+        }
+    }
+
+    /// Walks a user's events, so that [`Scan::value`] can be asked.
+    pub(crate) fn gather(&mut self, user: usize) {
         self.next_user();
         match self.log.event() {
             Cells::U8(codes) => self.walk(user, codes),
@@ -145,10 +174,6 @@ impl<'a> Scan<'a> {
             // A log's event types are codes: `EventLog::from_parts` sees to it.
             _ => {}
         }
-        let Self { plan, log, end_us, cells, .. } = self;
-        let readings = plan.readings.as_slice();
-        let leaves = User { readings, log, profile_row: log.profile_row(user), end_us: *end_us };
-        plan.finish.write(cells, &leaves, out, stride);
     }
 
     fn next_user(&mut self) {

@@ -61,6 +61,7 @@ impl Shape {
             match leaf {
                 UserLeaf::Attribute(column) => shape.attributes_read.push(Read::of(log.attributes(), *column, true)),
                 UserLeaf::Aggregate(aggregate) => shape.add(log, aggregate),
+                UserLeaf::External(_) => {}
             }
         }
         shape

@@ -51,9 +51,8 @@ class Segment:
     Raises
     ------
     SegmentError
-        A field is not valid; names it.
-    ExpressionError
-        A rule cannot be parsed; says where.
+        A field is not valid, or a rule cannot be parsed; says which, and where in the rule. Whether it
+        fits events and models shows when it is used.
 
     Examples
     --------
@@ -104,6 +103,7 @@ class Segment:
         given = (name, rule, stay, min_stay, begins, ends, timezone, owner, description)
         for entry, value in zip(fields(self), given, strict=True):
             object.__setattr__(self, entry.name, value)
+        _core.check_segment(self.definition)
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Segment:

@@ -1,0 +1,123 @@
+"""Who is in which segment of a log, at any instant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias
+
+import polars as pl
+
+from propense import _core
+from propense.events import EventLog
+from propense.exceptions import SegmentError
+from propense.features import FeatureSet, user_frame
+from propense.instants import Instant, in_words, to_us
+from propense.model import Model, load_model
+from propense.progress import track
+from propense.segments.definition import Segment
+from propense.segments.files import read_segments
+
+Models: TypeAlias = Mapping[str, "Model | str | Path"] | str | Path
+"""Models by name, or the folder whose folders are the models, each named after its folder."""
+
+_Parts: TypeAlias = tuple[str, _core.Plan, _core.Plan, _core.OnnxModel, float, float]
+
+
+def segment(
+    log: EventLog,
+    segments: Segment | Sequence[Segment] | str | Path,
+    models: Models | None = None,
+    *,
+    as_of: Instant | None = None,
+) -> pl.DataFrame:
+    """Say for every user in which segments they are.
+
+    The rules are computed by the same code as in a server, which gives the same answer at the same
+    instant from the same events, attributes and models.
+
+    Parameters
+    ----------
+    log
+        The events, with profiles for ``attr(…)``.
+    segments
+        Segments, one or several, or a folder or file of them. They may read one another.
+    models
+        What ``score(NAME)`` and ``tier(NAME)`` mean: models, or their folders, by name; or the folder
+        whose folders are models, as for :func:`propense.serve`. A model's tiers are cut at its
+        ``cut_offs``.
+    as_of
+        Only events strictly before this instant are seen, by rules and models; a date is its first
+        instant, UTC. Left out: just after the log's last event.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row a user with an event before the as_of or a profile, ascending by id: the user column as
+        it came, then one Boolean column a segment, ascending by name. Each tier of each model is a
+        segment too, such as ``buys.most_likely``.
+
+    Raises
+    ------
+    SegmentError
+        A rule cannot be parsed, names an event, property, attribute, model or segment that there is
+        not, compares what cannot be compared, or segments read each other in a circle. Says which
+        segment, where in it, and the nearest name.
+    ModelError, ExpressionError
+        A model cannot be used, or the log lacks what it reads.
+    """
+    asked = _asked(segments)
+    known = _known(models)
+    if not asked and not known:
+        raise SegmentError(
+            "there is nothing to evaluate: give segments, or models with their tiers"
+        )
+    as_of_us = log.span_us[1] + 1 if as_of is None else to_us(as_of)
+    _refuse_clash(log, asked)
+    parts = [_parts(name, known[name], log, as_of_us) for name in sorted(known)]
+    definitions = [one.definition for one in asked]
+    with track(f"segments as of {in_words(as_of_us)}", log.n_users) as report:
+        users, columns = _core.segment_users(
+            log.core, definitions, parts, as_of_us=as_of_us, report=report
+        )
+    return user_frame(log, users).hstack(pl.DataFrame(columns))
+
+
+def _asked(segments: Segment | Sequence[Segment] | str | Path) -> list[Segment]:
+    if isinstance(segments, Segment):
+        return [segments]
+    if isinstance(segments, str | Path):
+        return read_segments(segments)
+    return list(segments)
+
+
+def _known(models: Models | None) -> dict[str, Model]:
+    if models is None:
+        return {}
+    if isinstance(models, str | Path):
+        root = Path(models)
+        return {
+            name: load_model(_core.ModelDirectory.find(root, name))
+            for name in _core.ModelDirectory.names(root)
+        }
+    return {
+        name: model if isinstance(model, Model) else load_model(model)
+        for name, model in models.items()
+    }
+
+
+def _parts(name: str, model: Model, log: EventLog, as_of_us: int) -> _Parts:
+    def plan(features: FeatureSet) -> _core.Plan:
+        return _core.Plan.compile(features.spec, log.core, strict=False, before_us=as_of_us)
+
+    audience = FeatureSet(model.goal.audience.condition, timezone=model.features.timezone)
+    cuts = model.cut_offs
+    return name, plan(model.features), plan(audience), model.core, cuts.most, cuts.least
+
+
+def _refuse_clash(log: EventLog, segments: Sequence[Segment]) -> None:
+    user = log.user_column.name
+    if any(one.name == user for one in segments):
+        raise SegmentError(
+            f"a segment is named {user!r} like the user column; rename that before reading the log"
+        )

@@ -1,0 +1,143 @@
+//! Rules at work, one user after another.
+
+use super::bound::BoundRules;
+use super::running::{Running, Values};
+use super::standing::{Standing, Transition, UserScores};
+use crate::events::EventLog;
+
+/// Rules at work over a log; one a thread, as it keeps its scratch.
+pub struct Evaluator<'a> {
+    rules: &'a BoundRules,
+    log: &'a EventLog,
+    all: Running<'a>,
+    /// The segments that depend on who was in them and what they read, where these are not all.
+    lasting: Option<Running<'a>>,
+    values: Values,
+}
+
+impl<'a> Evaluator<'a> {
+    /// An evaluator that has seen no user of a log that the rules were bound to or fit.
+    #[must_use]
+    pub fn new(rules: &'a BoundRules, log: &'a EventLog) -> Self {
+        let running = |stage| Running::new(stage, log);
+        let (all, lasting) = (running(&rules.all), rules.lasting.as_ref().map(running));
+        Self { rules, log, all, lasting, values: Values::new(rules.rules()) }
+    }
+
+    /// Where a user stands at one instant in every segment, in the order of [`RuleSet::names`](super::RuleSet::names):
+    /// a user who stood in a segment `before` has been in it since then, and any other since this instant.
+    ///
+    /// Without `before` the user was in none: right for segments that do not depend on who was in them, and for a
+    /// user's first instant.
+    ///
+    /// # Errors
+    /// The scores' own.
+    pub fn at<S: UserScores + ?Sized>(
+        &mut self,
+        user: usize,
+        as_of_us: i64,
+        scores: &mut S,
+        before: Option<&[Standing]>,
+        out: &mut [Standing],
+    ) -> Result<(), S::Error> {
+        match before {
+            Some(before) => out.copy_from_slice(before),
+            None => out.fill(Standing::OUT),
+        }
+        self.all.step(&mut self.values, user, as_of_us, scores, out, &mut |_| {})
+    }
+
+    /// Where a user stands at an instant in every segment, from the beginning of the user's events.
+    ///
+    /// # Errors
+    /// The scores' own.
+    pub fn replay<S: UserScores + ?Sized>(
+        &mut self,
+        user: usize,
+        as_of_us: i64,
+        scores: &mut S,
+        out: &mut [Standing],
+    ) -> Result<(), S::Error> {
+        replay(&mut self.all, &mut self.values, self.log, user, as_of_us, scores, out)
+    }
+
+    /// Where a user stands at an instant in every segment as [`Evaluator::replay`] has it, at less cost: of those
+    /// segments that do not depend on who was in them, a member is one since `as_of_us`.
+    ///
+    /// # Errors
+    /// The scores' own.
+    pub fn settle<S: UserScores + ?Sized>(
+        &mut self,
+        user: usize,
+        as_of_us: i64,
+        scores: &mut S,
+        out: &mut [Standing],
+    ) -> Result<(), S::Error> {
+        let path_dependent = self.rules.rules().path_dependent();
+        if !path_dependent.contains(&true) {
+            return self.at(user, as_of_us, scores, None, out);
+        }
+        let lasting = self.lasting.as_mut().unwrap_or(&mut self.all);
+        replay(lasting, &mut self.values, self.log, user, as_of_us, scores, out)?;
+        for (standing, _) in out.iter_mut().zip(path_dependent).filter(|(_, lasts)| !**lasts) {
+            *standing = Standing::OUT;
+        }
+        self.all.step(&mut self.values, user, as_of_us, scores, out, &mut |_| {})
+    }
+
+    /// Steps through the instants in `(from_us, to_us]` at which anything may change with no new event, from where a
+    /// user stood at `from_us`, and tells every coming and leaving in order of time.
+    ///
+    /// # Errors
+    /// The scores' own.
+    pub fn advance<S: UserScores + ?Sized>(
+        &mut self,
+        user: usize,
+        from_us: i64,
+        to_us: i64,
+        scores: &mut S,
+        standings: &mut [Standing],
+        on: &mut impl FnMut(Transition),
+    ) -> Result<(), S::Error> {
+        let mut now_us = from_us;
+        loop {
+            now_us = self.all.next_change_us(user, now_us, scores, standings);
+            // The end of time stands for never.
+            if now_us > to_us || now_us == i64::MAX {
+                return Ok(());
+            }
+            self.all.step(&mut self.values, user, now_us, scores, standings, on)?;
+        }
+    }
+
+    /// The first instant after another at which anything may change for a user with no new event, the scores
+    /// included; `i64::MAX` for never.
+    pub fn next_change_us<S: UserScores + ?Sized>(
+        &self,
+        user: usize,
+        after_us: i64,
+        scores: &S,
+        standings: &[Standing],
+    ) -> i64 {
+        self.all.next_change_us(user, after_us, scores, standings)
+    }
+}
+
+fn replay<S: UserScores + ?Sized>(
+    running: &mut Running<'_>,
+    values: &mut Values,
+    log: &EventLog,
+    user: usize,
+    as_of_us: i64,
+    scores: &mut S,
+    out: &mut [Standing],
+) -> Result<(), S::Error> {
+    out.fill(Standing::OUT);
+    let first_us = log.time_us()[log.rows(user)].first().copied().unwrap_or(as_of_us);
+    let mut now_us = first_us;
+    while now_us < as_of_us {
+        running.step(values, user, now_us, scores, out, &mut |_| {})?;
+        now_us = running.next_change_us(user, now_us, scores, out);
+    }
+    running.step(values, user, as_of_us, scores, out, &mut |_| {})
+}

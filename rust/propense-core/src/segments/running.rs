@@ -1,0 +1,137 @@
+//! A stage at work: one instant of one user, and the next that matters.
+
+use super::bound::{Group, Stage, Step};
+use super::rules::RuleSet;
+use super::standing::{Score, Standing, Transition, UserScores};
+use crate::events::EventLog;
+use crate::expr::{Clock, Externals};
+use crate::features::{Period, Scan};
+
+/// A stage with its scans.
+pub(super) struct Running<'a> {
+    stage: &'a Stage,
+    log: &'a EventLog,
+    /// One a group.
+    scans: Vec<Scan<'a>>,
+}
+
+/// What rules read that is not in the log.
+pub(super) struct Values {
+    rules: RuleSet,
+    scores: Vec<Option<Score>>,
+    externals: Vec<f64>,
+}
+
+impl Values {
+    pub(super) fn new(rules: &RuleSet) -> Self {
+        let externals = vec![f64::NAN; rules.externals().count()];
+        Self { rules: rules.clone(), scores: vec![None; rules.models().len()], externals }
+    }
+
+    fn fill_scores(&mut self) {
+        let Self { rules, scores, externals } = self;
+        let names = rules.externals();
+        for (model, score) in scores.iter().enumerate() {
+            externals[names.score(model)] = score.map_or(f64::NAN, |(score, _)| f64::from(score));
+            externals[names.tier(model)] = score.map_or(f64::NAN, |(_, tier)| f64::from(tier));
+        }
+    }
+}
+
+impl<'a> Running<'a> {
+    pub(super) fn new(stage: &'a Stage, log: &'a EventLog) -> Self {
+        let scan = |group: &'a Group| Scan::new(&group.scan, log, Period::before(0));
+        Self { stage, log, scans: stage.groups.iter().map(scan).collect() }
+    }
+
+    /// Moves a user's standings to an instant, and tells what changed.
+    pub(super) fn step<S: UserScores + ?Sized>(
+        &mut self,
+        values: &mut Values,
+        user: usize,
+        now_us: i64,
+        scores: &mut S,
+        standings: &mut [Standing],
+        on: &mut impl FnMut(Transition),
+    ) -> Result<(), S::Error> {
+        let Self { stage, scans, .. } = self;
+        for scan in scans.iter_mut() {
+            scan.move_to(now_us);
+            scan.gather(user);
+        }
+        if stage.reads_models {
+            scores.scores(user, now_us, &stage.models, &mut values.scores)?;
+            values.fill_scores();
+        }
+        let Values { rules, externals, .. } = values;
+        let names: Externals = rules.externals();
+        for step in &stage.steps {
+            let (group, scan) = (&stage.groups[step.group], &scans[step.group]);
+            if group.reads_clock {
+                let (hour, weekday) = group.plan.wall_clock(now_us);
+                externals[names.now(Clock::Hour)] = f64::from(hour);
+                externals[names.now(Clock::Weekday)] = f64::from(weekday);
+            }
+            let before = standings[step.segment];
+            let member = step.member(now_us, before, |program| scan.value(program, user, externals) == 1.0);
+            externals[names.segment(step.segment)] = f64::from(u8::from(member));
+            if member != before.member {
+                let since_us = if member { now_us } else { 0 };
+                standings[step.segment] = Standing { member, since_us };
+                on(Transition { segment: step.segment, enter: member, time_us: now_us });
+            }
+        }
+        Ok(())
+    }
+
+    /// The first instant after another at which anything may change with no new event.
+    pub(super) fn next_change_us<S: UserScores + ?Sized>(
+        &self,
+        user: usize,
+        after_us: i64,
+        scores: &S,
+        standings: &[Standing],
+    ) -> i64 {
+        let Self { stage, log, .. } = self;
+        let mut next_us = stage.changes.next_us(log, user, after_us);
+        let place = stage.validity_us.partition_point(|&instant_us| instant_us <= after_us);
+        if let Some(&instant_us) = stage.validity_us.get(place) {
+            next_us = next_us.min(instant_us);
+        }
+        for group in stage.groups.iter().filter(|group| group.reads_clock) {
+            next_us = next_us.min(group.plan.next_hour_us(after_us));
+        }
+        for step in &stage.steps {
+            let standing = standings[step.segment];
+            if let (Some(min_stay_us), true) = (step.min_stay_us, standing.member) {
+                let end_us = standing.since_us.saturating_add(min_stay_us);
+                if end_us > after_us {
+                    next_us = next_us.min(end_us);
+                }
+            }
+        }
+        if stage.reads_models {
+            next_us = next_us.min(scores.next_change_us(user, after_us, &stage.models));
+        }
+        next_us
+    }
+}
+
+impl Step {
+    /// Whether a user is in the segment at an instant, who stood in it `before`.
+    fn member(&self, now_us: i64, before: Standing, holds: impl Fn(&crate::expr::Program) -> bool) -> bool {
+        let (from_us, until_us) = self.valid_us;
+        if now_us < from_us || now_us >= until_us {
+            return false;
+        }
+        if holds(&self.rule) {
+            return true;
+        }
+        if !before.member {
+            return false;
+        }
+        let must_stay =
+            self.min_stay_us.is_some_and(|min_stay_us| now_us < before.since_us.saturating_add(min_stay_us));
+        must_stay || self.stay.as_ref().is_some_and(&holds)
+    }
+}
