@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import cached_property
+from typing import cast
 
+import grpc
 import polars as pl
 from google.protobuf.duration_pb2 import Duration
 
@@ -30,6 +32,7 @@ from propense.exceptions import DataError, DeadlineError
 from propense.instants import Instant
 from propense.progress import track
 from propense.segments.definition import Segment
+from propense.segments.transition import Transition
 
 PATIENCE_S = 60.0
 """How long a server may be away before those who watch it hear of it."""
@@ -180,6 +183,37 @@ class SegmentCalls(Calls):
             return self._stream(self._segments.WatchTransitions, request, None)
 
         return TransitionStream(self._connection, opened, after, patience)
+
+    def transition_pages(
+        self,
+        segments: str | Sequence[str] = (),
+        *,
+        after: int,
+        opened: Callable[[grpc.Call], None],
+    ) -> Iterator[tuple[list[Transition], int]]:
+        """Yield transitions as the server sends them, over one connection.
+
+        Parameters
+        ----------
+        segments, after
+            As in :meth:`watch_transitions`.
+        opened
+            Gets the call, to cancel it from another thread.
+
+        Returns
+        -------
+        Iterator of tuple
+            The next transitions, perhaps none, and the number up to which there are no others: what
+            resumes after it misses nothing.
+        """
+        names = names_of(segments)
+        request = segments_pb2.WatchTransitionsRequest(segments=names, after_number=after)
+        with self._connection.explained():
+            call = self._stream(self._segments.WatchTransitions, request, None)
+            opened(cast("grpc.Call", call))
+            for message in call:
+                made = [segment_answers.transition(one) for one in message.transitions]
+                yield made, message.up_to
 
     def put_segment(
         self,

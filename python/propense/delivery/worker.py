@@ -1,0 +1,204 @@
+"""The loop of one destination: read, queue, deliver, note what became of it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from propense.delivery.backoff import Pace, full_jitter
+from propense.delivery.contact import Claims
+from propense.delivery.contact_rules import ContactRules
+from propense.delivery.destination import Destination
+from propense.delivery.ledger import Ledger
+from propense.delivery.sink import Item, Outcome, Sink, SinkUnavailableError
+from propense.delivery.source import TransitionsGoneError, TransitionSource
+from propense.exceptions import ServiceError
+
+_log = logging.getLogger("propense.delivery")
+
+READ_ITEMS = 2_000
+MOST_WAITING = 100_000
+"""With so many items waiting nothing more is read: the rest is safe in the store."""
+_WAIT_S, _LOOK_S = 0.25, 2.0
+_AWAY_S = (0.2, 10.0)
+
+
+class Worker(threading.Thread):
+    """Delivers to one destination, at its own pace, until told to stop.
+
+    Parameters
+    ----------
+    destination
+        What goes where.
+    source
+        The server.
+    ledger
+        The file of the cursor, the queue and the dead letters.
+    claims
+        Shared by all destinations of the server.
+    make_sink
+        Makes the end of the line; it gets what tells this store's deliveries from others.
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        source: TransitionSource,
+        ledger: Path,
+        claims: Claims,
+        make_sink: Callable[[str], Sink],
+    ) -> None:
+        super().__init__(name=f"deliver {destination.name}", daemon=True)
+        self._destination, self._source, self._path = destination, source, ledger
+        self._claims, self._make_sink = claims, make_sink
+        self._stopping = threading.Event()
+        self._pace = Pace(destination.retry.first_s, destination.retry.longest_s)
+        self._away, self._look_at = 0, 0.0
+        self._read_names = sorted({*destination.segments, *filter(None, [destination.only_if])})
+
+    def stop(self) -> None:
+        """Ask it to end after what is under way."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Deliver until told to stop; nothing that goes wrong ends it."""
+        while not self._stopping.is_set():
+            try:
+                self._deliver_until_stopped()
+            except Exception:
+                # Such as a full disk under the ledger. No text of it: it may hold personal data.
+                _log.exception("destination %s stumbled", self._destination.name)
+                self._stopping.wait(full_jitter(1, *_AWAY_S))
+
+    def _deliver_until_stopped(self) -> None:
+        # What an exit may undo has to be known after a power cut too.
+        ledger = Ledger(self._path, self._destination.name, durable=bool(self._destination.only_if))
+        sink = self._make_sink(ledger.origin)
+        try:
+            rules = ContactRules(self._destination, self._source, ledger, self._claims)
+            ledger.delivered(sorted(sink.written(ledger.waiting_numbers())))
+            while not self._stopping.is_set():
+                self._round(ledger, sink, rules)
+        finally:
+            sink.close()
+            ledger.close()
+
+    def _round(self, ledger: Ledger, sink: Sink, rules: ContactRules) -> None:
+        try:
+            if ledger.paused is not None:
+                self._wait_aside(ledger, _WAIT_S)
+                return
+            self._register(ledger)
+            rules.record()
+            moved = self._deliver(ledger, sink, rules)
+            self._read(ledger, 0.0 if moved else self._idle_s(ledger, sink))
+            self._away = 0
+        except TransitionsGoneError as error:
+            ledger.pause(f"{error}; resume it with the number after which to go on")
+            _log.error("destination %s is paused: %s", self._destination.name, error)
+        except ServiceError as error:
+            self._away += 1
+            ledger.note_error(f"the server: {error}")
+            self._stopping.wait(full_jitter(self._away, *_AWAY_S))
+
+    def _register(self, ledger: Ledger) -> None:
+        if not ledger.known:
+            newest = self._source.newest()
+            begin = 0 if self._destination.begins_at == "beginning" else newest
+            ledger.register(self._destination.kind, begin, newest)
+
+    def _read(self, ledger: Ledger, wait_s: float) -> None:
+        if ledger.waiting(MOST_WAITING) >= MOST_WAITING:
+            self._wait_aside(ledger, wait_s)
+            return
+        page = self._source.read(self._read_names, ledger.cursor, READ_ITEMS, wait_s)
+        if page.transitions or page.up_to > ledger.cursor:
+            ledger.enqueue(
+                page.transitions,
+                page.up_to,
+                segments=set(self._destination.segments),
+                only_if=self._destination.only_if,
+            )
+
+    def _wait_aside(self, ledger: Ledger, wait_s: float) -> None:
+        """Wait without reading, and keep how far the server is meanwhile."""
+        if time.monotonic() >= self._look_at:
+            ledger.note_newest(self._source.newest())
+            self._look_at = time.monotonic() + _LOOK_S
+        self._stopping.wait(wait_s)
+
+    def _idle_s(self, ledger: Ledger, sink: Sink) -> float:
+        """Give how long nothing but news from the server can be worth doing."""
+        due_s = ledger.next_due_s()
+        if due_s is None:
+            return _WAIT_S
+        fill_s = sink.fill_s - (ledger.oldest_queued_s() or 0.0) if sink.fill_s else 0.0
+        return min(_WAIT_S, max(due_s, self._pace.wait_s(time.monotonic()), fill_s, 0.001))
+
+    def _deliver(self, ledger: Ledger, sink: Sink, rules: ContactRules) -> bool:
+        """Deliver what is due; give whether there may be more at once."""
+        if self._pace.wait_s(time.monotonic()) > 0:
+            return False
+        limit = (
+            1 if self._pace.down and sink.batch_items > 1 and not sink.fill_s else sink.batch_items
+        )
+        items = ledger.due(limit, chains=sink.takes_chains)
+        if not items or not self._filled(ledger, sink, len(items)):
+            return False
+        allowed = rules.allowed(items)
+        if not allowed:
+            return True
+        try:
+            sent_us = rules.sent_us(allowed)
+            ledger.begin(item.number for item in allowed)
+            outcomes = sink.deliver(allowed)
+            self._settle(ledger, rules, sent_us, list(zip(allowed, outcomes, strict=True)))
+        except SinkUnavailableError as error:
+            self._pace.unavailable(time.monotonic())
+            ledger.note_error(str(error))
+            _log.warning("destination %s is unavailable: %s", self._destination.name, error)
+        finally:
+            rules.release(allowed)
+        return True
+
+    def _filled(self, ledger: Ledger, sink: Sink, ready: int) -> bool:
+        if not sink.fill_s or ready >= sink.batch_items:
+            return True
+        return (ledger.oldest_queued_s() or 0.0) >= sink.fill_s
+
+    def _settle(
+        self, ledger: Ledger, rules: ContactRules, sent_us: int, made: list[tuple[Item, Outcome]]
+    ) -> None:
+        """Note what became of each item, in one transaction."""
+        done = [item for item, outcome in made if outcome.result == "delivered"]
+        with ledger.together():
+            rules.note_delivered(done, sent_us)
+            for item, outcome in made:
+                if outcome.result in ("failed", "refused"):
+                    self._note_failure(ledger, item, outcome)
+        erased = {i.transition.user_id for i in done if i.transition.cause == "erased"}
+        if erased:
+            ledger.forget(erased)
+        now = time.monotonic()
+        for _, outcome in made:
+            if outcome.result == "delivered":
+                self._pace.succeeded()
+            elif outcome.retry_after_s is not None:
+                self._pace.unavailable(now, outcome.retry_after_s)
+            elif outcome.result == "failed":
+                self._pace.failed(now)
+
+    def _note_failure(self, ledger: Ledger, item: Item, outcome: Outcome) -> None:
+        retry, failures = self._destination.retry, item.attempts + 1
+        ledger.note_error(outcome.error)
+        if outcome.pause is not None:
+            ledger.pause(outcome.pause)
+            _log.error("destination %s is paused: %s", self._destination.name, outcome.pause)
+        if outcome.result == "refused" or failures >= retry.attempts:
+            ledger.bury(item.number, outcome.error)
+            return
+        wait_s = full_jitter(failures, retry.first_s, retry.longest_s)
+        ledger.failed(item.number, outcome.error, max(wait_s, outcome.retry_after_s or 0.0))
