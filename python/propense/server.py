@@ -15,6 +15,7 @@ from propense import _core
 from propense.exceptions import DataError
 from propense.instants import to_us
 from propense.runtime import initialise
+from propense.segments.files import Segments, segments_of
 
 DRAIN_S = 8.0
 """From the wish to stop until calls still under way are cut off."""
@@ -103,6 +104,7 @@ def serve(
     tls: ServerTLS | None = None,
     drain: float = DRAIN_S,
     log_calls: bool = False,
+    segments: Segments = (),
     clock: str = SYSTEM_CLOCK,
 ) -> Server:
     """Serve a store and the models of a folder.
@@ -131,6 +133,9 @@ def serve(
     log_calls
         Whether every call is a line of the log on standard error, not only those that failed or
         were slow. No line holds personal data.
+    segments
+        Put at the start unless the store has them in this form already: segments, or a folder or
+        file of them. Those that only the store has stay in force.
     clock
         What the server takes for now: ``system``, or ``simulated@2026-01-01``, a clock that stands
         at that instant until ``client.advance_clock`` lets it go on. A store that has seen a later
@@ -141,6 +146,8 @@ def serve(
     DataError
         The store is damaged (says which file and where), or open in another process; or the clock
         is not one.
+    SegmentError
+        A segment is not valid.
     ServiceError
         The address cannot be had, or the options do not make a safe server.
     """
@@ -159,6 +166,7 @@ def serve(
         drain_s=drain,
         log_calls=log_calls,
         simulated_us=_simulated_us(clock),
+        segments=[segment.definition for segment in segments_of(segments)],
     )
     return Server(core)
 

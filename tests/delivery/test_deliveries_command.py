@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pretend_server import PretendServer, caught_up, items, standing, until
+from receiver import SECRET, Receiver, receiver
 from typer.testing import CliRunner
 
 import propense as pp
-from pretend_server import PretendServer, caught_up, items, standing, until
 from propense.cli.app import app
 from propense.delivery import Deliveries, Destination, destination_from
-from receiver import SECRET, Receiver, receiver
 
 
 def crm(url: str, **options: object) -> Destination:

@@ -52,6 +52,14 @@ def serve(
     log_calls: Annotated[
         bool, typer.Option("--log-calls", help="Log every call, not only failed and slow ones.")
     ] = False,
+    segments: Annotated[
+        Path | None,
+        typer.Option(
+            "--segments",
+            help="Folder of segment files (TOML), put at the start where they are new or changed.",
+            metavar="FOLDER",
+        ),
+    ] = None,
     clock: Annotated[
         str,
         typer.Option(
@@ -61,7 +69,7 @@ def serve(
         ),
     ] = SYSTEM_CLOCK,
 ) -> None:
-    """Answer over gRPC: scores, events, users, models. Ctrl-C or SIGTERM stops it.
+    """Answer over gRPC: scores, events, users, models, segments. Ctrl-C or SIGTERM stops it.
 
     Beyond this machine it needs --tls-cert and --tls-key, and --tokens or --tls-client-ca.
     The log goes to standard error, a JSON object a line, without personal data.
@@ -82,6 +90,7 @@ def serve(
         tls=tls,
         drain=drain,
         log_calls=log_calls,
+        segments=segments or (),
         clock=clock,
     )
     console = Console()

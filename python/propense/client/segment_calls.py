@@ -31,7 +31,7 @@ from propense.client.transition_stream import TransitionStream
 from propense.exceptions import DataError, DeadlineError
 from propense.instants import Instant
 from propense.progress import track
-from propense.segments.definition import Segment
+from propense.segments.files import Segments, segments_of
 from propense.segments.transition import Transition
 
 PATIENCE_S = 60.0
@@ -217,7 +217,7 @@ class SegmentCalls(Calls):
 
     def put_segment(
         self,
-        segment: Segment | Sequence[Segment],
+        segment: Segments,
         *,
         dry_run: bool = False,
         wait: bool = False,
@@ -230,8 +230,8 @@ class SegmentCalls(Calls):
         Parameters
         ----------
         segment
-            New or changed; those that are in force in this form stay as they are. They may read one
-            another.
+            New or changed, one or several, or a folder or file of them; those that are in force in
+            this form stay as they are. They may read one another.
         dry_run
             Whether only to check them.
         wait
@@ -245,7 +245,7 @@ class SegmentCalls(Calls):
             A definition is malformed, names something unknown, or closes a cycle; ``field`` says
             which. The segments in force stay.
         """
-        given = [segment] if isinstance(segment, Segment) else list(segment)
+        given = segments_of(segment)
         request = segments_pb2.PutSegmentRequest(
             definitions=[definition_message(one) for one in given], dry_run=dry_run
         )

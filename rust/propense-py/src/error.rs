@@ -7,7 +7,7 @@ use propense_core::features::FeatureError;
 use propense_core::scorer::ScoreError;
 use propense_core::segments::SegmentError;
 use propense_onnx::{ModelDirectoryError, OnnxError};
-use propense_server::{ServerError, ServiceError};
+use propense_server::{SegmentsError, ServerError, ServiceError};
 use propense_store::{StoreError, WriteError};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
@@ -43,6 +43,8 @@ pub(crate) enum CoreError {
     Write(#[from] WriteError),
     #[error(transparent)]
     Rows(#[from] ServiceError),
+    #[error(transparent)]
+    Live(#[from] SegmentsError),
     #[error(transparent)]
     Server(#[from] ServerError),
     #[error("{0}")]
@@ -85,7 +87,7 @@ impl From<CoreError> for PyErr {
             | CoreError::Write(WriteError::Busy | WriteError::NoSpace { .. } | WriteError::Failed { .. }) => {
                 "OutputError"
             }
-            CoreError::Server(_) => "ServiceError",
+            CoreError::Server(_) | CoreError::Live(_) => "ServiceError",
             CoreError::Arguments(_) => "PropenseError",
         };
         Python::attach(|py| match exception_class(py, class) {
