@@ -50,8 +50,8 @@ INTERRUPTED = 130
 
 EPILOG = (
     "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal, segment, "
-    "destination or expression is not valid; 5 the log does not allow the training; 6 a model cannot be used; "
-    "7 a result cannot be written; 8 a server cannot be reached or started, or refuses; "
+    "destination or expression is not valid; 5 the log does not allow the training; 6 a model cannot "
+    "be used; 7 a result cannot be written; 8 a server cannot be reached or started, or refuses; "
     "130 interrupted. Results go to standard output, everything else to standard error."
 )
 

@@ -142,7 +142,9 @@ class _Feed:
                 self._put(Page(*page))
         except ServiceError as error:
             if error.reason == "TRANSITIONS_GONE":
-                raise TransitionsGoneError(str(error), code=error.code, reason=error.reason) from error
+                raise TransitionsGoneError(
+                    str(error), code=error.code, reason=error.reason
+                ) from error
             raise
         raise UnavailableError(f"{self._client.address} ended the stream", code="UNAVAILABLE")
 

@@ -234,7 +234,9 @@ def _check_name(sql: Connection, name: str) -> None:
     known = [row["name"] for row in sql.execute("SELECT name FROM destination ORDER BY name")]
     if name not in known:
         hint = did_you_mean(name, known)
-        raise DeliveryError(f"no destination {name!r}{hint}; there are {', '.join(known) or 'none'}")
+        raise DeliveryError(
+            f"no destination {name!r}{hint}; there are {', '.join(known) or 'none'}"
+        )
 
 
 def _instant(instant_us: int | None) -> datetime | None:
