@@ -65,7 +65,7 @@ impl From<CoreError> for PyErr {
                 | StoreError::Locked { .. }
                 | StoreError::Parts { .. },
             )
-            | CoreError::Write(WriteError::Invalid(_) | WriteError::Closed)
+            | CoreError::Write(WriteError::Invalid(_) | WriteError::Refused(_) | WriteError::Closed)
             | CoreError::Rows(_)
             | CoreError::Server(ServerError::Open(_)) => "DataError",
             CoreError::Features(FeatureError::Cancelled)

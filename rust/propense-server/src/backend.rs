@@ -1,11 +1,13 @@
 //! What the services stand on: a durable store, and models that score what it holds.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use propense_core::events::{EventLog, EventsError};
 use thiserror::Error;
 
 use crate::proto;
+use crate::segments::LiveSegments;
 use propense_store::{Reply, Write, WriteError};
 
 /// A store of events and profiles, and the scoring of its users. All methods are called from many threads; those that
@@ -34,6 +36,20 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// The directory does not hold a model that this server can run.
     fn load_model(&self, folder: &Path) -> Result<LoadedModel<Self::Model>, ModelError>;
+
+    /// Told which models are served, at the start and whenever that changes: names, digests, models.
+    ///
+    /// # Errors
+    /// What follows could not be written.
+    fn serve_models(&self, models: &[(&str, &str, &Self::Model)]) -> Result<(), WriteError> {
+        let _ = models;
+        Ok(())
+    }
+
+    /// The live segments, if there are any to be had.
+    fn segments(&self) -> Option<&Arc<LiveSegments>> {
+        None
+    }
 
     /// Scores users of a snapshot: `users` are ascending, distinct, and all known to it.
     ///
@@ -81,6 +97,8 @@ pub trait Snapshot: Send + Sync + 'static {
 pub struct StoreSize {
     /// Events.
     pub events: u64,
+    /// Users with an event or a profile.
+    pub users: u64,
     /// Sealed parts.
     pub parts: u64,
     /// Bytes of log that are not sealed yet.

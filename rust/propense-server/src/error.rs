@@ -106,6 +106,54 @@ pub enum ServiceError {
         /// The scope that the method needs.
         needed: Scope,
     },
+    /// There is no such segment.
+    #[error("{path}: there is no such segment; ListSegments names those that there are")]
+    SegmentUnknown {
+        /// The field with the name.
+        path: String,
+    },
+    /// Another segment reads it.
+    #[error("{path}: segment {by:?} reads it; change or delete that one first")]
+    SegmentInUse {
+        /// The field with the name.
+        path: String,
+        /// The one that reads it.
+        by: String,
+    },
+    /// A model's tier cannot be deleted.
+    #[error("{path}: it is a tier of a model, and goes when the model is no longer served")]
+    SegmentOfModel {
+        /// The field with the name.
+        path: String,
+    },
+    /// The server keeps no segments.
+    #[error("this server keeps no segments")]
+    SegmentsOff,
+    /// A segment's users could not be evaluated, or its notes not read.
+    #[error("segments: {problem}")]
+    SegmentsFailed {
+        /// What went wrong.
+        problem: String,
+    },
+    /// Transitions so far back are no longer kept.
+    #[error("{path}: transitions are kept from number {first} on; read ListMembers, then resume from there")]
+    TransitionsGone {
+        /// The field with the number.
+        path: String,
+        /// The first that is kept.
+        first: u64,
+    },
+    /// There are not so many transitions.
+    #[error("{path}: the last transition is number {last}")]
+    TransitionsAhead {
+        /// The field with the number.
+        path: String,
+        /// The last number.
+        last: u64,
+    },
+    /// The server runs by the system's clock.
+    #[error("the server runs by the system's clock; only a simulated one can be advanced")]
+    ClockNotSimulated,
     /// As many calls are under way as may be.
     #[error("the server is at its limit of calls; try again shortly")]
     Overloaded,

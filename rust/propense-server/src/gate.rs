@@ -61,7 +61,7 @@ impl Gate {
         };
         drop(held);
         call.note(response.headers());
-        let endless = method.is_some_and(|place| METHODS[place].class == Class::Free);
+        let endless = method.is_some_and(|place| matches!(METHODS[place].class, Class::Free | Class::Watch));
         let stopping = endless.then(|| self.stopping.clone());
         response.map(|body| CallBody::new(body, call).until(deadline).until_stop(stopping))
     }

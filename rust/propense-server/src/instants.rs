@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use propense_store::{EARLIEST_US, LATEST_US};
-use prost_types::Timestamp;
+use prost_types::{Duration, Timestamp};
 
 use crate::clock::Clock;
 use crate::error::ServiceError;
@@ -17,6 +17,14 @@ pub(crate) fn required_us(time: Option<&Timestamp>, path: impl Fn() -> String) -
 /// The instant of a call that may name one: what it names, or now.
 pub(crate) fn as_of_us(time: Option<&Timestamp>, clock: &Clock) -> Result<i64, ServiceError> {
     time.map_or_else(|| Ok(clock.now_us()), |time| required_us(Some(time), || "as_of".to_owned()))
+}
+
+/// A span of time of whole microseconds, not below 0.
+pub(crate) fn duration_us(span: &Duration, path: &str) -> Result<i64, ServiceError> {
+    let is_whole = (0..1_000_000_000).contains(&span.nanos) && span.nanos % 1000 == 0 && span.seconds >= 0;
+    let us = span.seconds.checked_mul(1_000_000).and_then(|us| us.checked_add(i64::from(span.nanos / 1000)));
+    let problem = "expected whole microseconds from 0 up, nanos within [0, 999999999]";
+    us.filter(|_| is_whole).ok_or_else(|| ServiceError::invalid(path, problem))
 }
 
 /// Whether a number of microseconds is a time that the store holds.

@@ -18,6 +18,7 @@ const FAR: Duration = Duration::from_hours(365 * 24);
 pub(crate) struct Room {
     quick: Arc<Semaphore>,
     bulk: Arc<Semaphore>,
+    watch: Arc<Semaphore>,
 }
 
 /// A place taken; it is free again when the last copy of this is dropped. Copies go to work that may outlive its call.
@@ -28,7 +29,8 @@ pub(crate) struct Held {
 
 impl Room {
     pub(crate) fn new(limits: &Limits) -> Self {
-        Self { quick: Arc::new(Semaphore::new(limits.quick_calls)), bulk: Arc::new(Semaphore::new(limits.bulk_calls)) }
+        let room = |places| Arc::new(Semaphore::new(places));
+        Self { quick: room(limits.quick_calls), bulk: room(limits.bulk_calls), watch: room(limits.watch_calls) }
     }
 
     /// Takes a place at once or not at all: nobody waits in a queue without end.
@@ -37,6 +39,7 @@ impl Room {
             Class::Free => return Ok(Held::default()),
             Class::Quick => &self.quick,
             Class::Bulk => &self.bulk,
+            Class::Watch => &self.watch,
         };
         let place = Arc::clone(room).try_acquire_owned().map_err(|_| ServiceError::Overloaded)?;
         Ok(Held { _place: Some(Arc::new(place)) })

@@ -11,6 +11,8 @@ pub enum Class {
     Quick,
     /// Streams, and calls with thousands of rows.
     Bulk,
+    /// Streams without an end, which mostly wait.
+    Watch,
 }
 
 /// One method of a service.
@@ -57,7 +59,7 @@ pub const METHODS: &[Method] = &[
     method("/propense.v1.SegmentService/GetSegment", Scope::Read, Class::Quick),
     method("/propense.v1.SegmentService/ListMembers", Scope::Read, Class::Bulk),
     method("/propense.v1.SegmentService/GetUserSegments", Scope::Read, Class::Quick),
-    method("/propense.v1.SegmentService/WatchTransitions", Scope::Read, Class::Bulk),
+    method("/propense.v1.SegmentService/WatchTransitions", Scope::Read, Class::Watch),
     method("/propense.v1.SegmentService/PutSegment", Scope::Admin, Class::Quick),
     method("/propense.v1.SegmentService/DeleteSegment", Scope::Admin, Class::Quick),
     method("/propense.v1.SegmentService/GetClock", Scope::Read, Class::Quick),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tonic::Code;
 
 use crate::methods::METHODS;
+use crate::segments::Cause;
 
 /// Upper ends of the latency buckets, in seconds.
 const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -46,6 +47,21 @@ pub(crate) struct Gauges {
     /// Places free: short calls, bulk.
     pub(crate) free: (usize, usize),
     pub(crate) log_lines_dropped: u64,
+    pub(crate) segments: Option<SegmentGauges>,
+}
+
+/// What the page shows of segments.
+pub(crate) struct SegmentGauges {
+    /// Segments, and memberships.
+    pub(crate) sizes: (u64, u64),
+    /// Whether entering, why, how many.
+    pub(crate) transitions: Vec<(bool, Cause, u64)>,
+    /// Users evaluated, the seconds that took, users of whom it failed, timers that came up.
+    pub(crate) evaluations: (u64, f64, u64, u64),
+    /// Users still to be evaluated for what was put.
+    pub(crate) backfill_left: u64,
+    pub(crate) watchers: u64,
+    pub(crate) last_transition: u64,
 }
 
 impl Metrics {
@@ -165,9 +181,35 @@ impl Page {
         self.row("propense_call_places_free", &[("class", "bulk")], gauges.free.1);
         let dropped = gauges.log_lines_dropped;
         self.one("propense_log_lines_dropped_total", "counter", "Log lines nobody read in time.", dropped);
+        if let Some(segments) = &gauges.segments {
+            self.segments(segments);
+        }
         if let Some(resident) = resident_bytes() {
             self.one("process_resident_memory_bytes", "gauge", "Memory of the process.", resident);
         }
+    }
+}
+
+impl Page {
+    fn segments(&mut self, gauges: &SegmentGauges) {
+        let (segments, memberships) = gauges.sizes;
+        self.one("propense_segments", "gauge", "Segments, models' tiers included.", segments);
+        self.one("propense_memberships", "gauge", "Memberships of users in segments.", memberships);
+        self.family("propense_transitions_total", "counter", "Transitions on the disk, by kind and cause.");
+        for (enter, cause, count) in &gauges.transitions {
+            let kind = if *enter { "enter" } else { "exit" };
+            self.row("propense_transitions_total", &[("kind", kind), ("cause", cause.name())], count);
+        }
+        let last = gauges.last_transition;
+        self.one("propense_last_transition", "gauge", "The number of the last transition.", last);
+        let (users, seconds, failed, due) = gauges.evaluations;
+        self.one("propense_users_evaluated_total", "counter", "Users whose segments were evaluated.", users);
+        self.one("propense_evaluation_seconds_total", "counter", "Time that took.", seconds);
+        self.one("propense_evaluations_failed_total", "counter", "Users of whom it failed.", failed);
+        self.one("propense_timers_due_total", "counter", "Users whose timer came up.", due);
+        let left = gauges.backfill_left;
+        self.one("propense_backfill_users_left", "gauge", "Users to be evaluated for what was put.", left);
+        self.one("propense_watchers", "gauge", "Streams of transitions.", gauges.watchers);
     }
 }
 

@@ -14,6 +14,7 @@ use crate::error::ServiceError;
 use crate::log::LogLines;
 use crate::metrics::Metrics;
 use crate::proto;
+use crate::status::{Rows, of_write};
 
 /// Bytes of a model's name.
 const NAME_LIMIT: usize = 128;
@@ -69,6 +70,14 @@ impl<M> Models<M> {
             let (name, digest, message) = (&model.name, &model.digest, &model.message);
             log.line("info", "model", json!({"model": name, "outcome": outcome, "digest": digest, "message": message}));
         }
+        let served = self.current();
+        let named = |(name, served): (&'_ String, &'_ Arc<Served<M>>)| (name.clone(), Arc::clone(served));
+        let served: Vec<(String, Arc<Served<M>>)> = served.iter().map(named).collect();
+        let models: Vec<(&str, &str, &M)> = served
+            .iter()
+            .map(|(name, served)| (name.as_str(), served.version.digest.as_str(), &served.model))
+            .collect();
+        backend.serve_models(&models).map_err(|error| of_write(error, Rows::Events))?;
         Ok(reloaded)
     }
 

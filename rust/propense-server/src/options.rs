@@ -72,6 +72,8 @@ pub struct Limits {
     pub quick_calls: usize,
     /// Streams and large batches under way; more are refused with `RESOURCE_EXHAUSTED`.
     pub bulk_calls: usize,
+    /// Streams without an end; more are refused with `RESOURCE_EXHAUSTED`.
+    pub watch_calls: usize,
     /// Bytes of a request's headers.
     pub header_bytes: u32,
     /// Bytes of a request message.
@@ -103,6 +105,7 @@ impl Default for Limits {
             streams_per_connection: 128,
             quick_calls: 256,
             bulk_calls: 64,
+            watch_calls: 256,
             header_bytes: 16 << 10,
             message_bytes: 4 << 20,
             batch_bytes: 16 << 20,

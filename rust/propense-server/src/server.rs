@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 use std::{io, thread};
 
@@ -23,6 +23,7 @@ use crate::metrics_page;
 use crate::models::Models;
 use crate::options::ServerOptions;
 use crate::request_body::RequestMemory;
+use crate::segments::{LiveSegments, SegmentsError, Transition};
 use crate::services::{Health, routes};
 use crate::state::State;
 use crate::tls::{acceptor, check_exposure};
@@ -57,6 +58,7 @@ impl Stopper {
 struct Life {
     phase: Mutex<Phase>,
     changed: Condvar,
+    segments: OnceLock<Weak<LiveSegments>>,
 }
 
 #[derive(Default)]
@@ -112,6 +114,28 @@ impl Server {
     #[must_use]
     pub fn stopper(&self) -> Stopper {
         self.stopper.clone()
+    }
+
+    /// The live segments, while it runs and if it keeps any. To be held for short times only: the store stays open for as
+    /// long.
+    #[must_use]
+    pub fn segments(&self) -> Option<Arc<LiveSegments>> {
+        self.life.segments.get().and_then(Weak::upgrade)
+    }
+
+    /// Up to about `limit` transitions with larger numbers than `after`; waits up to `patience` for the first, or until the
+    /// server ends. Empty if there are none or no segments.
+    ///
+    /// # Errors
+    /// As [`LiveSegments::transitions_after`].
+    pub fn transitions_after(
+        &self,
+        after: u64,
+        limit: usize,
+        patience: Duration,
+    ) -> Result<Vec<Transition>, SegmentsError> {
+        let segments = self.segments();
+        segments.map_or_else(|| Ok(Vec::new()), |segments| segments.transitions_after(after, limit, patience))
     }
 
     /// Waits until it takes calls; false if it does not within `patience`, or has been stopped.
@@ -248,6 +272,9 @@ impl Running {
         if let Some(opened) = opened {
             opened.unwrap_or_else(|panic| Err(ServerError::Open(Arc::new(panic))))?;
             health.set(true).await;
+            if let Some(segments) = state.backend.get().and_then(Backend::segments) {
+                let _ = self.life.segments.set(Arc::downgrade(segments));
+            }
             self.life.change(|phase| phase.ready = true);
             state.log.line("info", "ready", json!({"models": state.models.current().len()}));
             let _ = stopping.wait_for(|stop| *stop).await;
@@ -256,6 +283,9 @@ impl Running {
         health.set(false).await;
         if timeout(self.options.drain, &mut served).await.is_err() {
             served.abort();
+        }
+        if let Some(segments) = state.backend.get().and_then(Backend::segments) {
+            segments.stop();
         }
         Ok(())
     }

@@ -68,6 +68,7 @@ impl<B: Backend> State<B> {
                 .collect(),
             free: self.room.free(),
             log_lines_dropped: self.log.dropped(),
+            segments: self.backend.get().and_then(Backend::segments).map(|live| live.gauges()),
         }
     }
 }

@@ -7,8 +7,10 @@ use propense_store::{BatchError, BatchProblem};
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
+use crate::backend::ModelError;
 use crate::error::ServiceError;
 use crate::proto;
+use crate::segments::SegmentsError;
 use propense_store::WriteError;
 
 /// The domain of every `ErrorInfo`.
@@ -36,6 +38,14 @@ impl ServiceError {
             Self::ModelUnknown { path } => field(Code::NotFound, "MODEL_UNKNOWN", path),
             Self::KindConflict { path, .. } => field(Code::FailedPrecondition, "KIND_CONFLICT", path),
             Self::ModelUnfit { .. } => plain(Code::FailedPrecondition, "MODEL_UNFIT"),
+            Self::SegmentUnknown { path } => field(Code::NotFound, "SEGMENT_UNKNOWN", path),
+            Self::SegmentInUse { path, .. } => field(Code::FailedPrecondition, "SEGMENT_IN_USE", path),
+            Self::SegmentOfModel { path } => field(Code::FailedPrecondition, "SEGMENT_OF_MODEL", path),
+            Self::SegmentsOff => plain(Code::FailedPrecondition, "SEGMENTS_OFF"),
+            Self::SegmentsFailed { .. } => plain(Code::Internal, "SEGMENTS_FAILED"),
+            Self::TransitionsGone { path, .. } => field(Code::OutOfRange, "TRANSITIONS_GONE", path),
+            Self::TransitionsAhead { path, .. } => field(Code::OutOfRange, "TRANSITIONS_AHEAD", path),
+            Self::ClockNotSimulated => plain(Code::FailedPrecondition, "CLOCK_NOT_SIMULATED"),
             Self::TokenUnknown => plain(Code::Unauthenticated, "TOKEN_UNKNOWN"),
             Self::TokenExpired => plain(Code::Unauthenticated, "TOKEN_EXPIRED"),
             Self::ScopeMissing { .. } => plain(Code::PermissionDenied, "SCOPE_MISSING"),
@@ -72,6 +82,9 @@ impl From<ServiceError> for Status {
         if let Some(path) = path {
             metadata.insert("field".to_owned(), path.to_owned());
         }
+        if let ServiceError::TransitionsGone { first, .. } = &error {
+            metadata.insert("first".to_owned(), first.to_string());
+        }
         let mut details = ErrorDetails::new();
         details.set_error_info(reason, DOMAIN, metadata);
         if let (Code::InvalidArgument, Some(path)) = (code, path) {
@@ -96,7 +109,26 @@ pub(crate) fn of_write(error: WriteError, rows: Rows) -> ServiceError {
         WriteError::NoSpace { .. } => ServiceError::NoSpace,
         WriteError::Invalid(error) => of_batch(&error, rows),
         WriteError::Failed { .. } => ServiceError::DiskFailed,
+        WriteError::Refused(problem) => ServiceError::Invalid { path: String::new(), problem },
         WriteError::Closed => ServiceError::Stopping,
+    }
+}
+
+/// What went wrong with segments; `path` names the field that the call is about.
+pub(crate) fn of_segments(error: SegmentsError, path: &str) -> ServiceError {
+    let path = path.to_owned();
+    match error {
+        SegmentsError::Definition(error) => ServiceError::Invalid { path, problem: error.to_string() },
+        SegmentsError::Unknown { .. } => ServiceError::SegmentUnknown { path },
+        SegmentsError::InUse { by } => ServiceError::SegmentInUse { path, by },
+        SegmentsError::OfModel => ServiceError::SegmentOfModel { path },
+        SegmentsError::Gone { first } => ServiceError::TransitionsGone { path, first },
+        SegmentsError::Ahead { last } => ServiceError::TransitionsAhead { path, last },
+        SegmentsError::Unreadable(problem) => ServiceError::SegmentsFailed { problem },
+        SegmentsError::Evaluation(ModelError(problem)) => ServiceError::SegmentsFailed { problem },
+        SegmentsError::ClockNotSimulated => ServiceError::ClockNotSimulated,
+        SegmentsError::ClockBackwards => ServiceError::Invalid { path, problem: error.to_string() },
+        SegmentsError::Write(error) => of_write(error, Rows::Profiles),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::packed::pack;
 use crate::property::{PropertyColumn, PropertyValues, Value};
 use crate::snapshot::{Shared, View};
 use crate::source::{Rows, Source};
+use crate::staging::TouchedSlots;
 
 /// So many rows are appended while readers wait.
 const APPENDED_ROWS: usize = 512;
@@ -78,7 +79,13 @@ impl Users<'_, '_> {
 }
 
 /// Appends a batch's new events; the view then shows them.
-pub(crate) fn apply_events(shared: &Shared, view: &mut View, erased: &ErasedUsers, batch: &EventBatch) -> Applied {
+pub(crate) fn apply_events(
+    shared: &Shared,
+    view: &mut View,
+    erased: &ErasedUsers,
+    batch: &EventBatch,
+    mut touched: Option<&mut TouchedSlots>,
+) -> Applied {
     let mut applied = Applied::default();
     let Some((active, older)) = view.sources.split_last() else { return applied };
     let Rows::Recent(memtable) = &active.rows else { return applied };
@@ -107,6 +114,9 @@ pub(crate) fn apply_events(shared: &Shared, view: &mut View, erased: &ErasedUser
             let identity = Identity { time_us: batch.time_us[candidate.row], event, id: batch.event_id(candidate.row) };
             let is_accepted = table.push_event(slot, identity, values);
             *(if is_accepted { &mut applied.accepted } else { &mut applied.duplicates }) += 1;
+            if let Some(touched) = touched.as_deref_mut().filter(|_| is_accepted) {
+                touched.push_event(slot, identity.time_us);
+            }
             new_users += u64::from(is_new && !candidate.is_known);
         }
     }
@@ -217,7 +227,13 @@ impl<'a> Coded<'a> {
 }
 
 /// Appends a batch's attributes; the view then shows them.
-pub(crate) fn apply_profiles(shared: &Shared, view: &mut View, erased: &ErasedUsers, batch: &ProfileBatch) -> Applied {
+pub(crate) fn apply_profiles(
+    shared: &Shared,
+    view: &mut View,
+    erased: &ErasedUsers,
+    batch: &ProfileBatch,
+    mut touched: Option<&mut TouchedSlots>,
+) -> Applied {
     let mut applied = Applied::default();
     let Some((active, older)) = view.sources.split_last() else { return applied };
     let Rows::Recent(memtable) = &active.rows else { return applied };
@@ -241,6 +257,9 @@ pub(crate) fn apply_profiles(shared: &Shared, view: &mut View, erased: &ErasedUs
         let (slot, is_new) = table.add_user(hash, user);
         for (attribute, value) in values {
             table.push_write(slot, attribute, value);
+        }
+        if let Some(touched) = touched.as_deref_mut() {
+            touched.push_attributes(slot);
         }
         new_users += u64::from(is_new && !is_known);
         applied.accepted += 1;

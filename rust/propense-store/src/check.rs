@@ -4,11 +4,13 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use crate::commit::decode;
+use crate::commit::{Item, decode};
 use crate::erasure::{self, ERASED};
 use crate::error::StoreError;
+use crate::notes::file::notes_folder;
+use crate::notes::recovery::{From, read as read_notes};
 use crate::store_manifest::{STORE_MANIFEST, StoreManifest, part_path, wal_folder};
-use crate::store_open::lock;
+use crate::store_open::{check_last, lock};
 use crate::verify::verify;
 use crate::wal::replay::{Replayed, replay};
 
@@ -38,6 +40,10 @@ pub struct Report {
     pub torn_bytes: u64,
     /// Users who were erased.
     pub erased_users: u64,
+    /// Notes of the store's observer that there were, those that are no longer kept included.
+    pub notes: u64,
+    /// Bytes of the files of notes.
+    pub notes_bytes: u64,
 }
 
 impl Report {
@@ -50,9 +56,12 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { problems, parts, wal_records, wal_bytes, torn_bytes, erased_users } = self;
+        let Self { problems, parts, wal_records, wal_bytes, torn_bytes, erased_users, notes, notes_bytes } = self;
         writeln!(f, "{parts} sealed parts; {wal_records} records, {wal_bytes} bytes, in the write-ahead log")?;
         writeln!(f, "{torn_bytes} bytes of a torn end; {erased_users} erased users")?;
+        if *notes > 0 {
+            writeln!(f, "{notes} notes on what follows from the events; {notes_bytes} bytes of them are kept")?;
+        }
         for Problem { path, problem, remedy } in problems {
             writeln!(f, "{}: {problem}; {}", path.display(), remedy.unwrap_or("restore it from a copy"))?;
         }
@@ -102,8 +111,28 @@ pub(crate) fn look(folder: &Path) -> Result<(Report, Option<StoreManifest>), Sto
             report.problems.push(problem(folder.join(ERASED), error, Some(remedy))?);
         }
     }
-    let understood = |_, payload: &[u8]| decode(payload, &mut |_| Ok(()));
-    match replay(&wal_folder(folder), manifest.first_segment, &mut { understood }) {
+    let mut last = None;
+    match read_notes(folder, manifest.notes, From::First, &mut |_| Ok(())) {
+        Ok(found) => {
+            report.notes_bytes = found.bytes();
+            last = Some(found.last);
+        }
+        Err(error) => {
+            let remedy = "repairing keeps every note that is whole, and the observer looks at everything anew";
+            report.problems.push(problem(notes_folder(folder), error, Some(remedy))?);
+        }
+    }
+    let in_files = last.unwrap_or_default();
+    let understood = &mut |_, payload: &[u8]| {
+        decode(payload, &mut |item| match (item, &mut last) {
+            (Item::Note { number, .. }, Some(last)) => last.follow(number),
+            _ => Ok(()),
+        })
+    };
+    let replayed = replay(&wal_folder(folder), manifest.first_segment, understood);
+    let replayed = replayed.and_then(|replayed| check_last(folder, in_files, &replayed).map(|()| replayed));
+    report.notes = last.map_or(0, |last| last.number);
+    match replayed {
         Ok(Replayed { records, bytes, torn_bytes, .. }) => {
             (report.wal_records, report.wal_bytes, report.torn_bytes) = (records, bytes, torn_bytes);
         }

@@ -28,13 +28,17 @@ pub(crate) struct Committer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) wal: WalWriter,
     pub(crate) erased: ErasedLog,
+    /// Users who are erased, and of whom the observer could not note it yet.
+    pub(crate) owed: Vec<String>,
+    /// Bytes of notes in the segments since memory was frozen.
+    pub(crate) noted_bytes: usize,
 }
 
 /// A request that is in the record.
-struct Admitted {
-    batch: Batch,
-    erased: u64,
-    reply: Reply,
+pub(crate) struct Admitted {
+    pub(crate) batch: Batch,
+    pub(crate) erased: u64,
+    pub(crate) reply: Reply,
 }
 
 impl Committer {
@@ -50,6 +54,7 @@ impl Committer {
         let shared = Arc::clone(&self.shared);
         let abandon = Abandon(Arc::clone(&shared));
         while let Some(request) = shared.queue.next() {
+            self.settle_owed();
             match request {
                 Request::Freeze(told) => {
                     // Whoever asked may be gone.
@@ -57,9 +62,11 @@ impl Committer {
                 }
                 Request::Write(write, reply) => match *write {
                     Write::Erase(user) => self.erase(&user, reply),
+                    Write::Ask(message) => self.ask(message, reply),
                     write => self.commit(write, reply),
                 },
             }
+            self.begin_notes_if_full();
             self.freeze_if_full();
         }
         drop(abandon);
@@ -80,11 +87,14 @@ impl Committer {
                 Err(error) => reply(Err(error)),
             }
             next = if rows < MOST_ROWS && record.payload_bytes() < MOST_BYTES {
-                let is_batch = |request: &Request| matches!(request, Request::Write(write, _) if !matches!(**write, Write::Erase(_)));
+                let is_batch = |request: &Request| matches!(request, Request::Write(write, _) if matches!(**write, Write::Events(_) | Write::Profiles(_)));
                 shared.queue.next_if(is_batch)
             } else {
                 None
             };
+        }
+        if let Some(observer) = &shared.observer {
+            return self.commit_observed(observer, record, admitted);
         }
         // Rows of erased users alone leave nothing to write.
         let written =
@@ -103,6 +113,9 @@ impl Committer {
     /// Checks a request against the store and what is in the record, and adds it.
     fn admit(&self, write: Write, record: &mut RecordBuffer, kinds: &mut NewKinds) -> Result<(Batch, u64), WriteError> {
         let shared = &self.shared;
+        if shared.notes.is_behind() {
+            return Err(shared.seal_failure().clone().unwrap_or(WriteError::Busy));
+        }
         if shared.frozen().len() >= MOST_FROZEN && shared.memory.active_len() >= shared.options.seal_events {
             return Err(shared.seal_failure().clone().unwrap_or(WriteError::Busy));
         }
@@ -117,7 +130,7 @@ impl Committer {
                 shared.memory.check_profiles(&batch, kinds)?;
                 (Batch::Profiles(batch), erased)
             }
-            Write::Erase(_) => return Err(WriteError::Closed),
+            Write::Erase(_) | Write::Ask(_) => return Err(WriteError::Closed),
         };
         if batch.rows() > 0 {
             batch.encode(record)?;
@@ -138,19 +151,6 @@ impl Committer {
         }
     }
 
-    /// Notes the erasure, hides the user, and has the files cleaned; that answers.
-    fn erase(&mut self, user: &str, reply: Reply) {
-        match self.erased.erase(user) {
-            Ok(()) => {
-                let was_known = self.shared.memory.erase(user);
-                let receipt =
-                    Receipt { sequence: self.wal.last_sequence(), erased: u64::from(was_known), ..Receipt::default() };
-                self.shared.order(Job::Purge(reply, receipt));
-            }
-            Err(error) => reply(Err(error.into())),
-        }
-    }
-
     /// Begins a new segment and a new memtable, so that what is in the old ones can be sealed.
     pub(crate) fn freeze(&mut self) -> Result<(), StoreError> {
         if !self.wal.segment_is_empty() {
@@ -158,12 +158,14 @@ impl Committer {
         }
         let frozen = self.shared.memory.freeze();
         self.shared.frozen().push((frozen, self.wal.segment()));
+        self.noted_bytes = 0;
         Ok(())
     }
 
     fn freeze_if_full(&mut self) {
         let shared = Arc::clone(&self.shared);
-        let is_full = shared.memory.active_len() >= shared.options.seal_events;
+        let is_full =
+            shared.memory.active_len() >= shared.options.seal_events || self.noted_bytes >= shared.options.notes_bytes;
         if is_full && shared.options.background && shared.frozen().len() < MOST_FROZEN {
             // If there is no room for a segment, the next commit says so.
             if self.freeze().is_ok() {

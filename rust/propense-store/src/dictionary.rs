@@ -64,6 +64,18 @@ impl Dictionary {
         code
     }
 
+    /// Forgets the texts that came after there were so many.
+    pub(crate) fn shorten(&mut self, count: usize) {
+        for code in count as u32..self.len() as u32 {
+            let hash = self.hasher.hash_one(self.text(code));
+            if let Ok(entry) = self.table.find_entry(hash, |&known| known == code) {
+                entry.remove();
+            }
+        }
+        self.ends.truncate(count);
+        self.bytes.truncate(self.ends.last().copied().unwrap_or(0));
+    }
+
     /// Memory in use, in bytes.
     pub(crate) fn memory_bytes(&self) -> usize {
         self.bytes.capacity() + self.ends.capacity() * size_of::<usize>() + self.table.allocation_size()

@@ -25,6 +25,8 @@ const MERGED: usize = 4;
 pub(crate) enum Job {
     /// Seal what is frozen, then merge parts of a size.
     Seal,
+    /// Bring the observer's notes into their files.
+    Notes,
     /// Seal everything.
     SealAll(SyncSender<Result<(), WriteError>>),
     /// Seal everything and merge as far as the limit allows.
@@ -37,11 +39,11 @@ pub(crate) enum Job {
 
 /// What the thread owns.
 pub(crate) struct Maintenance {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     /// What the store consists of; the one on the disk may be older.
-    manifest: StoreManifest,
+    pub(crate) manifest: StoreManifest,
     /// Whether the one on the disk is older, or may be.
-    is_dirty: bool,
+    pub(crate) is_dirty: bool,
     /// Parts that are in no manifest any more, once the one on the disk is new.
     garbage: BTreeSet<u64>,
 }
@@ -53,10 +55,13 @@ impl Maintenance {
 
     /// Works until it is told to stop.
     pub(crate) fn run(mut self, jobs: &Receiver<Job>) {
-        let (mut seal_again, mut purge_again) = (false, false);
+        let (mut seal_again, mut purge_again, mut flush_again) = (false, false, false);
         loop {
-            let job =
-                if seal_again || purge_again { jobs.recv_timeout(AGAIN) } else { Ok(jobs.recv().unwrap_or(Job::Stop)) };
+            let job = if seal_again || purge_again || flush_again {
+                jobs.recv_timeout(AGAIN)
+            } else {
+                Ok(jobs.recv().unwrap_or(Job::Stop))
+            };
             match job {
                 Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(Job::SealAll(told)) => {
@@ -66,13 +71,15 @@ impl Maintenance {
                 Ok(Job::Compact(told)) => {
                     let _ = told.send(self.compact());
                 }
+                Ok(Job::Notes) => flush_again = self.shared.notes.flush().is_err(),
+                Err(RecvTimeoutError::Timeout) if flush_again => flush_again = self.shared.notes.flush().is_err(),
                 Ok(Job::Purge(reply, receipt)) => {
-                    let purged = self.freeze().and_then(|()| Ok(self.purge()?));
+                    let purged = self.purge_all();
                     purge_again = purged.is_err();
                     reply(purged.map(|()| receipt));
                 }
                 Err(RecvTimeoutError::Timeout) if purge_again => {
-                    purge_again = self.freeze().and_then(|()| Ok(self.purge()?)).is_err();
+                    purge_again = self.purge_all().is_err();
                 }
                 Ok(Job::Seal) | Err(RecvTimeoutError::Timeout) => seal_again = !self.seal_and_merge(),
             }
@@ -80,7 +87,7 @@ impl Maintenance {
     }
 
     /// Has the committer begin a new memtable.
-    fn freeze(&self) -> Result<(), WriteError> {
+    pub(crate) fn freeze(&self) -> Result<(), WriteError> {
         let (told, frozen) = sync_channel(1);
         self.shared.queue.push(Request::Freeze(told))?;
         Ok(frozen.recv().map_err(|_| WriteError::Closed)??)
@@ -118,16 +125,7 @@ impl Maintenance {
             self.manifest.first_segment = first_segment;
             self.shared.frozen().drain(..frozen.len());
         }
-        self.publish()
-    }
-
-    /// Leaves nothing of erased users in any file: seals what is frozen, and writes the parts that hold any of them anew.
-    pub(crate) fn purge(&mut self) -> Result<(), StoreError> {
-        self.seal()?;
-        while let Some(part) = self.shared.memory.parts().iter().position(|part| part.erased_users > 0) {
-            self.rewrite(part..part + 1)?;
-        }
-        self.publish()
+        self.publish().map(drop)
     }
 
     /// Merges parts of a size for as long as there are enough.
@@ -140,7 +138,7 @@ impl Maintenance {
     }
 
     /// Makes one part of some that lie side by side.
-    fn rewrite(&mut self, run: Range<usize>) -> Result<(), StoreError> {
+    pub(crate) fn rewrite(&mut self, run: Range<usize>) -> Result<(), StoreError> {
         let sources: Vec<SourceId> = self.shared.memory.parts()[run].iter().map(|part| part.id).collect();
         self.write(&sources)
     }
@@ -170,10 +168,17 @@ impl Maintenance {
         Ok(())
     }
 
-    /// Brings the manifest to the disk, then removes what it names no more.
-    fn publish(&mut self) -> Result<(), StoreError> {
+    /// Brings the manifest to the disk, then removes what it names no more; says whether that was done. It is not as long
+    /// as the notes of an erased user are not clean: a purge is on its way, and does it.
+    pub(crate) fn publish(&mut self) -> Result<bool, StoreError> {
         let shared = Arc::clone(&self.shared);
+        if !shared.erasing().is_empty() {
+            return Ok(false);
+        }
+        // Segments are removed below that hold what is not yet in files of notes.
+        shared.notes.flush()?;
         if self.is_dirty {
+            self.manifest.notes = shared.notes.durable();
             self.manifest.write(&*shared.disk, &shared.folder)?;
             self.is_dirty = false;
         }
@@ -198,7 +203,7 @@ impl Maintenance {
         if !old.is_empty() {
             shared.disk.sync_folder(&wal).map_err(|source| StoreError::Write { path: wal, source })?;
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -117,7 +117,7 @@ impl Memory {
         let _writer = hold(&self.writer);
         self.check_events(batch, &mut NewKinds::default())?;
         let mut view = self.view();
-        let applied = apply_events(&self.shared, &mut view, &read(&self.erased), batch);
+        let applied = apply_events(&self.shared, &mut view, &read(&self.erased), batch, None);
         self.publish(view);
         Ok(applied)
     }
@@ -130,7 +130,7 @@ impl Memory {
         let _writer = hold(&self.writer);
         self.check_profiles(batch, &mut NewKinds::default())?;
         let mut view = self.view();
-        let applied = apply_profiles(&self.shared, &mut view, &read(&self.erased), batch);
+        let applied = apply_profiles(&self.shared, &mut view, &read(&self.erased), batch, None);
         self.publish(view);
         Ok(applied)
     }

@@ -38,6 +38,14 @@ impl Limits {
     pub(crate) const ALL: Self = Self { rows: u32::MAX, writes: u32::MAX, users: u32::MAX };
 }
 
+/// A moment to go back to.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    limits: Limits,
+    has_ids: bool,
+    span_us: Option<(i64, i64)>,
+}
+
 /// Recent events and profiles, shared between a writer and readers.
 #[derive(Debug)]
 pub(crate) struct Memtable {
@@ -181,6 +189,43 @@ impl Table {
         let head = &mut self.heads[slot as usize].write;
         let previous = std::mem::replace(head, self.writes.len() as u32);
         self.writes.push(Write { attribute, value, previous });
+    }
+
+    /// What there is, so that [`Self::shorten`] can take back what comes after.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { limits: self.limits(), has_ids: self.has_ids(), span_us: self.span_us }
+    }
+
+    /// Forgets all that came after a mark.
+    pub(crate) fn shorten(&mut self, mark: Mark) {
+        let Mark { limits: Limits { rows, writes, users }, has_ids, span_us } = mark;
+        for row in rows..self.time_us.len() as u32 {
+            let slot = self.user[row as usize];
+            let identity = Identity { time_us: self.time_us(row), event: self.event(row), id: self.id(row) };
+            let hash = self.hash(slot, identity);
+            if let Ok(entry) = self.identities.find_entry(hash, |&known| known == row) {
+                entry.remove();
+            }
+        }
+        for head in &mut self.heads {
+            while head.row != NONE && head.row >= rows {
+                head.row = self.previous[head.row as usize];
+            }
+            while head.write != NONE && head.write >= writes {
+                head.write = self.writes[head.write as usize].previous;
+            }
+        }
+        let left = rows as usize;
+        self.users.shorten(users as usize);
+        self.heads.truncate(users as usize);
+        self.time_us.truncate(left);
+        self.event.truncate(left);
+        self.user.truncate(left);
+        self.previous.truncate(left);
+        self.ids.truncate(if has_ids { left } else { 0 });
+        self.values.shorten(left);
+        self.writes.truncate(writes as usize);
+        self.span_us = span_us;
     }
 
     /// A user's rows below a limit, newest arrival first.

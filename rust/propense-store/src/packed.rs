@@ -42,6 +42,14 @@ impl PackedRows {
         self.ends.push((self.bytes.len() - start) as u32);
     }
 
+    /// Forgets the rows that came after there were so many.
+    pub(crate) fn shorten(&mut self, rows: usize) {
+        self.ends.truncate(rows);
+        self.blocks.truncate(rows.div_ceil(BLOCK));
+        let end = self.ends.last().map_or(0, |&end| end as usize);
+        self.bytes.truncate(self.blocks.last().copied().unwrap_or(0) + end);
+    }
+
     #[inline]
     pub(crate) fn get(&self, row: usize) -> Packed<'_> {
         let block = self.blocks[row / BLOCK];

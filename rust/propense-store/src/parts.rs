@@ -110,6 +110,11 @@ impl Memory {
         self.view().sources.iter().filter_map(info).collect()
     }
 
+    /// Erased users whose rows are still there.
+    pub(crate) fn dropped_users(&self) -> Vec<String> {
+        self.view().sources.iter().flat_map(Source::dropped_users).collect()
+    }
+
     /// Writes frozen memtables, or parts, as one new part without their erased users; blocks nobody.
     ///
     /// The sources must lie side by side, as later profiles win. `Ok(false)` if nothing is left to write; then there is

@@ -5,10 +5,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::check::{Problem, Report, look};
-use crate::commit::decode;
+use crate::commit::{Item, decode, without_notes};
 use crate::disk::{Disk, LocalDisk};
 use crate::erasure::{ERASED, ErasedLog};
 use crate::error::StoreError;
+use crate::notes::Entry;
+use crate::notes::file::notes_folder;
+use crate::notes::salvage::salvage as salvage_notes;
 use crate::store_manifest::{StoreManifest, part_path, wal_folder};
 use crate::store_open::lock;
 use crate::wal::record::RecordBuffer;
@@ -21,7 +24,7 @@ const QUARANTINE: &str = "quarantine";
 
 /// Repairs what [`crate::check()`] finds and can be repaired; gives what was wrong.
 ///
-/// Parts that are damaged, and segments and lists of erased users in so far as they cannot be read, are lost and moved
+/// Parts that are damaged, and segments, notes and lists of erased users in so far as they cannot be read, are lost and moved
 /// to the folder `quarantine` of the store. A damaged `store.json` cannot be repaired.
 ///
 /// # Errors
@@ -33,15 +36,19 @@ pub fn repair(folder: &Path) -> Result<Report, StoreError> {
     let _lock = lock(folder)?;
     let (report, manifest) = look(folder)?;
     let Some(manifest) = manifest else { return Ok(report) };
+    let mut is_log_damaged = false;
     let mut repair = Repair { folder, disk: Arc::new(LocalDisk), manifest };
     for Problem { path, .. } in &report.problems {
         if *path == folder.join(ERASED) {
             repair.erased(path)?;
-        } else if *path == wal_folder(folder) {
-            repair.wal()?;
+        } else if *path == wal_folder(folder) || *path == notes_folder(folder) {
+            is_log_damaged = true;
         } else {
             repair.part(path)?;
         }
+    }
+    if is_log_damaged {
+        repair.log()?;
     }
     Ok(report)
 }
@@ -77,27 +84,45 @@ impl Repair<'_> {
         }
     }
 
-    /// Writes the records that are whole into a new segment, then moves the old ones away.
-    fn wal(&mut self) -> Result<(), StoreError> {
+    /// Writes the records that are whole into a new segment, and the notes into a new file, then moves the old ones away.
+    fn log(&mut self) -> Result<(), StoreError> {
         let wal = wal_folder(self.folder);
         if !wal.exists() {
             self.disk.create_folder(&wal).map_err(|source| StoreError::Write { path: wal.clone(), source })?;
         }
         let salvaged = salvage(&wal, self.manifest.first_segment)?;
+        let mut notes = salvage_notes(self.folder)?;
+        for (sequence, payload) in &salvaged.payloads {
+            let added = decode(payload, &mut |item| {
+                if let Item::Note { number, position, payload } = item {
+                    notes.add(Entry { number, sequence: *sequence, position, payload: payload.to_vec() });
+                }
+                Ok(())
+            });
+            // What cannot be understood is left out below.
+            drop(added);
+        }
+        let old_notes = notes.files.clone();
+        let next_sequence = salvaged.next_sequence.max(notes.last_sequence() + 1);
+        self.manifest.notes = notes.write(&*self.disk, self.folder)?;
+        // The notes fit the events no longer, or may not.
+        self.manifest.is_observed = false;
         let old = self.manifest.first_segment..=salvaged.last_segment;
         let number = salvaged.last_segment + 1;
         let disk: Arc<dyn Disk + Send + Sync> = Arc::clone(&self.disk) as _;
-        let mut writer = WalWriter::create(disk, wal.clone(), number, salvaged.next_sequence)?;
-        for payload in salvaged.payloads {
-            if decode(&payload, &mut |_| Ok(())).is_ok() {
+        let mut writer = WalWriter::create(disk, wal.clone(), number, next_sequence)?;
+        for (_, payload) in salvaged.payloads {
+            let batches = decode(&payload, &mut |_| Ok(())).and_then(|()| without_notes(&payload));
+            if let Some(batches) = batches.ok().filter(|batches| !batches.is_empty()) {
                 let mut record = RecordBuffer::new();
-                record.payload().extend_from_slice(&payload);
+                record.payload().extend_from_slice(&batches);
                 writer.append(&mut record)?;
             }
         }
         self.manifest.first_segment = number;
         self.manifest.write(&*self.disk, self.folder)?;
-        for path in old.map(|number| segment_path(&wal, number)).filter(|path| path.exists()) {
+        let old = old.map(|number| segment_path(&wal, number)).filter(|path| path.exists());
+        for path in old.chain(old_notes) {
             self.put_aside(&path)?;
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! What can be asked of a store, and the answers.
 
+use std::any::Any;
 use std::io::ErrorKind;
 use std::sync::Arc;
 
@@ -18,6 +19,8 @@ pub enum Write {
     Profiles(ProfileBatch),
     /// A user to erase, for ever: later events and profiles of the user are dropped.
     Erase(String),
+    /// A message to the store's observer ([`crate::Observer::asked`]).
+    Ask(Box<dyn Any + Send>),
 }
 
 impl Write {
@@ -26,7 +29,7 @@ impl Write {
         match self {
             Self::Events(batch) => batch.len(),
             Self::Profiles(batch) => batch.len(),
-            Self::Erase(_) => 1,
+            Self::Erase(_) | Self::Ask(_) => 1,
         }
     }
 }
@@ -68,6 +71,9 @@ pub enum WriteError {
         /// The file, and the system's reason.
         source: Arc<StoreError>,
     },
+    /// The store's observer does not do what it was asked, or there is none; nothing was changed.
+    #[error("{0}")]
+    Refused(String),
     /// The store was closed, or is closing.
     #[error("the store is closed")]
     Closed,

@@ -1,6 +1,7 @@
 //! A durable store of events and profiles: one folder, one writer, any number of readers.
 
-use std::collections::BTreeMap;
+use std::any::Any;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,8 @@ use crate::disk::{Disk, LocalDisk};
 use crate::error::StoreError;
 use crate::maintenance::Job;
 use crate::memory::Memory;
+use crate::notes::journal::Notes;
+use crate::observer::{NotesError, Observer, SharedObserver};
 use crate::queue::{Queue, Request};
 use crate::request::{Receipt, Reply, Write, WriteError};
 use crate::snapshot::Snapshot;
@@ -37,6 +40,10 @@ pub struct StoreOptions {
     pub disk: Arc<dyn Disk + Send + Sync>,
     /// Whether parts are made and merged by themselves; if not, only when asked for.
     pub background: bool,
+    /// Bytes of an observer's notes after which a new file, and a checkpoint, begins.
+    pub notes_bytes: usize,
+    /// Files of notes that are kept, the newest ones; more if the newest checkpoint is older.
+    pub keep_notes: usize,
 }
 
 impl Default for StoreOptions {
@@ -47,6 +54,8 @@ impl Default for StoreOptions {
             queue_events: 200_000,
             disk: Arc::new(LocalDisk),
             background: true,
+            notes_bytes: 64 << 20,
+            keep_notes: 16,
         }
     }
 }
@@ -58,6 +67,8 @@ impl fmt::Debug for StoreOptions {
             .field("merge_limit_events", &self.merge_limit_events)
             .field("queue_events", &self.queue_events)
             .field("background", &self.background)
+            .field("notes_bytes", &self.notes_bytes)
+            .field("keep_notes", &self.keep_notes)
             .finish_non_exhaustive()
     }
 }
@@ -94,6 +105,12 @@ pub(crate) struct Shared {
     pub(crate) frozen: Mutex<Vec<(Option<SourceId>, u64)>>,
     /// Why the last attempt to seal failed, for writers whom nothing but a seal would help.
     pub(crate) seal_failure: Mutex<Option<WriteError>>,
+    /// Sees what is written; asked by one thread at a time.
+    pub(crate) observer: Option<SharedObserver>,
+    pub(crate) notes: Notes,
+    /// Users who are erased, but not yet out of all files: no part without them may be all that is left of them, as nobody
+    /// would know then whose notes are to be cleaned.
+    pub(crate) erasing: Mutex<BTreeSet<String>>,
     pub(crate) jobs: Sender<Job>,
     pub(crate) closing: AtomicBool,
 }
@@ -101,6 +118,11 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn frozen(&self) -> MutexGuard<'_, Vec<(Option<SourceId>, u64)>> {
         self.frozen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Users whose erasure is on its way; nobody unless notes are kept.
+    pub(crate) fn erasing(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.erasing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn seal_failure(&self) -> MutexGuard<'_, Option<WriteError>> {
@@ -138,10 +160,30 @@ impl Store {
     /// [`StoreError::Locked`], [`StoreError::Occupied`] if something else is there, [`StoreError::Corrupt`] or
     /// [`StoreError::Damaged`] with the file, [`StoreError::Missing`], [`StoreError::Read`], [`StoreError::Write`].
     pub fn open(folder: impl AsRef<Path>, options: StoreOptions) -> Result<Self, StoreError> {
+        Self::open_with(folder.as_ref(), options, None)
+    }
+
+    /// [`Self::open`] with an observer, who has replayed its notes when this returns.
+    ///
+    /// # Errors
+    /// As there; also [`StoreError::Corrupt`] if the observer cannot make sense of a note.
+    pub fn open_observed(
+        folder: impl AsRef<Path>,
+        options: StoreOptions,
+        observer: Box<dyn Observer>,
+    ) -> Result<Self, StoreError> {
+        Self::open_with(folder.as_ref(), options, Some(observer))
+    }
+
+    fn open_with(
+        folder: &Path,
+        options: StoreOptions,
+        observer: Option<Box<dyn Observer>>,
+    ) -> Result<Self, StoreError> {
         let (jobs, to_do) = channel();
-        let opened = store_open::open(folder.as_ref(), options, jobs)?;
+        let opened = store_open::open(folder, options, observer, jobs)?;
         let spawned = |name: &str, work: Box<dyn FnOnce() + Send>| {
-            let failed = |source| StoreError::Write { path: folder.as_ref().to_owned(), source };
+            let failed = |source| StoreError::Write { path: folder.to_owned(), source };
             thread::Builder::new().name(name.to_owned()).spawn(work).map_err(failed)
         };
         let (shared, committer, maintenance) = (opened.shared, opened.committer, opened.maintenance);
@@ -160,7 +202,7 @@ impl Store {
         match &write {
             Write::Events(batch) => batch.validate()?,
             Write::Profiles(batch) => batch.validate()?,
-            Write::Erase(_) => {}
+            Write::Erase(_) | Write::Ask(_) => {}
         }
         self.shared.queue.push(Request::Write(Box::new(write), reply))
     }
@@ -187,6 +229,30 @@ impl Store {
     /// As [`Self::ingest`]; the user may be hidden nevertheless, and the files are cleaned as soon as the disk allows.
     pub fn erase(&self, user: &str) -> Result<Receipt, WriteError> {
         self.write(Write::Erase(user.to_owned()))
+    }
+
+    /// Sends the observer a message and waits for what follows to be on the disk.
+    ///
+    /// # Errors
+    /// As [`Self::ingest`]; [`WriteError::Refused`] with the observer's reason, or if there is none.
+    pub fn ask(&self, message: Box<dyn Any + Send>) -> Result<Receipt, WriteError> {
+        self.write(Write::Ask(message))
+    }
+
+    /// The observer's notes whose position is greater, in order, with their positions; those on the disk only.
+    ///
+    /// At least one if there is any, then more up to so many bytes. Nobody waits for it, and any number of threads may ask.
+    ///
+    /// # Errors
+    /// [`NotesError`].
+    pub fn notes_after(&self, position: u64, max_bytes: usize) -> Result<Vec<(u64, Vec<u8>)>, NotesError> {
+        self.shared.notes.after(position, max_bytes)
+    }
+
+    /// The position of the last note that [`Self::notes_after`] gives; 0 before the first.
+    #[must_use]
+    pub fn notes_position(&self) -> u64 {
+        self.shared.notes.last().position
     }
 
     fn write(&self, write: Write) -> Result<Receipt, WriteError> {

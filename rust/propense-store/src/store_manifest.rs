@@ -30,8 +30,19 @@ pub(crate) struct StoreManifest {
     pub(crate) first_segment: u64,
     /// Greater than the number of any part that there ever was.
     pub(crate) next_part: u64,
+    /// How many notes no crash can have taken away.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) notes: u64,
+    /// Whether an observer has been shown everything.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub(crate) is_observed: bool,
     /// SHA-256 of the manifest with this field empty.
     checksum: String,
+}
+
+/// Older manifests are without what is not used.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// The part of a manifest that every version has.
@@ -50,6 +61,8 @@ impl StoreManifest {
             parts: Vec::new(),
             first_segment,
             next_part: 1,
+            notes: 0,
+            is_observed: false,
             checksum: String::new(),
         }
     }

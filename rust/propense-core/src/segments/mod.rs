@@ -9,6 +9,8 @@
 //! gives, which visits the user's first event, every instant at which anything that the rules read may change
 //! ([`Evaluator::next_change_us`]), and the instant that is asked for. So it depends on nothing but events,
 //! attributes, definitions and models.
+//!
+//! [`mod@reference`] is the definition of truth that the tests hold all of it to.
 
 mod bound;
 mod definition;
@@ -16,6 +18,7 @@ mod error;
 mod evaluator;
 mod order;
 mod reads;
+pub mod reference;
 mod rules;
 mod running;
 mod standing;

@@ -82,10 +82,10 @@ pub struct Reads<'a> {
 }
 
 /// Segments that fit together, and the tiers of the models as segments of their own; cheap to clone.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct RuleSet(Arc<Inner>);
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Inner {
     names: Vec<String>,
     models: Vec<String>,

@@ -137,6 +137,11 @@ pub fn low_bits(number: &str) -> String {
     format!("({number}) % 1e-9")
 }
 
+/// A bare function over events that gives a number.
+pub fn aggregate() -> Texts {
+    aggregate_of(numeric_call()).boxed()
+}
+
 /// Numbers of a user, bare aggregates the most.
 pub fn number() -> Texts {
     let aggregate = aggregate_of(numeric_call()).boxed();

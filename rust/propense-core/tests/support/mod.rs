@@ -4,6 +4,7 @@ pub mod comparison;
 pub mod expressions;
 pub mod logs;
 pub mod moments;
+pub mod rules;
 
 use proptest::prelude::*;
 

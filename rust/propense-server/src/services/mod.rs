@@ -4,8 +4,10 @@ mod events;
 mod health;
 mod models;
 mod scoring;
+mod segments;
 mod stream_events;
 mod users;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -21,6 +23,7 @@ use crate::proto;
 use crate::proto::event_service_server::EventServiceServer;
 use crate::proto::model_service_server::ModelServiceServer;
 use crate::proto::scoring_service_server::ScoringServiceServer;
+use crate::proto::segment_service_server::SegmentServiceServer;
 use crate::proto::user_service_server::UserServiceServer;
 use crate::state::State;
 use crate::status::{Rows, of_write};
@@ -40,6 +43,7 @@ pub(crate) fn routes<B: Backend>(state: &Arc<State<B>>, health: HealthService) -
     let users = users::Users(Arc::clone(state));
     routes.add_service(UserServiceServer::new(users).max_decoding_message_size(limit));
     routes.add_service(ModelServiceServer::new(models::Models(Arc::clone(state))));
+    routes.add_service(SegmentServiceServer::new(segments::Segments(Arc::clone(state))));
     health.add_to(&mut routes);
     add_reflection(&mut routes);
     routes.routes().prepare()

@@ -4,19 +4,23 @@ use std::sync::OnceLock;
 
 use propense_core::events::EventLog;
 use propense_core::expr::UnknownEvents;
-use propense_core::features::{FeatureError, ParsedSpec, Plan, ScanPlan};
+use propense_core::features::{Changes, FeatureError, ParsedSpec, Plan, ScanPlan};
+use propense_core::scorer::RowScorer;
+use propense_onnx::OnnxModel;
 use propense_store::Gathered;
 
 /// The years 1900 to 2199, which the calendar of a plan covers unless an event is beyond them, microseconds.
-const USUAL_SPAN_US: (i64, i64) = (-2_208_988_800_000_000, 7_258_118_399_999_999);
+pub(crate) const USUAL_SPAN_US: (i64, i64) = (-2_208_988_800_000_000, 7_258_118_399_999_999);
 
 /// A plan's features and its audience's conditions, ready to run.
-pub(super) struct Bound {
+pub(crate) struct Bound {
     /// The features that the model reads.
     pub(super) features: ScanPlan,
     /// The conditions of the audience.
     pub(super) audience: ScanPlan,
     plan: Plan,
+    audience_plan: Plan,
+    changes: OnceLock<(Changes, Changes)>,
     shape: EventLog,
     all_features: OnceLock<ScanPlan>,
     lineage: u64,
@@ -37,11 +41,13 @@ impl Bound {
         }
         // A model's vocabularies were filled at training: no instant matters here.
         let bind = |spec| Plan::bind(spec, &shape, UnknownEvents::Empty, i64::MAX, (first_us, last_us));
-        let (plan, audience) = (bind(features)?, bind(audience)?);
+        let (plan, audience_plan) = (bind(features)?, bind(audience)?);
         Ok(Self {
             features: ScanPlan::new(&shape, &plan, reads),
-            audience: ScanPlan::new(&shape, &audience, None),
+            audience: ScanPlan::new(&shape, &audience_plan, None),
             plan,
+            audience_plan,
+            changes: OnceLock::new(),
             shape,
             all_features: OnceLock::new(),
             lineage: gathered.lineage,
@@ -51,6 +57,15 @@ impl Bound {
     /// Every feature, those that no tree reads included.
     pub(super) fn all_features(&self) -> &ScanPlan {
         self.all_features.get_or_init(|| ScanPlan::new(&self.shape, &self.plan, None))
+    }
+
+    /// The first instant after another at which time alone may change a user's score or place in the audience.
+    pub(crate) fn next_change_us(&self, model: &OnnxModel, log: &EventLog, user: usize, after_us: i64) -> i64 {
+        let (features, audience) = self.changes.get_or_init(|| {
+            let features = Changes::new(&self.plan, model.reads(), model.thresholds().as_deref());
+            (features, Changes::new(&self.audience_plan, None, None))
+        });
+        features.next_us(log, user, after_us).min(audience.next_us(log, user, after_us))
     }
 
     /// Whether these events are as those that it was bound for.

@@ -3,6 +3,7 @@
 use propense_core::events::EventsError;
 use propense_core::features::FeatureError;
 use propense_core::scorer::ScoreError;
+use propense_core::segments::SegmentError;
 use propense_onnx::ModelDirectoryError;
 use propense_onnx::OnnxError;
 use propense_store::BatchProblem;
@@ -12,7 +13,7 @@ use crate::backend::ModelError;
 
 /// Why a model was not loaded, or users were not scored. Messages name files, columns and kinds, never values.
 #[derive(Debug, Error)]
-pub(super) enum ServingError {
+pub(crate) enum ServingError {
     /// The directory does not hold a model that can be run.
     #[error(transparent)]
     Directory(#[from] ModelDirectoryError),
@@ -25,6 +26,9 @@ pub(super) enum ServingError {
     /// The model failed on a row.
     #[error(transparent)]
     Model(#[from] ScoreError<OnnxError>),
+    /// The rules of segments do not fit the columns.
+    #[error(transparent)]
+    Segments(#[from] SegmentError),
     /// Events did not make a log.
     #[error(transparent)]
     Events(#[from] EventsError),

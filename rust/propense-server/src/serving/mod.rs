@@ -9,4 +9,7 @@ mod known_columns;
 mod served_model;
 mod store_backend;
 
-pub use store_backend::StoreBackend;
+pub(crate) use bound::{Bound, USUAL_SPAN_US};
+pub(crate) use error::ServingError;
+pub(crate) use served_model::ServedModel;
+pub use store_backend::{LiveOptions, StoreBackend};

@@ -48,15 +48,46 @@ impl ServedModel {
         with_features: bool,
     ) -> Result<Scored, ServingError> {
         let gathered = snapshot.gather(users)?;
-        let known = self.bound.load_full().filter(|bound| bound.fits(&gathered, with_features));
-        let bound = if let Some(bound) = known {
-            bound
-        } else {
-            let bound = Arc::new(self.bind(snapshot.shape()?, &gathered)?);
-            self.bound.store(Some(Arc::clone(&bound)));
-            bound
-        };
+        let bound = self.bound_to(snapshot, &gathered, with_features)?;
         self.score_bound(&bound, &gathered.log, as_of_us, with_features)
+    }
+
+    /// The model's plans, bound so that they fit some users' events; bound anew if the store's columns have grown.
+    pub(crate) fn bound_to(
+        &self,
+        snapshot: &Snapshot,
+        gathered: &Gathered,
+        with_features: bool,
+    ) -> Result<Arc<Bound>, ServingError> {
+        if let Some(bound) = self.bound.load_full().filter(|bound| bound.fits(gathered, with_features)) {
+            return Ok(bound);
+        }
+        let bound = Arc::new(self.bind(snapshot.shape()?, gathered)?);
+        self.bound.store(Some(Arc::clone(&bound)));
+        Ok(bound)
+    }
+
+    /// Scores and tiers (0 least, 1 moderately, 2 most likely) of those of some users of a log who are in the audience.
+    pub(crate) fn score_users(
+        &self,
+        bound: &Bound,
+        log: &EventLog,
+        users: &[u32],
+        as_of_us: i64,
+        mut each: impl FnMut(u32, (f32, u8)),
+    ) -> Result<(), ServingError> {
+        let (period, progress) = (Period::before(as_of_us), Progress::default());
+        let members = members(log, &bound.audience, period, users, &progress)?;
+        let scores = score_ready(log, &bound.features, period, &members, &self.loaded.onnx, &progress)?;
+        for (&user, &score) in members.iter().zip(&scores) {
+            each(user, (score, self.tier(score) as u8));
+        }
+        Ok(())
+    }
+
+    /// The first instant after another at which time alone may change what the model says of a user.
+    pub(crate) fn next_change_us(&self, bound: &Bound, log: &EventLog, user: usize, after_us: i64) -> i64 {
+        bound.next_change_us(&self.loaded.onnx, log, user, after_us)
     }
 
     /// What the model says of all users of a log of its own; columns that the log lacks are missing in every event.
@@ -91,12 +122,15 @@ impl ServedModel {
     }
 
     fn standing(&self, score: f32) -> ScoredUser {
-        let tier = match self.loaded.tier(score) {
+        ScoredUser { score, percentile: self.loaded.percentile(score), tier: self.tier(score) }
+    }
+
+    fn tier(&self, score: f32) -> Tier {
+        match self.loaded.tier(score) {
             ModelTier::MostLikely => Tier::MostLikely,
             ModelTier::ModeratelyLikely => Tier::ModeratelyLikely,
             ModelTier::LeastLikely => Tier::LeastLikely,
-        };
-        ScoredUser { score, percentile: self.loaded.percentile(score), tier }
+        }
     }
 }
 

@@ -5,24 +5,58 @@ use std::sync::Arc;
 
 use propense_core::events::{Column, EventLog, Events, EventsError};
 use propense_onnx::{Direction, LoadedModel as Loaded, ModelDirectory};
-use propense_store::{Gathered, Reply, Snapshot as StoreSnapshot, Store, Write, WriteError};
+use propense_core::segments::SegmentDefinition;
+use propense_store::{Gathered, Reply, Snapshot as StoreSnapshot, Store, StoreError, StoreOptions, Write, WriteError};
 
 use super::error::ServingError;
 use super::served_model::ServedModel;
 use crate::backend::{Backend, LoadedModel, ModelError, Scored, Snapshot, StoreSize};
+use crate::clock::Clock;
 use crate::instants::timestamp;
+use crate::log::LogLines;
 use crate::proto;
+use crate::segments::{Engaged, LiveSegments, SegmentsError};
 
 /// What a server of one store stands on.
 pub struct StoreBackend {
+    /// Gone before the store is, which it works on.
+    segments: Option<Arc<LiveSegments>>,
     store: Arc<Store>,
+}
+
+/// How segments are kept alive.
+#[derive(Debug, Clone, Default)]
+pub struct LiveOptions {
+    /// What they take for now: the server's clock.
+    pub clock: Clock,
+    /// Put at the start, unless they are in force already.
+    pub segments: Vec<SegmentDefinition>,
+    /// Where failures are told.
+    pub log: Option<LogLines>,
 }
 
 impl StoreBackend {
     /// Serves a store; the caller keeps a hand on it, to seal or to close it.
     #[must_use]
     pub fn new(store: Arc<Store>) -> Self {
-        Self { store }
+        Self { store, segments: None }
+    }
+
+    /// Opens a store with live segments.
+    ///
+    /// # Errors
+    /// As [`Store::open_observed`].
+    pub fn open(folder: impl AsRef<Path>, options: StoreOptions, live: LiveOptions) -> Result<Self, StoreError> {
+        let LiveOptions { clock, segments, log } = live;
+        let (engaged, observer) = Engaged::new(clock, log.unwrap_or_else(LogLines::stderr), segments);
+        let store = Arc::new(Store::open_observed(folder, options, observer)?);
+        Ok(Self { segments: Some(Arc::new(engaged.live(&store))), store })
+    }
+
+    /// The store, to be sealed or compacted.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
     }
 
     fn load(&self, folder: &Path) -> Result<ServedModel, ServingError> {
@@ -36,7 +70,7 @@ impl StoreBackend {
 
 impl Backend for StoreBackend {
     type Snapshot = StoreSnapshot;
-    type Model = ServedModel;
+    type Model = Arc<ServedModel>;
 
     fn submit(&self, write: Write, reply: Reply) -> Result<(), WriteError> {
         self.store.submit(write, reply)
@@ -47,24 +81,41 @@ impl Backend for StoreBackend {
     }
 
     fn size(&self) -> StoreSize {
-        let stats = self.store.stats();
+        let (stats, snapshot) = (self.store.stats(), self.store.snapshot());
         StoreSize {
-            events: self.store.snapshot().event_count(),
+            events: snapshot.event_count(),
+            users: snapshot.user_count(),
             parts: stats.parts,
             log_bytes: stats.wal_bytes,
             resident_bytes: stats.mapped_bytes + stats.memtable_bytes,
         }
     }
 
-    fn load_model(&self, folder: &Path) -> Result<LoadedModel<ServedModel>, ModelError> {
-        let model = self.load(folder)?;
+    fn serve_models(&self, models: &[(&str, &str, &Arc<ServedModel>)]) -> Result<(), WriteError> {
+        let Some(segments) = &self.segments else { return Ok(()) };
+        let owned = |(name, digest, model): &(&str, &str, &Arc<ServedModel>)| {
+            ((*name).to_owned(), (*digest).to_owned(), Arc::clone(model))
+        };
+        match segments.serve_models(models.iter().map(owned).collect()) {
+            Ok(()) => Ok(()),
+            Err(SegmentsError::Write(error)) => Err(error),
+            Err(error) => Err(WriteError::Refused(error.to_string())),
+        }
+    }
+
+    fn segments(&self) -> Option<&Arc<LiveSegments>> {
+        self.segments.as_ref()
+    }
+
+    fn load_model(&self, folder: &Path) -> Result<LoadedModel<Arc<ServedModel>>, ModelError> {
+        let model = Arc::new(self.load(folder)?);
         let (digest, description) = (model.loaded().digest.clone(), describe(model.loaded()));
         Ok(LoadedModel { digest, description, model })
     }
 
     fn score(
         &self,
-        model: &ServedModel,
+        model: &Arc<ServedModel>,
         snapshot: &StoreSnapshot,
         users: &[&str],
         as_of_us: i64,
@@ -75,7 +126,7 @@ impl Backend for StoreBackend {
 
     fn score_log(
         &self,
-        model: &ServedModel,
+        model: &Arc<ServedModel>,
         log: &EventLog,
         as_of_us: i64,
         with_features: bool,

@@ -95,6 +95,7 @@ impl Rows {
         self.sequence += 1;
         let mut receipt = Receipt { sequence: self.sequence, ..Receipt::default() };
         match write {
+            Write::Ask(_) => return Err(WriteError::Refused("there is no observer".to_owned())),
             Write::Erase(user) => {
                 self.events.remove(&user);
                 self.countries.remove(&user);

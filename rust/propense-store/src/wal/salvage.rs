@@ -10,8 +10,8 @@ use crate::error::StoreError;
 /// What was found and what was not.
 #[derive(Debug, Default)]
 pub(crate) struct Salvaged {
-    /// Payloads in order of their sequence.
-    pub(crate) payloads: Vec<Vec<u8>>,
+    /// Sequences and payloads in order.
+    pub(crate) payloads: Vec<(u64, Vec<u8>)>,
     /// Bytes that are part of no whole record.
     pub(crate) lost_bytes: u64,
     /// The last segment that there is.
@@ -49,7 +49,7 @@ pub(crate) fn salvage(folder: &Path, first: u64) -> Result<Salvaged, StoreError>
         while let Some(found) = next_record(bytes, at, segment.salt) {
             salvaged.lost_bytes += (found - at) as u64;
             let Some(record) = record_at(bytes, found, segment.salt) else { break };
-            salvaged.payloads.push(record.payload.to_vec());
+            salvaged.payloads.push((record.sequence, record.payload.to_vec()));
             salvaged.next_sequence = record.sequence + 1;
             at = record.end;
         }

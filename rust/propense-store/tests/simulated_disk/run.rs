@@ -100,6 +100,7 @@ pub fn options(disk: impl propense_store::Disk + Send + Sync + 'static) -> Store
         queue_events: 1_000,
         disk: std::sync::Arc::new(disk),
         background: false,
+        ..StoreOptions::default()
     }
 }
 

@@ -1,0 +1,179 @@
+//! Membership is what the definition says, whatever the segments, the log and the instant.
+#![allow(missing_docs, dead_code, unreachable_pub, clippy::unwrap_used)]
+
+mod support;
+
+use std::collections::BTreeMap;
+
+use propense_core::events::EventLog;
+use propense_core::expr::UnknownEvents;
+use propense_core::segments::reference::Oracle;
+use propense_core::segments::{BoundRules, Evaluator, RuleSet, SegmentDefinition, Standing, Transition};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use support::logs::{Event, Profile, events, log, profiles};
+use support::moments::{instant_us, moments};
+use support::rules::{MODELS, Scores, Sketch, definitions, sketch};
+
+/// The usual number of cases, divided where a case is long.
+fn config(divisor: u32) -> ProptestConfig {
+    let usual = ProptestConfig::default();
+    ProptestConfig { cases: usual.cases / divisor, failure_persistence: None, max_shrink_time: 20_000, ..usual }
+}
+
+/// Segments over a log, and two instants at which to look.
+#[derive(Debug, Clone)]
+struct Case {
+    events: Vec<Event>,
+    profiles: Vec<Profile>,
+    segments: Vec<SegmentDefinition>,
+    models: Vec<Sketch>,
+    earlier_us: i64,
+    later_us: i64,
+}
+
+fn case(
+    times: impl Strategy<Value = Vec<i64>>,
+    zones: &'static [&'static str],
+    clock: bool,
+) -> impl Strategy<Value = Case> {
+    let parts = times.prop_flat_map(move |times_us| {
+        let instants = (select(times_us.clone()), select(times_us.clone()));
+        let data = (events(times_us.clone()), profiles(times_us.clone()));
+        (data, definitions(times_us, zones, clock), vec(sketch(), MODELS.len()), instants)
+    });
+    parts.prop_map(|((events, profiles), segments, models, (one_us, other_us))| {
+        // The end of time stands for never.
+        let (earlier_us, later_us) = (one_us.min(other_us), one_us.max(other_us).min(i64::MAX - 1));
+        Case { events, profiles, segments, models, earlier_us, later_us }
+    })
+}
+
+/// Times around the edges of windows, far apart and at the ends of time.
+fn far() -> impl Strategy<Value = Vec<i64>> {
+    let instants = |moments: support::moments::Moments| [moments.times_us, vec![moments.as_of_us]].concat();
+    (moments().prop_map(instants), vec(-400_i64..400, 2)).prop_map(|(mut times_us, days)| {
+        let middle_us = times_us[0];
+        times_us.extend(days.iter().map(|day| middle_us.saturating_add(day * 86_400_000_000)));
+        times_us
+    })
+}
+
+/// Times within two days of a change of some clocks.
+fn near() -> impl Strategy<Value = Vec<i64>> {
+    let changes = ["2024-03-31T01:00:00Z", "2024-10-05T15:30:00Z", "2024-11-03T06:00:00Z", "2024-07-01T00:00:00Z"];
+    select(changes.to_vec()).prop_flat_map(|change| {
+        let step = prop_oneof![Just(1_i64), Just(60_000_000), Just(1_800_000_000), Just(1_000_000)];
+        vec((-40_i64..40, step).prop_map(move |(steps, step_us)| instant_us(change) + steps * step_us), 2..10)
+    })
+}
+
+const ZONES: [&str; 5] = ["UTC", "Europe/London", "Australia/Lord_Howe", "America/New_York", "Asia/Kathmandu"];
+
+/// The years 1900 to 2199.
+const USUAL_SPAN_US: (i64, i64) = (-2_208_988_800_000_000, 7_258_118_399_999_999);
+
+struct World {
+    log: EventLog,
+    bound: BoundRules,
+}
+
+impl Case {
+    fn world(&self) -> World {
+        let log = log(&[&self.events], &self.profiles);
+        let rules = RuleSet::new(&self.segments, &MODELS.map(str::to_owned)).unwrap();
+        let bound = rules.bind(&log, UnknownEvents::Empty, USUAL_SPAN_US).unwrap_or_else(|e| panic!("{e}"));
+        World { log, bound }
+    }
+
+    /// Every disagreement between the evaluator and the oracle.
+    fn disagreements(&self) -> Vec<String> {
+        let World { log, bound } = self.world();
+        let (log, bound) = (&log, &bound);
+        let by_reference: Vec<_> = (self.models.iter())
+            .map(|model| move |user, as_of_us| model.reference_score(log, user, as_of_us))
+            .collect();
+        let models = (MODELS.iter().zip(&self.models).zip(&by_reference))
+            .map(|((name, sketch), score)| sketch.model(name, score))
+            .collect();
+        let oracle = Oracle::new(log, &self.segments, models);
+        let mut scores = Scores::new(log, &self.models);
+        let mut evaluator = Evaluator::new(bound, log);
+        let mut found = Vec::new();
+        for user in 0..log.users().len() {
+            let timeline = oracle.timeline(user, self.later_us);
+            let expected: Vec<Standing> = timeline[&self.later_us].values().copied().collect();
+            let mut got = vec![Standing::OUT; expected.len()];
+            let names = bound.rules().names();
+            let mut compare = |what: &str, got: &[Standing], same: &dyn Fn(usize, Standing, Standing) -> bool| {
+                for (segment, (&got, &expected)) in got.iter().zip(&expected).enumerate() {
+                    if !same(segment, got, expected) {
+                        found.push(format!("{what}: user {user} in {}: {got:?}, not {expected:?}", names[segment]));
+                    }
+                }
+            };
+            let path_dependent = bound.rules().path_dependent();
+            evaluator.replay(user, self.later_us, &mut scores, &mut got).unwrap();
+            compare("replay", &got, &|_, got, expected| got == expected);
+            evaluator.settle(user, self.later_us, &mut scores, &mut got).unwrap();
+            compare("settle", &got, &|segment, got, expected| {
+                got.member == expected.member && (!path_dependent[segment] || got == expected)
+            });
+            if !path_dependent.contains(&true) {
+                evaluator.at(user, self.later_us, &mut scores, None, &mut got).unwrap();
+                compare("at", &got, &|_, got, expected| got.member == expected.member);
+            }
+            let first_us = log.time_us()[log.rows(user)].first().copied();
+            if first_us.is_some_and(|first_us| first_us < self.earlier_us) {
+                evaluator.replay(user, self.earlier_us, &mut scores, &mut got).unwrap();
+                let mut transitions = Vec::new();
+                let mut on = |transition| transitions.push(transition);
+                evaluator.advance(user, self.earlier_us, self.later_us, &mut scores, &mut got, &mut on).unwrap();
+                compare("advance", &got, &|_, got, expected| got == expected);
+                let wanted = transitions_of(&timeline, self.earlier_us);
+                transitions.sort_unstable_by_key(|transition| (transition.time_us, transition.segment));
+                if transitions != wanted {
+                    found.push(format!("transitions of user {user}: {transitions:?}, not {wanted:?}"));
+                }
+            }
+        }
+        found
+    }
+}
+
+/// What changes in a timeline after an instant.
+fn transitions_of(timeline: &BTreeMap<i64, BTreeMap<String, Standing>>, after_us: i64) -> Vec<Transition> {
+    let mut transitions = Vec::new();
+    let mut last: Option<&BTreeMap<String, Standing>> = None;
+    for (&time_us, standings) in timeline {
+        for (segment, (name, standing)) in standings.iter().enumerate() {
+            let was = last.is_some_and(|last| last[name].member);
+            if was != standing.member && time_us > after_us {
+                transitions.push(Transition { segment, enter: standing.member, time_us });
+            }
+        }
+        last = Some(standings);
+    }
+    transitions
+}
+
+proptest! {
+    #![proptest_config(config(2))]
+
+    #[test]
+    fn membership_equals_the_reference(case in case(far(), &ZONES[..1], false)) {
+        let found = case.disagreements();
+        prop_assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+}
+
+proptest! {
+    #![proptest_config(config(8))]
+
+    #[test]
+    fn membership_by_the_clock_equals_the_reference(case in case(near(), &ZONES, true)) {
+        let found = case.disagreements();
+        prop_assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+}

@@ -1,0 +1,421 @@
+//! The engine: told of every commit, it evaluates whom it touches, and what follows is in the same commit.
+//!
+//! It runs on the one thread that commits. What a commit leads to is prepared aside ([`Prepared`]) and becomes true, for
+//! readers and for itself, only once the commit is on the disk.
+
+use std::any::Any;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::time::Instant;
+
+use propense_store::{Note as StoreNote, Observer, Snapshot, Touched};
+use serde_json::json;
+
+use super::ask::{Ask, Change, Refusal, refuse};
+use super::evaluate::{Task, Way, evaluate};
+use super::note::{Base, Kind, Note, PassBase, Step, UserNote};
+use super::pass::Pass;
+use super::prepared::{Prepared, note_of};
+use super::restore;
+use super::rules::Rules;
+use super::shared::{Shared, State};
+use super::timers::NEVER;
+use super::transition::Cause;
+
+/// Users whose timers are seen to in one commit.
+const DUE_USERS: usize = 8_192;
+/// Users of a pass in one commit: writes wait no longer than these take.
+const SLICE_USERS: usize = 4_096;
+/// The engine says so often how far time has passed, if nothing else happens.
+const UNTIL_US: i64 = 600_000_000;
+
+/// The store's observer.
+pub(super) struct Engine {
+    pub(super) shared: Arc<Shared>,
+    pool: Option<rayon::ThreadPool>,
+    prepared: Option<Prepared>,
+    /// The last instant at which anybody was evaluated; the engine's clock never goes back.
+    pub(super) at_us: i64,
+    /// Of the last note.
+    pub(super) until_us: i64,
+    /// The number of the last transition.
+    pub(super) number: u64,
+    /// Digests of the models by which users were evaluated.
+    pub(super) digests: BTreeMap<String, String>,
+    /// A pass that was not finished when the store was closed; while asleep, what is known to be needed.
+    pub(super) unfinished: Option<PassBase>,
+}
+
+impl Engine {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        let pool = rayon::ThreadPoolBuilder::new().thread_name(|_| "segments".to_owned()).build().ok();
+        Self {
+            shared,
+            pool,
+            prepared: None,
+            at_us: i64::MIN,
+            until_us: i64::MIN,
+            number: 0,
+            digests: BTreeMap::new(),
+            unfinished: None,
+        }
+    }
+
+    /// Begins what a commit leads to.
+    fn begin(&self) -> Prepared {
+        let at_us = self.shared.clock.now_us().max(self.at_us);
+        let mut state = self.shared.write();
+        let is_whole = state.awake && state.pass.is_none();
+        let next_us = state.standings.timers.next_us();
+        let until_us = if is_whole { at_us.min(next_us.saturating_sub(1)) } else { self.until_us };
+        Prepared { at_us, until_us: until_us.max(self.until_us), number: self.number, ..Prepared::default() }
+    }
+
+    /// Evaluates users and prepares what follows; gives what there is to say of them.
+    fn evaluate(
+        &self,
+        view: &Snapshot,
+        state: &State,
+        lists: &[Vec<Task<'_>>],
+        cause: Cause,
+        prepared: &mut Prepared,
+    ) -> Vec<UserNote> {
+        let began = Instant::now();
+        let State { rules, standings, pass, .. } = state;
+        let at_us = prepared.at_us;
+        let run = || -> Vec<_> {
+            let of_list = |tasks: &'_ Vec<Task<'_>>| evaluate(view, rules, standings, tasks, at_us);
+            lists.iter().flat_map(of_list).collect()
+        };
+        let evaluated = match &self.pool {
+            Some(pool) => pool.install(run),
+            None => run(),
+        };
+        for tile in evaluated {
+            match tile {
+                Ok(tile) => prepared.tiles.push(tile),
+                Err((users, error)) => {
+                    self.shared.counts.failed.fetch_add(users.len() as u64, Relaxed);
+                    let problem = error.to_string();
+                    self.shared.log.line("error", "segments", json!({"users": users.len(), "problem": problem}));
+                    prepared.failed.extend(users);
+                }
+            }
+        }
+        let mut notes = Vec::new();
+        for tile in &prepared.tiles {
+            let mut first_moved = 0;
+            for (place, row) in tile.rows.iter().enumerate() {
+                let stale = pass.as_ref().filter(|_| state.is_stale(row.user));
+                let cause_of = |segment: usize| stale.and_then(|pass| pass.causes[segment]).unwrap_or(cause);
+                notes.extend(note_of(standings, tile, place, first_moved, at_us, cause_of));
+                first_moved = row.moved_end;
+            }
+        }
+        self.shared.counts.took(lists.iter().map(Vec::len).sum(), began.elapsed());
+        notes
+    }
+
+    /// Makes the note of what is prepared, and keeps that until the commit is settled.
+    fn finish(&mut self, mut prepared: Prepared, users: Vec<UserNote>, base: Option<Base>) -> Option<StoreNote> {
+        let is_silent =
+            users.is_empty() && base.is_none() && prepared.until_us < self.until_us.saturating_add(UNTIL_US);
+        if is_silent {
+            prepared.until_us = self.until_us;
+            self.prepared = Some(prepared);
+            return None;
+        }
+        let names = self.shared.read().standings.names().iter().map(ToString::to_string).collect();
+        let note = Note {
+            kind: Kind::Change,
+            at_us: prepared.at_us,
+            until_us: prepared.until_us,
+            first_number: self.number + 1,
+            base,
+            names: if users.is_empty() { Vec::new() } else { names },
+            users,
+        };
+        prepared.transitions = note.transitions();
+        prepared.number = self.number + prepared.transitions.len() as u64;
+        let position = prepared.number;
+        self.prepared = Some(prepared);
+        Some(StoreNote { position, payload: note.encode() })
+    }
+
+    /// Sees to timers that are due, and to a slice of the pass.
+    fn work(&mut self, view: &Snapshot) -> Option<StoreNote> {
+        let shared = Arc::clone(&self.shared);
+        let mut prepared = self.begin();
+        let (mut due, mut slice, mut base) = (Vec::new(), Vec::new(), None);
+        {
+            let mut state = shared.write();
+            if !state.awake {
+                return None;
+            }
+            let State { rules, standings, pass, epoch, .. } = &mut *state;
+            prepared.taken = standings.timers.take_due(prepared.at_us, DUE_USERS);
+            shared.counts.due.fetch_add(prepared.taken.len() as u64, Relaxed);
+            due.extend(prepared.taken.iter().map(|&user| (standings.users.id(user).to_owned(), user)));
+            due.sort_unstable();
+            let taken: HashSet<u32> = prepared.taken.iter().copied().collect();
+            if let Some(pass) = pass {
+                let mut next = pass.clone();
+                let (ids, is_last) = next.slice(view, SLICE_USERS);
+                for id in ids {
+                    // The list may be older than an erasure.
+                    if standings.users.find(&id).is_some() || view.has_user(&id) {
+                        let user = standings.add(&id);
+                        if standings.epoch[user as usize] != *epoch && !taken.contains(&user) {
+                            slice.push((id, user));
+                        }
+                    }
+                }
+                if is_last {
+                    base = Some(base_of(rules, None));
+                }
+                prepared.pass = Some((!is_last).then_some(next));
+            }
+        }
+        let state = shared.read();
+        let lists = [tasks(&due, &state), tasks(&slice, &state)];
+        let is_behind = state.pass.as_ref().is_some_and(|pass| pass.behind);
+        let cause = if is_behind { Cause::Event } else { Cause::Time };
+        let notes = self.evaluate(view, &state, &lists, cause, &mut prepared);
+        drop(state);
+        let note = self.finish(prepared, notes, base);
+        if note.is_none() {
+            // Nothing that has to be on a disk: timers, and how far the pass is.
+            self.settle(true);
+        }
+        note
+    }
+
+    /// Goes over to other segments or models: who leaves with a segment that goes leaves at once, everything else is for
+    /// a pass.
+    fn change(&mut self, view: &Snapshot, change: Change, refusal: &Refusal) -> Result<Option<StoreNote>, String> {
+        let mut prepared = self.begin();
+        let shared = Arc::clone(&self.shared);
+        let state = shared.read();
+        if !state.awake && !matches!(change, Change::Models(_)) {
+            return Err("the server is starting".to_owned());
+        }
+        let rules = change.rules(&state, view).map_err(|error| refuse(refusal, error))?;
+        let digests = rules.digests();
+        let (by_model, served) = match change {
+            Change::Models(served) => (true, served),
+            Change::Put(_) | Change::Delete(_) => (false, state.served.clone()),
+        };
+        let gone = |segment: &usize| rules.set.number(&state.standings.names()[*segment]).is_none();
+        let gone: Vec<usize> = (0..state.standings.names().len()).filter(gone).collect();
+        let is_other_model = |model: &String| self.digests.get(model) != digests.get(model);
+        let other_models: Vec<bool> = rules.set.models().iter().map(is_other_model).collect();
+        let causes = self.causes(&state, &rules, &other_models);
+        let wakes = by_model && !state.awake;
+        if !wakes && gone.is_empty() && causes.iter().all(Option::is_none) && rules.definitions == state.rules.definitions {
+            // Models that score as before may have been loaded anew.
+            prepared.rules = Some((Arc::new(rules), served));
+            drop(state);
+            self.prepared = Some(prepared);
+            self.settle(true);
+            return Ok(None);
+        }
+        let cause = if by_model { Cause::ModelChange } else { Cause::RuleChange };
+        let users = leaving(&state, &gone, cause, prepared.at_us);
+        let behind = match (&state.pass, &self.unfinished) {
+            (Some(pass), _) => pass.behind,
+            (None, unfinished) => unfinished.as_ref().is_some_and(|unfinished| unfinished.behind),
+        };
+        let mut pass = Pass::new(causes, behind);
+        pass.total = view.user_count();
+        let rules = Arc::new(rules);
+        let base = base_of(&rules, Some(&pass));
+        prepared.rules = Some((rules, served));
+        prepared.pass = Some(Some(pass));
+        prepared.epoch = Some(state.epoch + 1);
+        prepared.wakes = wakes;
+        drop(state);
+        Ok(self.finish(prepared, users, Some(base)))
+    }
+
+    /// For each segment what makes its members others, with what an unfinished pass has still to see to.
+    fn causes(&self, state: &State, rules: &Rules, other_models: &[bool]) -> Vec<Option<Cause>> {
+        let mut causes = vec![None; rules.set.len()];
+        let name = |segment: usize| rules.set.names()[segment].as_str();
+        let by_model = |segment: usize| {
+            let is_new_tier = rules.set.definition(segment).is_none() && state.rules.set.number(name(segment)).is_none();
+            is_new_tier || rules.set.reads_of(segment).models.iter().any(|&model| other_models[model])
+        };
+        let by_rule = |segment: usize| {
+            rules.set.definition(segment).is_some_and(|new| {
+                let old = state.rules.set.number(name(segment)).and_then(|old| state.rules.set.definition(old));
+                old != Some(new)
+            })
+        };
+        rules.with_readers(by_model).into_iter().for_each(|segment| causes[segment] = Some(Cause::ModelChange));
+        rules.with_readers(by_rule).into_iter().for_each(|segment| causes[segment] = Some(Cause::RuleChange));
+        if let Some(pass) = &state.pass {
+            for (old, cause) in state.rules.names.iter().zip(&pass.causes).filter(|(_, cause)| cause.is_some()) {
+                if let Some(segment) = rules.set.number(old) {
+                    causes[segment] = causes[segment].or(*cause);
+                }
+            }
+        }
+        if let Some(unfinished) = self.unfinished.as_ref().filter(|_| !state.awake) {
+            unfinished.fill(rules, &mut causes);
+        }
+        causes
+    }
+
+    /// Makes what was prepared true, or forgets it.
+    fn settle(&mut self, is_true: bool) {
+        let Some(mut prepared) = self.prepared.take() else { return };
+        let shared = Arc::clone(&self.shared);
+        let mut state = shared.write();
+        if !is_true {
+            state.standings.timers.put_back(&prepared.taken);
+            return;
+        }
+        prepared.apply(&mut state);
+        self.at_us = self.at_us.max(prepared.at_us);
+        self.until_us = self.until_us.max(prepared.until_us);
+        self.number = prepared.number;
+        if state.awake {
+            self.digests = state.rules.digests();
+            self.unfinished = None;
+        }
+        let next_us = state.standings.timers.next_us();
+        shared.has_pass.store(state.pass.is_some(), SeqCst);
+        let rings = shared.next_us.swap(next_us, SeqCst) > next_us || state.pass.is_some();
+        drop(state);
+        for transition in &prepared.transitions {
+            shared.counts.moved(transition.enter, transition.cause);
+        }
+        shared.published.publish(prepared.transitions, self.number);
+        if rings {
+            shared.ring();
+        }
+    }
+}
+
+/// What is kept of what is in force.
+fn base_of(rules: &Rules, pass: Option<&Pass>) -> Base {
+    Base { definitions: rules.definitions.clone(), models: rules.digests(), pass: pass.map(|pass| pass.base(rules)) }
+}
+
+/// Users, ascending, whose time has come or whose turn it is.
+fn tasks<'a>(users: &'a [(String, u32)], state: &State) -> Vec<Task<'a>> {
+    let State { standings, pass, .. } = state;
+    let way = |user: u32| {
+        let is_step = pass.as_ref().is_some_and(Pass::is_step);
+        match standings.timers.due_us(user) {
+            _ if state.is_stale(user) && !is_step => Way::Anew,
+            NEVER => Way::Step { first_us: i64::MIN },
+            first_us => Way::Step { first_us },
+        }
+    };
+    users.iter().map(|(id, user)| Task { id, user: *user, way: way(*user) }).collect()
+}
+
+/// Who leaves with segments that go.
+fn leaving(state: &State, gone: &[usize], cause: Cause, at_us: i64) -> Vec<UserNote> {
+    let standings = &state.standings;
+    if gone.is_empty() {
+        return Vec::new();
+    }
+    let exits = |user: u32| {
+        let is_in = |segment: &&usize| standings.is_member(user, **segment);
+        let exit = |&segment: &usize| Step { segment: segment as u32, enter: false, cause, time_us: at_us };
+        let transitions: Vec<Step> = gone.iter().filter(is_in).map(exit).collect();
+        let id = standings.users.id(user).to_owned();
+        (!transitions.is_empty()).then_some(UserNote { id, transitions, ..UserNote::default() })
+    };
+    (0..standings.users.len() as u32).filter_map(exits).collect()
+}
+
+impl Observer for Engine {
+    fn staged(&mut self, view: &Snapshot, touched: &[Touched<'_>]) -> Option<StoreNote> {
+        let shared = Arc::clone(&self.shared);
+        let mut prepared = self.begin();
+        let mut state = shared.write();
+        if !state.awake {
+            let is_known = self.unfinished.as_ref().is_some_and(|unfinished| unfinished.behind);
+            if is_known {
+                return None;
+            }
+            let unfinished = self.unfinished.get_or_insert_default();
+            unfinished.behind = true;
+            let pass = Some(unfinished.clone());
+            let base = Base { pass, models: self.digests.clone(), ..base_of(&state.rules, None) };
+            drop(state);
+            return self.finish(prepared, Vec::new(), Some(base));
+        }
+        let users: Vec<u32> = touched.iter().map(|touched| state.standings.add(touched.user)).collect();
+        drop(state);
+        let state = shared.read();
+        let task = |(touched, &user): (&'_ Touched<'_>, &u32)| {
+            let last_us = state.standings.last_us[user as usize];
+            let is_late = touched.earliest_us < last_us || touched.attributes;
+            (user, if is_late || state.is_stale(user) { Way::Anew } else { Way::Net })
+        };
+        let ways: Vec<(u32, Way)> = touched.iter().zip(&users).map(task).collect();
+        let tasks = touched.iter().zip(ways).map(|(touched, (user, way))| Task { id: touched.user, user, way }).collect();
+        let notes = self.evaluate(view, &state, &[tasks], Cause::Event, &mut prepared);
+        drop(state);
+        self.finish(prepared, notes, None)
+    }
+
+    fn asked(&mut self, view: &Snapshot, message: Box<dyn Any + Send>) -> Result<Option<StoreNote>, String> {
+        match message.downcast::<Ask>() {
+            Ok(ask) => match *ask {
+                Ask::Work => Ok(self.work(view)),
+                Ask::Change(change, refusal) => self.change(view, change, &refusal),
+            },
+            Err(_) => Err("the segments do not know this message".to_owned()),
+        }
+    }
+
+    fn erasing(&mut self, user: &str) -> Option<StoreNote> {
+        let mut prepared = self.begin();
+        let shared = Arc::clone(&self.shared);
+        let state = shared.read();
+        let number = state.standings.users.find(user)?;
+        let all: Vec<usize> = (0..state.standings.names().len()).collect();
+        let is_in = |segment: &&usize| state.standings.is_member(number, **segment);
+        let exit = |&segment: &usize| Step {
+            segment: segment as u32,
+            enter: false,
+            cause: Cause::Erased,
+            time_us: prepared.at_us,
+        };
+        let transitions: Vec<Step> = all.iter().filter(is_in).map(exit).collect();
+        drop(state);
+        prepared.forgotten = Some(number);
+        let users = if transitions.is_empty() {
+            Vec::new()
+        } else {
+            vec![UserNote { id: user.to_owned(), transitions, ..UserNote::default() }]
+        };
+        self.finish(prepared, users, None)
+    }
+
+    fn settled(&mut self, sequence: Option<u64>) {
+        self.settle(sequence.is_some());
+    }
+
+    fn replay(&mut self, _: u64, position: u64, payload: &[u8]) -> Result<(), String> {
+        restore::replay(self, position, payload)
+    }
+
+    fn opened(&mut self, _: &Snapshot, behind: bool) -> Option<StoreNote> {
+        restore::opened(self, behind)
+    }
+
+    fn checkpoint(&mut self) -> Option<Vec<u8>> {
+        Some(restore::checkpoint(self))
+    }
+
+    fn without(&self, user: &str, payload: &[u8]) -> Option<Vec<u8>> {
+        Some(Note::decode(payload).ok()?.without(user)?.encode())
+    }
+}

@@ -1,0 +1,134 @@
+//! Transitions that are on the disk, for all who follow them, each at their own pace.
+
+use std::collections::VecDeque;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use propense_store::{NotesError, Store};
+use tokio::sync::watch;
+
+use super::error::SegmentsError;
+use super::note::Note;
+use super::transition::Transition;
+
+/// Transitions kept in memory; who is further behind reads notes.
+const RECENT: usize = 65_536;
+/// Bytes of notes read at a time.
+const NOTES_BYTES: usize = 1 << 20;
+
+/// The newest transitions, and who waits for more.
+pub(super) struct Published {
+    recent: Mutex<Recent>,
+    more: Condvar,
+    told: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct Recent {
+    transitions: VecDeque<Transition>,
+    /// The number before the first of them.
+    before: u64,
+    /// The last number; of somebody erased perhaps.
+    last: u64,
+    closed: bool,
+}
+
+/// Some transitions, and how far one has read with them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Page {
+    pub(crate) transitions: Vec<Transition>,
+    /// All up to this number were given.
+    pub(crate) up_to: u64,
+}
+
+impl Published {
+    pub(super) fn new() -> Self {
+        Self { recent: Mutex::default(), more: Condvar::new(), told: watch::Sender::new(0) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Recent> {
+        // What is in there is whole between any two statements, none of which panics.
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The last number.
+    pub(super) fn last(&self) -> u64 {
+        self.lock().last
+    }
+
+    /// Begins after a number: earlier ones are in notes only.
+    pub(super) fn begin(&self, last: u64) {
+        *self.lock() = Recent { before: last, last, ..Recent::default() };
+        self.told.send_replace(last);
+    }
+
+    /// Adds transitions that are on the disk now.
+    pub(super) fn publish(&self, transitions: Vec<Transition>, last: u64) {
+        if transitions.is_empty() {
+            return;
+        }
+        let mut recent = self.lock();
+        recent.transitions.extend(transitions);
+        recent.last = last;
+        while recent.transitions.len() > RECENT {
+            if let Some(oldest) = recent.transitions.pop_front() {
+                recent.before = oldest.number;
+            }
+        }
+        drop(recent);
+        self.more.notify_all();
+        self.told.send_replace(last);
+    }
+
+    /// Nothing more will come; who waits is told.
+    pub(super) fn close(&self) {
+        self.lock().closed = true;
+        self.more.notify_all();
+    }
+
+    /// Changes whenever there is more; holds the last number.
+    pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
+        self.told.subscribe()
+    }
+
+    /// Waits until there is more after a number; false if there is not within `patience`.
+    pub(super) fn wait(&self, after: u64, patience: Duration) -> bool {
+        let waits = |recent: &mut Recent| recent.last <= after && !recent.closed;
+        let waited = self.more.wait_timeout_while(self.lock(), patience, waits);
+        waited.unwrap_or_else(PoisonError::into_inner).0.last > after
+    }
+
+    /// Up to about `limit` transitions after a number, at once.
+    ///
+    /// # Errors
+    /// Those after the number are kept no longer, or the number is beyond the last.
+    pub(super) fn read(&self, after: u64, limit: usize, store: &Store) -> Result<Page, SegmentsError> {
+        {
+            let recent = self.lock();
+            if after > recent.last {
+                return Err(SegmentsError::Ahead { last: recent.last });
+            }
+            if after >= recent.before {
+                let first = recent.transitions.partition_point(|transition| transition.number <= after);
+                let transitions: Vec<_> = recent.transitions.range(first..).take(limit).cloned().collect();
+                let is_all = first + transitions.len() == recent.transitions.len();
+                let up_to = if is_all { recent.last } else { transitions.last().map_or(after, |last| last.number) };
+                return Ok(Page { transitions, up_to });
+            }
+        }
+        let notes = store.notes_after(after, NOTES_BYTES).map_err(|error| match error {
+            NotesError::Gone { first } => SegmentsError::Gone { first: first + 1 },
+            NotesError::Unreadable(error) => SegmentsError::Unreadable(error.to_string()),
+        })?;
+        let mut page = Page { transitions: Vec::new(), up_to: after };
+        for (position, payload) in notes {
+            let note = Note::decode(&payload).map_err(SegmentsError::Unreadable)?;
+            page.transitions.extend(note.transitions().into_iter().filter(|transition| transition.number > after));
+            page.up_to = position;
+            if page.transitions.len() >= limit {
+                break;
+            }
+        }
+        Ok(page)
+    }
+}

@@ -1,0 +1,145 @@
+//! The segments in force: their rules, the models that these read, and both bound to the store's columns.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use propense_core::expr::UnknownEvents;
+use propense_core::segments::{BoundRules, RuleSet, SegmentDefinition, SegmentError};
+use propense_store::{Gathered, Snapshot};
+
+use crate::serving::{Bound, ServedModel, ServingError, USUAL_SPAN_US};
+
+/// A version of a model.
+#[derive(Clone)]
+pub(super) struct Model {
+    pub(super) digest: String,
+    pub(super) served: Arc<ServedModel>,
+}
+
+/// Models by name.
+pub(super) type Models = BTreeMap<String, Model>;
+
+/// Rules that fit together, and their models.
+pub(super) struct Rules {
+    pub(super) set: RuleSet,
+    /// As put in canonical texts, ascending by name.
+    pub(super) definitions: Vec<SegmentDefinition>,
+    /// In the set's order. One that is not served scores nobody.
+    pub(super) models: Vec<Option<Model>>,
+    /// The set's names.
+    pub(super) names: Vec<Arc<str>>,
+    /// The segments that depend on who was in them.
+    pub(super) lasting: Vec<usize>,
+    bound: Mutex<Option<Arc<BoundSet>>>,
+}
+
+/// Rules and models bound to columns.
+pub(super) struct BoundSet {
+    pub(super) rules: BoundRules,
+    lineage: u64,
+}
+
+impl Rules {
+    /// Rules over the models that are served, and those that are not any more but are still read.
+    pub(super) fn new(
+        definitions: Vec<SegmentDefinition>,
+        served: &Models,
+        known: impl Iterator<Item = String>,
+    ) -> Result<Self, SegmentError> {
+        let gone: Vec<String> = known.filter(|name| !served.contains_key(name)).collect();
+        let names: Vec<String> = served.keys().cloned().chain(gone.iter().cloned()).collect();
+        let mut set = RuleSet::new(&definitions, &names)?;
+        if !gone.is_empty() {
+            let is_read = |name: &String| is_read(&set, name);
+            let names: Vec<String> = served.keys().cloned().chain(gone.iter().filter(|name| is_read(name)).cloned()).collect();
+            set = RuleSet::new(&definitions, &names)?;
+        }
+        Ok(Self::of(set, served))
+    }
+
+    /// Rules over models of which only the names are known as yet.
+    pub(super) fn placed(definitions: Vec<SegmentDefinition>, models: Vec<String>) -> Result<Self, SegmentError> {
+        Ok(Self::of(RuleSet::new(&definitions, &models)?, &Models::new()))
+    }
+
+    /// No rules and no models.
+    pub(super) fn none() -> Self {
+        Self::of(RuleSet::default(), &Models::new())
+    }
+
+    fn of(set: RuleSet, served: &Models) -> Self {
+        let numbers = 0..set.len();
+        let definitions = numbers.clone().filter_map(|segment| set.definition(segment).cloned()).collect();
+        let models = set.models().iter().map(|name| served.get(name).cloned()).collect();
+        let names = set.names().iter().map(|name| Arc::from(name.as_str())).collect();
+        let lasting = numbers.filter(|&segment| set.path_dependent()[segment]).collect();
+        Self { set, definitions, models, names, lasting, bound: Mutex::default() }
+    }
+
+    /// Digests by name; empty for a model that is not served.
+    pub(super) fn digests(&self) -> BTreeMap<String, String> {
+        let digest = |model: &Option<Model>| model.as_ref().map(|model| model.digest.clone()).unwrap_or_default();
+        self.set.models().iter().cloned().zip(self.models.iter().map(digest)).collect()
+    }
+
+    /// Some segments and all that read them, directly or not.
+    pub(super) fn with_readers(&self, is_changed: impl Fn(usize) -> bool) -> Vec<usize> {
+        let mut changed: Vec<bool> = (0..self.set.len()).map(is_changed).collect();
+        for &segment in self.set.order() {
+            changed[segment] |= self.set.reads_of(segment).segments.iter().any(|&read| changed[read]);
+        }
+        (0..changed.len()).filter(|&segment| changed[segment]).collect()
+    }
+
+    /// Binds the rules to what the store holds, and keeps that.
+    ///
+    /// # Errors
+    /// A rule does not fit; of events that are not known it says so if `unknown` does.
+    pub(super) fn bind(&self, view: &Snapshot, unknown: UnknownEvents) -> Result<BoundRules, ServingError> {
+        Ok(self.set.bind(&view.shape()?, unknown, USUAL_SPAN_US)?)
+    }
+
+    /// The rules bound so that they fit some users' events.
+    pub(super) fn bound_to(&self, view: &Snapshot, gathered: &Gathered) -> Result<Arc<BoundSet>, ServingError> {
+        // What is in there is replaced whole.
+        let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
+        let fits = |set: &&Arc<BoundSet>| {
+            set.lineage == gathered.lineage && set.rules.fits(&gathered.log, &gathered.sizes)
+        };
+        if let Some(bound) = bound.as_ref().filter(fits) {
+            return Ok(Arc::clone(bound));
+        }
+        let mut span_us = USUAL_SPAN_US;
+        if let Some((earliest_us, latest_us)) = gathered.log.time_span_us() {
+            span_us = (span_us.0.min(earliest_us), span_us.1.max(latest_us));
+        }
+        let rules = self.set.bind(&view.shape()?, UnknownEvents::Empty, span_us)?;
+        let made = Arc::new(BoundSet { rules, lineage: gathered.lineage });
+        *bound = Some(Arc::clone(&made));
+        Ok(made)
+    }
+
+    /// The models bound so that they fit some users' events, in the set's order.
+    pub(super) fn models_bound_to(
+        &self,
+        view: &Snapshot,
+        gathered: &Gathered,
+    ) -> Result<Vec<Option<(Arc<ServedModel>, Arc<Bound>)>>, ServingError> {
+        let bound = |model: &Option<Model>| {
+            let Some(Model { served, .. }) = model else { return Ok(None) };
+            Ok(Some((Arc::clone(served), served.bound_to(view, gathered, false)?)))
+        };
+        self.models.iter().map(bound).collect()
+    }
+}
+
+/// Whether a segment that people put reads a model or one of its tiers.
+fn is_read(set: &RuleSet, model: &str) -> bool {
+    let place = set.models().iter().position(|name| name == model);
+    (0..set.len()).filter(|&segment| set.definition(segment).is_some()).any(|segment| {
+        let reads = set.reads_of(segment);
+        let is_tier = |name: &str| name.rsplit_once('.').is_some_and(|(name, _)| name == model);
+        reads.models.iter().any(|read| Some(*read) == place)
+            || reads.segments.iter().any(|&read| set.definition(read).is_none() && is_tier(&set.names()[read]))
+    })
+}
