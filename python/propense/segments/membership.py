@@ -10,7 +10,7 @@ import polars as pl
 
 from propense import _core
 from propense.events import EventLog
-from propense.exceptions import SegmentError
+from propense.exceptions import ExpressionError, SegmentError
 from propense.features import FeatureSet, user_frame
 from propense.instants import Instant, in_words, to_us
 from propense.model import Model, load_model
@@ -108,7 +108,10 @@ def _known(models: Models | None) -> dict[str, Model]:
 
 def _parts(name: str, model: Model, log: EventLog, as_of_us: int) -> _Parts:
     def plan(features: FeatureSet) -> _core.Plan:
-        return _core.Plan.compile(features.spec, log.core, strict=False, before_us=as_of_us)
+        try:
+            return _core.Plan.compile(features.spec, log.core, strict=False, before_us=as_of_us)
+        except ExpressionError as error:
+            raise ExpressionError(f"model {name!r}: {error}") from None
 
     audience = FeatureSet(model.goal.audience.condition, timezone=model.features.timezone)
     cuts = model.cut_offs
