@@ -78,13 +78,18 @@ def test_dead_letters_are_shown_and_replayed_with_the_same_ids(
 def test_what_is_paused_waits_and_says_how_far_it_is_behind(
     server: PretendServer, receiving: Receiver, tmp_path: Path
 ) -> None:
+    def behind() -> int:
+        # What it was waiting for when it was paused may be in the queue already.
+        state = json.loads(said("--store", tmp_path, "--json"))
+        return int(state["unread"] + state["waiting"])
+
     server.move("ann", "vip")
     with Deliveries([crm(receiving.url)], server, tmp_path):
         until(lambda: receiving.accepted)
         said("pause", "crm", "--store", tmp_path)
         for number in range(5):
             server.move(f"u{number}", "vip")
-        until(lambda: '"unread": 5' in said("--store", tmp_path, "--json"))
+        until(lambda: behind() == 5)
         assert "paused: by hand" in said("--store", tmp_path)
         assert len(receiving.requests) == 1
         said("resume", "crm", "--store", tmp_path)

@@ -128,7 +128,7 @@ class Ledger:
 
     def _wake(self, user_id: str) -> None:
         self._sql.execute(
-            "UPDATE item SET state = 'waiting', due_us = ?"
+            "UPDATE item INDEXED BY item_by_user SET state = 'waiting', due_us = ?"
             " WHERE destination = ? AND user_id = ? AND state = 'held'",
             (now_us(), self._name, user_id),
         )
@@ -139,8 +139,9 @@ class Ledger:
         One that may have arrived is not tried again, but its exit is delivered.
         """
         dropped = self._sql.execute(
-            "DELETE FROM item WHERE destination = ? AND user_id = ? AND segment = ? AND number < ?"
-            " AND kind = 'enter' AND state IN ('waiting', 'held') RETURNING started",
+            "DELETE FROM item INDEXED BY item_by_user"
+            " WHERE destination = ? AND user_id = ? AND segment = ? AND number < ? AND kind = 'enter'"
+            " AND state IN ('waiting', 'held') RETURNING started",
             (self._name, leaving.user_id, leaving.segment, leaving.number),
         ).fetchall()
         untold: int = sum(row["started"] == 0 for row in dropped)
@@ -159,7 +160,7 @@ class Ledger:
         rows = self._sql.execute(
             f"SELECT {_COLUMNS} FROM item AS i"
             " WHERE destination = :name AND state = 'waiting' AND due_us <= :now AND NOT EXISTS ("
-            "  SELECT 1 FROM item AS e WHERE e.destination = i.destination"
+            "  SELECT 1 FROM item AS e INDEXED BY item_by_user WHERE e.destination = i.destination"
             "  AND e.user_id = i.user_id AND e.segment = i.segment AND e.number < i.number"
             f"  AND e.state <> 'dead' AND {earlier})"
             f" ORDER BY {'number' if chains else 'due_us, number'} LIMIT :limit",
@@ -170,7 +171,8 @@ class Ledger:
     def waiting_numbers(self) -> list[int]:
         """Give the numbers of all items that may have arrived already and still wait."""
         rows = self._sql.execute(
-            "SELECT number FROM item WHERE destination = ? AND state = 'waiting' AND started = 1",
+            "SELECT number FROM item INDEXED BY item_by_due"
+            " WHERE destination = ? AND state = 'waiting' AND started = 1",
             (self._name,),
         )
         return [int(row["number"]) for row in rows]
@@ -178,7 +180,8 @@ class Ledger:
     def unrecorded(self, limit: int) -> list[tuple[Item, int]]:
         """Give deliveries whose messages are still to be recorded, each with when it was made."""
         rows = self._sql.execute(
-            f"SELECT {_COLUMNS} FROM item WHERE destination = ? AND state = 'sent' LIMIT ?",
+            f"SELECT {_COLUMNS} FROM item INDEXED BY item_by_due"
+            " WHERE destination = ? AND state = 'sent' LIMIT ?",
             (self._name, limit),
         )
         return [(_item(row), int(row["sent_us"])) for row in rows]
@@ -186,14 +189,15 @@ class Ledger:
     def waiting(self, at_most: int) -> int:
         """Count items that wait for delivery, up to a number."""
         return self._one(
-            "SELECT count(*) FROM (SELECT 1 FROM item WHERE destination = :name"
+            "SELECT count(*) FROM (SELECT 1 FROM item INDEXED BY item_by_due WHERE destination = :name"
             f" AND state = 'waiting' LIMIT {at_most})"
         )
 
-    def oldest_queued_s(self) -> float | None:
-        """Give for how many seconds the oldest waiting item has been in the queue; None: none is."""
+    def longest_due_s(self) -> float | None:
+        """Give for how many seconds the item that was due first has been so; None if none waits."""
         found = self._sql.execute(
-            "SELECT min(queued_us) FROM item WHERE destination = ? AND state = 'waiting'",
+            "SELECT min(due_us) FROM item INDEXED BY item_by_due"
+            " WHERE destination = ? AND state = 'waiting'",
             (self._name,),
         ).fetchone()[0]
         return None if found is None else max(0.0, (now_us() - found) / 1e6)
@@ -201,7 +205,8 @@ class Ledger:
     def next_due_s(self) -> float | None:
         """Give the seconds until the next item is due; None if none waits."""
         found = self._sql.execute(
-            "SELECT min(due_us) FROM item WHERE destination = ? AND state IN ('waiting', 'sent')",
+            "SELECT min(due_us) FROM item INDEXED BY item_by_due"
+            " WHERE destination = ? AND state IN ('waiting', 'sent')",
             (self._name,),
         ).fetchone()[0]
         return None if found is None else max(0.0, (found - now_us()) / 1e6)

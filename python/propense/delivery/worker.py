@@ -135,7 +135,7 @@ class Worker(threading.Thread):
         due_s = ledger.next_due_s()
         if due_s is None:
             return _WAIT_S
-        fill_s = sink.fill_s - (ledger.oldest_queued_s() or 0.0) if sink.fill_s else 0.0
+        fill_s = sink.fill_s - (ledger.longest_due_s() or 0.0) if sink.fill_s else 0.0
         return min(_WAIT_S, max(due_s, self._pace.wait_s(time.monotonic()), fill_s, 0.001))
 
     def _deliver(self, ledger: Ledger, sink: Sink, rules: ContactRules) -> bool:
@@ -167,7 +167,7 @@ class Worker(threading.Thread):
     def _filled(self, ledger: Ledger, sink: Sink, ready: int) -> bool:
         if not sink.fill_s or ready >= sink.batch_items:
             return True
-        return (ledger.oldest_queued_s() or 0.0) >= sink.fill_s
+        return (ledger.longest_due_s() or 0.0) >= sink.fill_s
 
     def _settle(
         self, ledger: Ledger, rules: ContactRules, sent_us: int, made: list[tuple[Item, Outcome]]

@@ -44,9 +44,11 @@ pub(crate) enum CoreError {
     #[error(transparent)]
     Rows(#[from] ServiceError),
     #[error(transparent)]
-    Live(#[from] SegmentsError),
-    #[error(transparent)]
     Server(#[from] ServerError),
+    #[error(transparent)]
+    Live(#[from] SegmentsError),
+    #[error("the server has no segments, or is stopping")]
+    NotLive,
     #[error("{0}")]
     Arguments(String),
 }
@@ -87,7 +89,9 @@ impl From<CoreError> for PyErr {
             | CoreError::Write(WriteError::Busy | WriteError::NoSpace { .. } | WriteError::Failed { .. }) => {
                 "OutputError"
             }
+            CoreError::Live(SegmentsError::Gone { .. } | SegmentsError::Ahead { .. }) => "TransitionsGoneError",
             CoreError::Server(_) | CoreError::Live(_) => "ServiceError",
+            CoreError::NotLive => "UnavailableError",
             CoreError::Arguments(_) => "PropenseError",
         };
         Python::attach(|py| match exception_class(py, class) {

@@ -58,10 +58,17 @@ pub(crate) fn segment_users<'py>(
         let bound = rules.bind(log, UnknownEvents::Refuse, span_us(log, as_of_us))?;
         let models: Vec<SegmentModel<'_>> = (models.iter())
             .map(|(_, features, audience, model, most, least)| {
-                SegmentModel::new(log, &features.get().inner, &audience.get().inner, model.get().session(), (*most, *least))
+                SegmentModel::new(
+                    log,
+                    &features.get().inner,
+                    &audience.get().inner,
+                    model.get().session(),
+                    (*most, *least),
+                )
             })
             .collect();
-        let users: Vec<u32> = (0..log.users().len() as u32).filter(|&user| is_known(log, user as usize, as_of_us)).collect();
+        let users: Vec<u32> =
+            (0..log.users().len() as u32).filter(|&user| is_known(log, user as usize, as_of_us)).collect();
         let scores = ModelScores::at(log, &models, &users, as_of_us)?;
         let members = evaluate(log, &bound, &scores, &users, as_of_us, progress)?;
         Ok((users, members))
@@ -104,7 +111,8 @@ fn evaluate(
 
 /// Whether a user is known at an instant: with an event before it, or a profile.
 fn is_known(log: &CoreLog, user: usize, as_of_us: i64) -> bool {
-    log.profile_row(user).is_some() || log.time_us()[log.rows(user)].first().is_some_and(|&first_us| first_us < as_of_us)
+    log.profile_row(user).is_some()
+        || log.time_us()[log.rows(user)].first().is_some_and(|&first_us| first_us < as_of_us)
 }
 
 /// From the first to the last instant that rules may look at.

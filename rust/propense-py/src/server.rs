@@ -1,11 +1,14 @@
 //! A gRPC server inside the process.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use propense_core::segments::SegmentDefinition;
 use propense_server::{
-    Clock, LiveOptions, LogLines, Server as CoreServer, ServerError, ServerOptions, StoreBackend, TlsFiles,
+    Clock, LiveOptions, LiveSegments, LogLines, Server as CoreServer, ServerError, ServerOptions, StoreBackend,
+    TlsFiles, Transition, events_of_arrow,
 };
 use propense_store::StoreOptions;
 use pyo3::prelude::*;
@@ -16,8 +19,8 @@ use crate::error::CoreError;
 /// How often a wait looks whether Python wants to interrupt it.
 const PULSE: Duration = Duration::from_millis(50);
 
-/// A transition: number, user, segment, whether the user entered, microseconds since 1970 UTC, cause.
-type Transition = (u64, String, String, bool, i64, &'static str);
+/// Number, user, segment, whether the user entered, time, cause.
+type TransitionRow = (u64, String, String, bool, i64, &'static str);
 
 /// A server that answers calls on threads of its own.
 #[pyclass(frozen, module = "propense._core")]
@@ -84,17 +87,6 @@ impl Server {
         self.inner.metrics_address().map(|address| address.to_string())
     }
 
-    /// Up to about `limit` transitions with larger numbers than `after`; waits for the first.
-    fn transitions_after(&self, py: Python<'_>, after: u64, limit: usize, wait_s: f64) -> PyResult<Vec<Transition>> {
-        let patience = Duration::try_from_secs_f64(wait_s)
-            .map_err(|_| CoreError::Arguments(format!("wait_s is {wait_s}; expected seconds from 0 up")))?;
-        let transitions = detached(py, None, |_| self.inner.transitions_after(after, limit, patience))?;
-        let fields = |one: propense_server::Transition| {
-            (one.number, one.user.to_string(), one.segment.to_string(), one.enter, one.time_us, one.cause.name())
-        };
-        Ok(transitions.into_iter().map(fields).collect())
-    }
-
     /// Waits for the server's end; a signal's exception ends the wait, not the server.
     fn wait(&self, py: Python<'_>) -> PyResult<()> {
         detached(py, None, |progress| {
@@ -107,5 +99,62 @@ impl Server {
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
         self.inner.stopper().stop();
         self.wait(py)
+    }
+
+    /// Transitions of some segments with larger numbers, about `limit` at most, and up to which number these are all;
+    /// waits for the first.
+    fn transitions_after(
+        &self,
+        py: Python<'_>,
+        segments: Vec<String>,
+        after: u64,
+        limit: usize,
+        wait_s: f64,
+    ) -> PyResult<(Vec<TransitionRow>, u64)> {
+        let patience = Duration::try_from_secs_f64(wait_s).unwrap_or_default();
+        let found = py.detach(|| self.inner.transitions_after(after, limit, patience)).map_err(CoreError::from)?;
+        let up_to = found.last().map_or(after, |last| last.number);
+        let asked = found.into_iter().filter(|one| segments.iter().any(|name| **name == *one.segment));
+        let row = |one: Transition| {
+            let (user, segment) = (one.user.to_string(), one.segment.to_string());
+            (one.number, user, segment, one.enter, one.time_us, one.cause.name())
+        };
+        Ok((asked.map(row).collect(), up_to))
+    }
+
+    /// The number of the last transition; 0 before the first.
+    fn last_transition(&self) -> PyResult<u64> {
+        Ok(self.live()?.last_transition())
+    }
+
+    /// What the server takes for now.
+    fn now_us(&self) -> PyResult<i64> {
+        Ok(self.live()?.clock().now_us())
+    }
+
+    /// Which of some segments a user is in; in none of those that are not there.
+    fn segments_of(&self, py: Python<'_>, user: String, segments: Vec<String>) -> PyResult<Vec<String>> {
+        let live = self.live()?;
+        let known: Vec<String> = segments.into_iter().filter(|name| live.get(name).is_ok()).collect();
+        if known.is_empty() {
+            // None named would be all.
+            return Ok(known);
+        }
+        let standings = py.detach(|| live.of_user(&user, &known)).map_err(CoreError::from)?;
+        Ok(standings.into_iter().filter(|standing| standing.is_member).map(|standing| standing.segment).collect())
+    }
+
+    /// Writes the events of an Arrow stream and waits until they are on the disk.
+    fn ingest(&self, py: Python<'_>, arrow_ipc: Vec<u8>) -> PyResult<()> {
+        let live = self.live()?;
+        let rows = events_of_arrow(Bytes::from(arrow_ipc)).map_err(CoreError::from)?;
+        py.detach(|| live.store().ingest(rows)).map_err(CoreError::from)?;
+        Ok(())
+    }
+}
+
+impl Server {
+    fn live(&self) -> Result<Arc<LiveSegments>, CoreError> {
+        self.inner.segments().ok_or(CoreError::NotLive)
     }
 }

@@ -212,7 +212,11 @@ impl Engine {
         let other_models: Vec<bool> = rules.set.models().iter().map(is_other_model).collect();
         let causes = self.causes(&state, &rules, &other_models);
         let wakes = by_model && !state.awake;
-        if !wakes && gone.is_empty() && causes.iter().all(Option::is_none) && rules.definitions == state.rules.definitions {
+        if !wakes
+            && gone.is_empty()
+            && causes.iter().all(Option::is_none)
+            && rules.definitions == state.rules.definitions
+        {
             // Models that score as before may have been loaded anew.
             prepared.rules = Some((Arc::new(rules), served));
             drop(state);
@@ -243,7 +247,8 @@ impl Engine {
         let mut causes = vec![None; rules.set.len()];
         let name = |segment: usize| rules.set.names()[segment].as_str();
         let by_model = |segment: usize| {
-            let is_new_tier = rules.set.definition(segment).is_none() && state.rules.set.number(name(segment)).is_none();
+            let is_new_tier =
+                rules.set.definition(segment).is_none() && state.rules.set.number(name(segment)).is_none();
             is_new_tier || rules.set.reads_of(segment).models.iter().any(|&model| other_models[model])
         };
         let by_rule = |segment: usize| {
@@ -359,7 +364,8 @@ impl Observer for Engine {
             (user, if is_late || state.is_stale(user) { Way::Anew } else { Way::Net })
         };
         let ways: Vec<(u32, Way)> = touched.iter().zip(&users).map(task).collect();
-        let tasks = touched.iter().zip(ways).map(|(touched, (user, way))| Task { id: touched.user, user, way }).collect();
+        let tasks =
+            touched.iter().zip(ways).map(|(touched, (user, way))| Task { id: touched.user, user, way }).collect();
         let notes = self.evaluate(view, &state, &[tasks], Cause::Event, &mut prepared);
         drop(state);
         self.finish(prepared, notes, None)

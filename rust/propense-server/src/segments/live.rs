@@ -1,14 +1,17 @@
 //! What can be asked of segments, from any thread.
 
 use std::mem;
-use std::sync::atomic::{AtomicU64, Ordering::{Relaxed, SeqCst}};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use propense_core::segments::SegmentDefinition;
-use serde_json::json;
 use propense_store::{Observer, Snapshot, Store};
+use serde_json::json;
 use tokio::sync::watch;
 
 use super::ask::{Ask, Change, Refusal};
@@ -114,6 +117,12 @@ impl LiveSegments {
     #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.shared.clock
+    }
+
+    /// The store whose users they are of.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
     }
 
     /// All segments.

@@ -269,9 +269,8 @@ mod tests {
     use super::*;
 
     fn note() -> impl Strategy<Value = Note> {
-        let step = (0_u32..3, any::<bool>(), 0_usize..5, any::<i64>()).prop_map(|(segment, enter, cause, time_us)| {
-            Step { segment, enter, cause: Cause::ALL[cause], time_us }
-        });
+        let step = (0_u32..3, any::<bool>(), 0_usize..5, any::<i64>())
+            .prop_map(|(segment, enter, cause, time_us)| Step { segment, enter, cause: Cause::ALL[cause], time_us });
         let lasting = prop::collection::vec((0_u32..3, any::<i64>()), 0..3);
         let user = (".{0,5}", prop::collection::vec(step, 0..4), lasting)
             .prop_map(|(id, transitions, lasting)| UserNote { id, skipped: 0, transitions, lasting });

@@ -47,7 +47,11 @@ impl Prepared {
         let (words, lasting) = (standings.words(), standings.lasting().len());
         for tile in &self.tiles {
             for (place, row) in tile.rows.iter().enumerate() {
-                standings.set(row.user, &tile.bits[place * words..][..words], &tile.since_us[place * lasting..][..lasting]);
+                standings.set(
+                    row.user,
+                    &tile.bits[place * words..][..words],
+                    &tile.since_us[place * lasting..][..lasting],
+                );
                 standings.last_us[row.user as usize] = self.at_us;
                 standings.epoch[row.user as usize] = *epoch;
                 standings.timers.set(row.user, row.next_us);

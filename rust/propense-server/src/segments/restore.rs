@@ -91,7 +91,8 @@ pub(super) fn opened(engine: &mut Engine, behind: bool) -> Option<StoreNote> {
         models: engine.digests.clone(),
         pass: engine.unfinished.clone(),
     };
-    let note = Note { base: Some(base), at_us: engine.at_us, until_us, first_number: engine.number + 1, ..Note::default() };
+    let note =
+        Note { base: Some(base), at_us: engine.at_us, until_us, first_number: engine.number + 1, ..Note::default() };
     Some(StoreNote { position: engine.number, payload: note.encode() })
 }
 

@@ -51,7 +51,8 @@ impl Rules {
         let mut set = RuleSet::new(&definitions, &names)?;
         if !gone.is_empty() {
             let is_read = |name: &String| is_read(&set, name);
-            let names: Vec<String> = served.keys().cloned().chain(gone.iter().filter(|name| is_read(name)).cloned()).collect();
+            let names: Vec<String> =
+                served.keys().cloned().chain(gone.iter().filter(|name| is_read(name)).cloned()).collect();
             set = RuleSet::new(&definitions, &names)?;
         }
         Ok(Self::of(set, served))
@@ -103,9 +104,8 @@ impl Rules {
     pub(super) fn bound_to(&self, view: &Snapshot, gathered: &Gathered) -> Result<Arc<BoundSet>, ServingError> {
         // What is in there is replaced whole.
         let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits = |set: &&Arc<BoundSet>| {
-            set.lineage == gathered.lineage && set.rules.fits(&gathered.log, &gathered.sizes)
-        };
+        let fits =
+            |set: &&Arc<BoundSet>| set.lineage == gathered.lineage && set.rules.fits(&gathered.log, &gathered.sizes);
         if let Some(bound) = bound.as_ref().filter(fits) {
             return Ok(Arc::clone(bound));
         }

@@ -215,7 +215,9 @@ impl<B: Backend> SegmentService for Segments<B> {
         let (until_us, path) = match request.into_inner().to {
             Some(To::By(by)) => (self.0.clock.now_us().saturating_add(duration_us(&by, "by")?), "by"),
             Some(To::Until(until)) => (required_us(Some(&until), || "until".to_owned())?, "until"),
-            None => return Err(ServiceError::invalid("by", "expected a duration in `by` or an instant in `until`").into()),
+            None => {
+                return Err(ServiceError::invalid("by", "expected a duration in `by` or an instant in `until`").into());
+            }
         };
         let advanced = compute(held, move || {
             live.advance_clock(until_us).map_err(|error| of_segments(error, path))?;
@@ -268,7 +270,8 @@ fn definitions_of(definitions: Vec<proto::SegmentDefinition>) -> Result<Vec<Segm
 
 fn definition_of(place: usize, definition: proto::SegmentDefinition) -> Result<SegmentDefinition, ServiceError> {
     let path = |field: &str| format!("definitions[{place}].{field}");
-    let texts = [("owner", &definition.owner, OWNER_BYTES), ("description", &definition.description, DESCRIPTION_BYTES)];
+    let texts =
+        [("owner", &definition.owner, OWNER_BYTES), ("description", &definition.description, DESCRIPTION_BYTES)];
     for (field, text, most) in texts {
         if text.len() > most {
             let problem = format!("expected at most {most} bytes, found {}", text.len());

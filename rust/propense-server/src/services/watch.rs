@@ -40,7 +40,14 @@ pub(super) fn watch<B: Backend>(
         return Err(ServiceError::TransitionsAhead { path: "after_number".to_owned(), last });
     }
     let (messages, stream) = mpsc::channel(4);
-    tokio::spawn(follow(Arc::clone(state), Arc::downgrade(live), held, segments.into_iter().collect(), after, messages));
+    tokio::spawn(follow(
+        Arc::clone(state),
+        Arc::downgrade(live),
+        held,
+        segments.into_iter().collect(),
+        after,
+        messages,
+    ));
     Ok(ReceiverStream::new(stream))
 }
 

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use propense_core::events::{Column, EventLog, Events, EventsError};
-use propense_onnx::{Direction, LoadedModel as Loaded, ModelDirectory};
 use propense_core::segments::SegmentDefinition;
+use propense_onnx::{Direction, LoadedModel as Loaded, ModelDirectory};
 use propense_store::{Gathered, Reply, Snapshot as StoreSnapshot, Store, StoreError, StoreOptions, Write, WriteError};
 
 use super::error::ServingError;
