@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from propense.delivery.contact import Claims
 from propense.delivery.destination import Destination
 from propense.delivery.ledger import Ledger
+from propense.delivery.messages import Message
 from propense.delivery.sink import Item
-from propense.delivery.source import Message, TransitionSource
+from propense.delivery.source import TransitionSource
 
 _RECORD_ITEMS = 1_000
 _CLAIMED_S = 0.05

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +14,10 @@ from propense.delivery.contact import Claims
 from propense.delivery.contact_rules import ContactRules
 from propense.delivery.destination import Destination
 from propense.delivery.ledger import Ledger
+from propense.delivery.log_lines import say
 from propense.delivery.sink import Item, Outcome, Sink, SinkUnavailableError
-from propense.delivery.source import TransitionsGoneError, TransitionSource
-from propense.exceptions import ServiceError
-
-_log = logging.getLogger("propense.delivery")
+from propense.delivery.source import TransitionSource
+from propense.exceptions import PropenseError, TransitionsGoneError
 
 READ_ITEMS = 2_000
 MOST_WAITING = 100_000
@@ -68,10 +68,16 @@ class Worker(threading.Thread):
         while not self._stopping.is_set():
             try:
                 self._deliver_until_stopped()
-            except Exception:
-                # Such as a full disk under the ledger. No text of it: it may hold personal data.
-                _log.exception("destination %s stumbled", self._destination.name)
+            except Exception as error:
+                # Such as a full disk under the ledger. Where and what, but no text of it: that may
+                # hold personal data.
+                frames = traceback.extract_tb(error.__traceback__)
+                places = " < ".join(f"{one.name}:{one.lineno}" for one in reversed(frames))
+                self._say(logging.ERROR, "delivery_stumbled", f"{type(error).__name__} in {places}")
                 self._stopping.wait(full_jitter(1, *_AWAY_S))
+
+    def _say(self, level: int, event: str, problem: str) -> None:
+        say(level, event, self._destination.name, problem)
 
     def _deliver_until_stopped(self) -> None:
         # What an exit may undo has to be known after a power cut too.
@@ -98,8 +104,8 @@ class Worker(threading.Thread):
             self._away = 0
         except TransitionsGoneError as error:
             ledger.pause(f"{error}; resume it with the number after which to go on")
-            _log.error("destination %s is paused: %s", self._destination.name, error)
-        except ServiceError as error:
+            self._say(logging.ERROR, "delivery_paused", str(error))
+        except PropenseError as error:
             self._away += 1
             ledger.note_error(f"the server: {error}")
             self._stopping.wait(full_jitter(self._away, *_AWAY_S))
@@ -159,7 +165,7 @@ class Worker(threading.Thread):
         except SinkUnavailableError as error:
             self._pace.unavailable(time.monotonic())
             ledger.note_error(str(error))
-            _log.warning("destination %s is unavailable: %s", self._destination.name, error)
+            self._say(logging.WARNING, "delivery_unavailable", str(error))
         finally:
             rules.release(allowed)
         return True
@@ -196,9 +202,10 @@ class Worker(threading.Thread):
         ledger.note_error(outcome.error)
         if outcome.pause is not None:
             ledger.pause(outcome.pause)
-            _log.error("destination %s is paused: %s", self._destination.name, outcome.pause)
+            self._say(logging.ERROR, "delivery_paused", outcome.pause)
         if outcome.result == "refused" or failures >= retry.attempts:
             ledger.bury(item.number, outcome.error)
+            self._say(logging.WARNING, "dead_letter", outcome.error)
             return
         wait_s = full_jitter(failures, retry.first_s, retry.longest_s)
         ledger.failed(item.number, outcome.error, max(wait_s, outcome.retry_after_s or 0.0))
