@@ -57,6 +57,8 @@ class Worker(threading.Thread):
         self._stopping = threading.Event()
         self._pace = Pace(destination.retry.first_s, destination.retry.longest_s)
         self._away, self._look_at = 0, 0.0
+        # By number, with when it counts as sent by the server's clock.
+        self._under_way = dict[int, tuple[Item, int]]()
         self._read_names = sorted({*destination.segments, *filter(None, [destination.only_if])})
 
     def stop(self) -> None:
@@ -83,6 +85,7 @@ class Worker(threading.Thread):
         # What an exit may undo has to be known after a power cut too.
         ledger = Ledger(self._path, self._destination.name, durable=bool(self._destination.only_if))
         sink = self._make_sink(ledger.origin)
+        self._under_way.clear()
         try:
             rules = ContactRules(self._destination, self._source, ledger, self._claims)
             ledger.delivered(sorted(sink.written(ledger.waiting_numbers())))
@@ -94,12 +97,13 @@ class Worker(threading.Thread):
 
     def _round(self, ledger: Ledger, sink: Sink, rules: ContactRules) -> None:
         try:
-            if ledger.paused is not None:
-                self._wait_aside(ledger, _WAIT_S)
-                return
             self._register(ledger)
             rules.record()
-            moved = self._deliver(ledger, sink, rules)
+            paused = ledger.paused is not None
+            moved = self._deliver(ledger, sink, rules, may_take=not paused)
+            if paused:
+                self._wait_aside(ledger, _WAIT_S)
+                return
             self._read(ledger, 0.0 if moved else self._idle_s(ledger, sink))
             self._away = 0
         except TransitionsGoneError as error:
@@ -127,6 +131,7 @@ class Worker(threading.Thread):
                 page.up_to,
                 segments=set(self._destination.segments),
                 only_if=self._destination.only_if,
+                under_way=self._under_way,
             )
 
     def _wait_aside(self, ledger: Ledger, wait_s: float) -> None:
@@ -144,31 +149,48 @@ class Worker(threading.Thread):
         fill_s = sink.fill_s - (ledger.longest_due_s() or 0.0) if sink.fill_s else 0.0
         return min(_WAIT_S, max(due_s, self._pace.wait_s(time.monotonic()), fill_s, 0.001))
 
-    def _deliver(self, ledger: Ledger, sink: Sink, rules: ContactRules) -> bool:
+    def _deliver(self, ledger: Ledger, sink: Sink, rules: ContactRules, *, may_take: bool) -> bool:
         """Deliver what is due; give whether there may be more at once."""
-        if self._pace.wait_s(time.monotonic()) > 0:
+        taken = self._take_up(ledger, sink, rules) if may_take else []
+        if not self._under_way:
             return False
-        limit = (
-            1 if self._pace.down and sink.batch_items > 1 and not sink.fill_s else sink.batch_items
-        )
-        items = ledger.due(limit, chains=sink.takes_chains)
-        if not items or not self._filled(ledger, sink, len(items)):
-            return False
-        allowed = rules.allowed(items)
-        if not allowed:
-            return True
         try:
-            sent_us = rules.sent_us(allowed)
-            ledger.begin(item.number for item in allowed)
-            outcomes = sink.deliver(allowed)
-            self._settle(ledger, rules, sent_us, list(zip(allowed, outcomes, strict=True)))
+            ended = sink.deliver(taken)
         except SinkUnavailableError as error:
+            ended = []
+            rules.release([item for item, _ in self._under_way.values()])
+            self._under_way.clear()
             self._pace.unavailable(time.monotonic())
             ledger.note_error(str(error))
             self._say(logging.WARNING, "delivery_unavailable", str(error))
-        finally:
-            rules.release(allowed)
+        if ended:
+            self._settle(ledger, rules, ended)
         return True
+
+    def _take_up(self, ledger: Ledger, sink: Sink, rules: ContactRules) -> list[Item]:
+        """Choose what is to be sent now, and note that it may have arrived."""
+        room = self._room(sink)
+        if room <= 0:
+            return []
+        due = ledger.due(room + len(self._under_way), chains=sink.takes_chains)
+        items = [item for item in due if item.number not in self._under_way][:room]
+        if not items or not self._filled(ledger, sink, len(items)):
+            return []
+        allowed = rules.allowed(items)
+        try:
+            sent_us = rules.sent_us(allowed)
+            ledger.begin(item.number for item in allowed)
+        except BaseException:
+            rules.release(allowed)
+            raise
+        self._under_way |= {item.number: (item, sent_us) for item in allowed}
+        return allowed
+
+    def _room(self, sink: Sink) -> int:
+        if self._pace.wait_s(time.monotonic()) > 0:
+            return 0
+        most = 1 if self._pace.down and not sink.fill_s else sink.batch_items
+        return most - len(self._under_way)
 
     def _filled(self, ledger: Ledger, sink: Sink, ready: int) -> bool:
         if not sink.fill_s or ready >= sink.batch_items:
@@ -176,20 +198,23 @@ class Worker(threading.Thread):
         return (ledger.longest_due_s() or 0.0) >= sink.fill_s
 
     def _settle(
-        self, ledger: Ledger, rules: ContactRules, sent_us: int, made: list[tuple[Item, Outcome]]
+        self, ledger: Ledger, rules: ContactRules, ended: list[tuple[Item, Outcome]]
     ) -> None:
         """Note what became of each item, in one transaction."""
-        done = [item for item, outcome in made if outcome.result == "delivered"]
+        done = [item for item, outcome in ended if outcome.result == "delivered"]
         with ledger.together():
-            rules.note_delivered(done, sent_us)
-            for item, outcome in made:
-                if outcome.result in ("failed", "refused"):
+            rules.note_delivered([(item, self._under_way[item.number][1]) for item in done])
+            for item, outcome in ended:
+                if outcome.result != "delivered":
                     self._note_failure(ledger, item, outcome)
+        for item, _ in ended:
+            del self._under_way[item.number]
+        rules.release([item for item, _ in ended])
         erased = {i.transition.user_id for i in done if i.transition.cause == "erased"}
         if erased:
             ledger.forget(erased)
         now = time.monotonic()
-        for _, outcome in made:
+        for _, outcome in ended:
             if outcome.result == "delivered":
                 self._pace.succeeded()
             elif outcome.retry_after_s is not None:
