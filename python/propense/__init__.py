@@ -38,6 +38,7 @@ from propense.exceptions import (
     SegmentError,
     ServiceError,
     TrainingError,
+    TransitionsGoneError,
     UnavailableError,
 )
 from propense.features import FeatureSet, compute_features
@@ -87,6 +88,7 @@ __all__ = [
     "TierPolicy",
     "TrainingError",
     "Transition",
+    "TransitionsGoneError",
     "UnavailableError",
     "compute_features",
     "export_training",

@@ -103,5 +103,9 @@ class DeadlineError(ServiceError, TimeoutError):
     """The server did not answer in time; what was sent may or may not be there."""
 
 
+class TransitionsGoneError(ServiceError, LookupError):
+    """The transitions asked for are no longer kept, or there are not so many."""
+
+
 class PropenseWarning(UserWarning):
     """Something was left out or assumed that the caller should know of."""

@@ -186,7 +186,7 @@ def test_nobody_else_contacts_a_user_whose_last_message_is_not_recorded_yet(
     ledger = Ledger(tmp_path / LEDGER, "news", durable=True)
     ledger.register("webhook", 0, 0)
     ledger.enqueue([moved], 2, segments={"vip"}, only_if="may_contact")
-    ledger.sent([2], int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1e6))
+    ledger.sent(2, int(datetime(2026, 1, 1, tzinfo=UTC).timestamp() * 1e6))
     ledger.close()
     recorded = server.record
     gate = threading.Event()
@@ -205,3 +205,27 @@ def test_nobody_else_contacts_a_user_whose_last_message_is_not_recorded_yet(
         until(lambda: items(tmp_path, "mail", "held"))
     assert not receiving.requests
     assert [one.destination for one in server.messages] == ["news"]
+
+
+def test_an_exit_that_comes_while_its_enter_is_under_way_follows_it(
+    server: PretendServer, receiving: Receiver, tmp_path: Path
+) -> None:
+    inside, gate = threading.Event(), threading.Event()
+
+    def answer(_request: object) -> tuple[int, dict[str, str]]:
+        inside.set()
+        gate.wait(10)
+        return 200, {}
+
+    receiving.answer = answer
+    server.move("ann", "may_contact")
+    server.move("ann", "vip")
+    with Deliveries([mail(receiving.url)], server, tmp_path):
+        inside.wait(10)
+        server.move("ann", "vip")
+        until(lambda: standing(tmp_path, "mail")["cursor"] == 3)
+        time.sleep(0.3)
+        gate.set()
+        until(lambda: caught_up(tmp_path, "mail", server))
+    assert receiving.moves() == [("ann", "vip", "enter"), ("ann", "vip", "exit")]
+    assert [one.number for one in server.messages] == [2]

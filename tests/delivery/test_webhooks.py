@@ -209,7 +209,7 @@ def test_a_failing_user_holds_back_only_what_follows_of_the_same_segment(
     retry = QUICK | {"attempts": 1_000}
     with Deliveries([webhook(receiving.url, retry=retry)], server, tmp_path):
         until(lambda: len(receiving.accepted) == 15)
-        assert len(items(tmp_path, "crm", "waiting")) == 3
+        until(lambda: len(items(tmp_path, "crm", "waiting")) == 3)
         broken = False
         until(lambda: caught_up(tmp_path, "crm", server))
     assert folded(receiving.moves()) == {name: {"ann", "bob", "cat"} for name in SEGMENTS}
@@ -325,3 +325,25 @@ def test_secrets_and_users_are_in_no_message(
     assert "canary" not in shown
     assert "hush" not in shown
     assert SECRET not in shown
+
+
+def test_a_slow_answer_delays_no_other_user(
+    server: PretendServer, receiving: Receiver, tmp_path: Path
+) -> None:
+    gate = threading.Event()
+
+    def answer(request: Request) -> tuple[int, dict[str, str]]:
+        if request.data["user_id"] == "slow":
+            gate.wait(20)
+        return 200, {}
+
+    receiving.answer = answer
+    server.move("slow", "vip")
+    server.move("slow", "vip")
+    for number in range(60):
+        server.move(f"u{number}", "vip")
+    with Deliveries([webhook(receiving.url, concurrency=2)], server, tmp_path):
+        until(lambda: len(receiving.accepted) == 60)
+        gate.set()
+        until(lambda: caught_up(tmp_path, "crm", server))
+    assert [one.type for one in receiving.accepted[-2:]] == ["segment.enter", "segment.exit"]

@@ -60,6 +60,14 @@ def serve(
             metavar="FOLDER",
         ),
     ] = None,
+    destinations: Annotated[
+        Path | None,
+        typer.Option(
+            "--destinations",
+            help="Folder of destination files (TOML), to which transitions are delivered.",
+            metavar="FOLDER",
+        ),
+    ] = None,
     clock: Annotated[
         str,
         typer.Option(
@@ -81,6 +89,10 @@ def serve(
     tls = None
     if tls_cert is not None and tls_key is not None:
         tls = ServerTLS(tls_cert, tls_key, tls_client_ca)
+    if destinations is not None:
+        from propense.delivery.log_lines import log_to_standard_error
+
+        log_to_standard_error()
     server = serve_store(
         store,
         models,
@@ -92,6 +104,7 @@ def serve(
         log_calls=log_calls,
         segments=segments or (),
         clock=clock,
+        destinations=destinations or (),
     )
     console = Console()
     console.print(f"serving on {server.address}", highlight=False, soft_wrap=True)

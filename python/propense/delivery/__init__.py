@@ -13,7 +13,9 @@ from propense.delivery.destination import (
     destination_from,
     read_destinations,
 )
-from propense.delivery.source import Message, Page, TransitionsGoneError, TransitionSource
+from propense.delivery.messages import Message
+from propense.delivery.source import Page, TransitionSource
+from propense.exceptions import TransitionsGoneError
 
 __all__ = [
     "Deliveries",

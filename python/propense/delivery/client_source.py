@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator, Sequence
 from queue import Empty, Full, Queue
 from typing import cast
 
 import grpc
-import polars as pl
 
 from propense.client import Client
-from propense.delivery.source import Message, Page, TransitionsGoneError
-from propense.exceptions import NotFoundError, ServiceError, UnavailableError
-from propense.instants import from_us, to_us
-
-_log = logging.getLogger("propense.delivery")
+from propense.delivery.log_lines import LOGGER
+from propense.delivery.messages import Message, message_events
+from propense.delivery.source import Page
+from propense.exceptions import (
+    NotFoundError,
+    ServiceError,
+    TransitionsGoneError,
+    UnavailableError,
+)
+from propense.instants import to_us
 
 PAGES = 4
 _LOOK_S = 0.2
@@ -81,21 +84,6 @@ class ClientSource:
                 self._feeds.discard(feed)
 
 
-def message_events(messages: Sequence[Message]) -> pl.DataFrame:
-    """Give messages as events."""
-    return pl.DataFrame(
-        {
-            "user_id": [one.user_id for one in messages],
-            "event_time": [from_us(one.time_us) for one in messages],
-            "event": ["message"] * len(messages),
-            "event_id": [f"{one.number}:{one.destination}" for one in messages],
-            "channel": [one.channel for one in messages],
-            "segment": [one.segment for one in messages],
-            "destination": [one.destination for one in messages],
-        }
-    )
-
-
 class _Feed:
     """One stream of transitions, read ahead by a thread of its own, but not far."""
 
@@ -128,7 +116,7 @@ class _Feed:
             self._stream(after, self._segments)
         except NotFoundError as error:
             # A segment is not there, or no longer: the others' transitions go on.
-            _log.warning("%s: transitions of all segments are read instead", error)
+            LOGGER.warning("%s: transitions of all segments are read instead", error)
             try:
                 self._stream(after, ())
             except ServiceError as later:
@@ -141,7 +129,7 @@ class _Feed:
             for page in self._client.transition_pages(segments, after=after, opened=self._opened):
                 self._put(Page(*page))
         except ServiceError as error:
-            if error.reason == "TRANSITIONS_GONE":
+            if error.reason in ("TRANSITIONS_GONE", "TRANSITIONS_AHEAD"):
                 raise TransitionsGoneError(
                     str(error), code=error.code, reason=error.reason
                 ) from error

@@ -19,9 +19,12 @@ class Claims:
         self._users: dict[str, str] = {}
 
     def claim(self, destination: str, user_id: str) -> bool:
-        """Claim a user; give whether nobody else has."""
+        """Claim a user; give whether nobody had, this destination included."""
         with self._lock:
-            return self._users.setdefault(user_id, destination) == destination
+            if user_id in self._users:
+                return False
+            self._users[user_id] = destination
+            return True
 
     def release(self, destination: str, user_ids: Iterable[str]) -> None:
         """Let others have users."""

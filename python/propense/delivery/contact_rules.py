@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from propense.delivery.contact import Claims
 from propense.delivery.destination import Destination
 from propense.delivery.ledger import Ledger
+from propense.delivery.messages import Message
 from propense.delivery.sink import Item
-from propense.delivery.source import Message, TransitionSource
+from propense.delivery.source import TransitionSource
 
 _RECORD_ITEMS = 1_000
 _CLAIMED_S = 0.05
@@ -35,7 +36,7 @@ class ContactRules:
                 user_id = item.transition.user_id
                 if item.transition.kind == "exit":
                     allowed.append(item)
-                elif user_id in taken or not self._claims.claim(self._name, user_id):
+                elif not self._claims.claim(self._name, user_id):
                     busy.append(item.number)
                 else:
                     taken.add(user_id)
@@ -71,11 +72,15 @@ class ContactRules:
             return 0
         return self._source.now_us() - 1
 
-    def note_delivered(self, items: Sequence[Item], sent_us: int) -> None:
+    def note_delivered(self, done: Sequence[tuple[Item, int]]) -> None:
         """Take deliveries out of the queue; those that are messages once they are events."""
-        messages = [i.number for i in items if self._channel and i.transition.kind == "enter"]
-        self._ledger.sent(messages, sent_us)
-        self._ledger.delivered([i.number for i in items if i.number not in set(messages)])
+        others = list[int]()
+        for item, sent_us in done:
+            if self._channel is not None and item.transition.kind == "enter":
+                self._ledger.sent(item.number, sent_us)
+            else:
+                others.append(item.number)
+        self._ledger.delivered(others)
 
     def record(self) -> None:
         """Write messages that are still to be events."""

@@ -69,7 +69,7 @@ class Deliveries:
             worker.start()
         return self
 
-    def stop(self, patience_s: float = 5.0) -> None:
+    def stop(self, patience_s: float = 2.0) -> None:
         """Take nothing new up and wait for what is under way; what is not done by then is cut off.
 
         What is cut off, or still waits, is delivered after the next start.

@@ -41,7 +41,7 @@ class JsonLinesSink:
         found = (_number(text) for text in tail.split(b"\n")[:-1])
         return {number for number in found if number is not None} & set(numbers)
 
-    def deliver(self, items: Sequence[Item]) -> list[Outcome]:
+    def deliver(self, items: Sequence[Item]) -> list[tuple[Item, Outcome]]:
         """Append a line for each."""
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,7 +66,7 @@ class JsonLinesSink:
             raise SinkUnavailableError(
                 f"{self._path} cannot be written: {error.strerror or error}"
             ) from error
-        return [DELIVERED] * len(items)
+        return [(item, DELIVERED) for item in items]
 
     def close(self) -> None:
         """Do nothing: no file stays open."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Row
@@ -90,14 +90,19 @@ class Ledger:
         *,
         segments: set[str],
         only_if: str | None,
+        under_way: Container[int] = (),
     ) -> None:
-        """Take what was read into the queue and move the cursor past it, in one transaction."""
+        """Take what was read into the queue and move the cursor past it, in one transaction.
+
+        Where there is an ``only_if``, an exit takes its enter out of the queue, unless that is
+        ``under_way`` at this moment.
+        """
         with self._transaction():
             for transition in transitions:
                 if only_if is not None and transition.kind == "enter":
                     if transition.segment == only_if:
                         self._wake(transition.user_id)
-                elif only_if is not None and self._drop_held(transition):
+                elif only_if is not None and self._drop_enter(transition, under_way):
                     continue
                 if transition.segment in segments:
                     self._insert(transition)
@@ -133,17 +138,19 @@ class Ledger:
             (now_us(), self._name, user_id),
         )
 
-    def _drop_held(self, leaving: Transition) -> bool:
+    def _drop_enter(self, leaving: Transition, under_way: Container[int]) -> bool:
         """Drop the enter that this exit ends, if it still waits; give whether that ends both.
 
         One that may have arrived is not tried again, but its exit is delivered.
         """
-        dropped = self._sql.execute(
-            "DELETE FROM item INDEXED BY item_by_user"
-            " WHERE destination = ? AND user_id = ? AND segment = ? AND number < ? AND kind = 'enter'"
-            " AND state IN ('waiting', 'held') RETURNING started",
+        found = self._sql.execute(
+            "SELECT number, started FROM item INDEXED BY item_by_user"
+            " WHERE destination = ? AND user_id = ? AND segment = ? AND number < ?"
+            " AND kind = 'enter' AND state IN ('waiting', 'held')",
             (self._name, leaving.user_id, leaving.segment, leaving.number),
         ).fetchall()
+        dropped = [row for row in found if row["number"] not in under_way]
+        self._each("DELETE FROM item", [row["number"] for row in dropped])
         untold: int = sum(row["started"] == 0 for row in dropped)
         self._sql.execute(
             "UPDATE destination SET dropped = dropped + ? WHERE name = ?", (untold, self._name)
@@ -223,9 +230,12 @@ class Ledger:
         """Look at items again later."""
         self._each(f"UPDATE item SET due_us = {now_us() + int(wait_s * 1e6)}", numbers)
 
-    def sent(self, numbers: Iterable[int], sent_us: int) -> None:
-        """Note deliveries whose messages are still to be recorded."""
-        self._each(f"UPDATE item SET state = 'sent', sent_us = {sent_us}", numbers)
+    def sent(self, number: int, sent_us: int) -> None:
+        """Note a delivery whose message is still to be recorded."""
+        self._sql.execute(
+            "UPDATE item SET state = 'sent', sent_us = ? WHERE destination = ? AND number = ?",
+            (sent_us, self._name, number),
+        )
 
     def delivered(self, numbers: Sequence[int]) -> None:
         """Take what was delivered out of the queue."""

@@ -46,7 +46,7 @@ class ParquetSink:
             return set()
         return set(found.to_list()) & set(numbers)
 
-    def deliver(self, items: Sequence[Item]) -> list[Outcome]:
+    def deliver(self, items: Sequence[Item]) -> list[tuple[Item, Outcome]]:
         """Write a file of all."""
         made = [item.transition for item in items]
         frame = pl.DataFrame(
@@ -68,7 +68,7 @@ class ParquetSink:
             raise SinkUnavailableError(
                 f"{self._folder} cannot be written: {error.strerror or error}"
             ) from error
-        return [DELIVERED] * len(items)
+        return [(item, DELIVERED) for item in items]
 
     def close(self) -> None:
         """Do nothing: no file stays open."""

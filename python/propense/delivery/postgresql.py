@@ -52,17 +52,17 @@ class PostgreSQLSink:
         """Say nothing: the table takes everything twice without harm."""
         return set()
 
-    def deliver(self, items: Sequence[Item]) -> list[Outcome]:
+    def deliver(self, items: Sequence[Item]) -> list[tuple[Item, Outcome]]:
         """Bring the table up to date with all; what the database cannot hold is refused alone."""
         try:
             try:
                 self._apply(items)
             except _ITS_OWN:
-                return [self._alone(item) for item in items]
+                return [(item, self._alone(item)) for item in items]
         except (psycopg.Error, OSError) as error:
             self.close()
             raise SinkUnavailableError(_said(error)) from error
-        return [DELIVERED] * len(items)
+        return [(item, DELIVERED) for item in items]
 
     def close(self) -> None:
         """Close the connection."""

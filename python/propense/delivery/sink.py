@@ -8,7 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 
 from propense.segments.transition import Transition
 
-Result: TypeAlias = Literal["delivered", "failed", "refused", "skipped"]
+Result: TypeAlias = Literal["delivered", "failed", "refused"]
 
 
 @dataclass(frozen=True)
@@ -39,8 +39,7 @@ class Outcome:
     Attributes
     ----------
     result
-        ``delivered``; ``failed``: try again later; ``refused``: no use in trying again; ``skipped``:
-        not attempted.
+        ``delivered``; ``failed``: try again later; ``refused``: no use in trying again.
     error
         What went wrong, without personal data.
     retry_after_s
@@ -56,7 +55,6 @@ class Outcome:
 
 
 DELIVERED = Outcome("delivered")
-SKIPPED = Outcome("skipped")
 
 
 class SinkUnavailableError(Exception):
@@ -67,7 +65,7 @@ class Sink(Protocol):
     """One destination's end of the line; used by one thread."""
 
     batch_items: int
-    """Most items of one call."""
+    """Most items of one call, or under way."""
 
     takes_chains: bool
     """Whether one call may hold several of one user and segment; such a sink never gives ``failed``:
@@ -82,13 +80,14 @@ class Sink(Protocol):
         Asked once at the start and after a cut-off delivery, for sinks that can tell.
         """
 
-    def deliver(self, items: Sequence[Item]) -> list[Outcome]:
+    def deliver(self, items: Sequence[Item]) -> list[tuple[Item, Outcome]]:
         """Deliver items, ascending by number.
 
         Returns
         -------
-        list of Outcome
-            One for each, in order. What is ``delivered`` is safe where it went.
+        list of tuple
+            What became of items, of earlier calls too; those that are missing are still under way, and
+            the next call, of no items perhaps, may tell. What is ``delivered`` is safe where it went.
 
         Raises
         ------

@@ -6,12 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from propense.exceptions import ServiceError
+from propense.delivery.messages import Message
 from propense.segments.transition import Transition
-
-
-class TransitionsGoneError(ServiceError, LookupError):
-    """The transitions asked for are no longer kept."""
 
 
 @dataclass(frozen=True)
@@ -30,32 +26,10 @@ class Page:
     up_to: int
 
 
-@dataclass(frozen=True)
-class Message:
-    """A delivered enter, which is an event of the user.
-
-    Attributes
-    ----------
-    user_id, segment, destination, channel
-        Who was told of what, where and by which means.
-    number
-        The transition's.
-    time_us
-        When it was delivered, microseconds since 1970 by the server's clock.
-    """
-
-    user_id: str
-    segment: str
-    destination: str
-    channel: str
-    number: int
-    time_us: int
-
-
 class TransitionSource(Protocol):
     """A server as deliveries see it; used from many threads at a time.
 
-    Every method raises :class:`propense.ServiceError` if the server cannot answer now.
+    Every method raises :class:`propense.PropenseError` if the server cannot answer now.
     """
 
     def read(self, segments: Sequence[str], after: int, limit: int, wait_s: float) -> Page:
@@ -67,7 +41,7 @@ class TransitionSource(Protocol):
         Raises
         ------
         TransitionsGoneError
-            Some after that number are no longer kept.
+            Some after that number are no longer kept, or the number is beyond the last one.
         """
 
     def newest(self) -> int:

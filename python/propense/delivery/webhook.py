@@ -17,12 +17,14 @@ from propense.delivery.connections import CheckedBackend, Deadline
 from propense.delivery.destination import Webhook
 from propense.delivery.payload import webhook_body
 from propense.delivery.signature import secret_key, signatures
-from propense.delivery.sink import DELIVERED, SKIPPED, Item, Outcome
+from propense.delivery.sink import DELIVERED, Item, Outcome
 from propense.delivery.web_address import split_url
 from propense.exceptions import DeliveryError
 
 _ANSWER_BYTES = 16_384
 """So much of an answer is read, to use the connection again; none of it matters."""
+_GATHER_S = 0.05
+"""For so long outcomes are gathered before they are noted together."""
 _ASK_LATER = (429, 503)
 _GONE = 410
 
@@ -45,42 +47,45 @@ class WebhookSink:
             keepalive_expiry=30.0,
             network_backend=CheckedBackend(destination.allow_private, self._deadline),
         )
-        self.batch_items = 32 * destination.concurrency
+        # None waits in here: whoever answers that it is busy gets no more.
+        self.batch_items = destination.concurrency
+        self._waiting: SimpleQueue[Item | None] = SimpleQueue()
+        self._ended: SimpleQueue[tuple[Item, Outcome]] = SimpleQueue()
+        self._threads, self._under_way = list[threading.Thread](), 0
 
     def written(self, _numbers: Sequence[int]) -> set[int]:
         """Say nothing: only the receiver knows."""
         return set()
 
-    def deliver(self, items: Sequence[Item]) -> list[Outcome]:
-        """Send a request for each."""
-        outcomes = [SKIPPED] * len(items)
-        places: SimpleQueue[int] = SimpleQueue()
-        for place in range(len(items)):
-            places.put(place)
-
-        def send() -> None:
-            while not self._closed.is_set():
-                try:
-                    place = places.get_nowait()
-                except Empty:
-                    return
-                outcomes[place] = self._send(items[place])
-
-        count = min(self._destination.concurrency, len(items))
-        if count == 1:
-            send()
-            return outcomes
-        threads = [threading.Thread(target=send, daemon=True) for _ in range(count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        return outcomes
+    def deliver(self, items: Sequence[Item]) -> list[tuple[Item, Outcome]]:
+        """Take up requests, and tell what became of those that ended; slow ones delay no others."""
+        for _ in range(self._under_way + len(items) - len(self._threads)):
+            self._threads.append(threading.Thread(target=self._work, daemon=True))
+            self._threads[-1].start()
+        for item in items:
+            self._waiting.put(item)
+        self._under_way += len(items)
+        ended = list[tuple[Item, Outcome]]()
+        patience = time.monotonic() + _GATHER_S
+        # A transaction for each would take longer than most requests.
+        while self._under_way and (len(ended) < self._under_way or not ended):
+            try:
+                ended.append(self._ended.get(timeout=max(0.0, patience - time.monotonic())))
+            except Empty:
+                break
+            self._under_way -= 1
+        return ended
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; requests under way are cut off."""
         self._closed.set()
+        for _ in self._threads:
+            self._waiting.put(None)
         self._pool.close()
+
+    def _work(self) -> None:
+        while (item := self._waiting.get()) is not None and not self._closed.is_set():
+            self._ended.put((item, self._send(item)))
 
     def _send(self, item: Item) -> Outcome:
         body = webhook_body(item.transition)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,11 +14,10 @@ from propense.delivery.contact import Claims
 from propense.delivery.contact_rules import ContactRules
 from propense.delivery.destination import Destination
 from propense.delivery.ledger import Ledger
+from propense.delivery.log_lines import say
 from propense.delivery.sink import Item, Outcome, Sink, SinkUnavailableError
-from propense.delivery.source import TransitionsGoneError, TransitionSource
-from propense.exceptions import ServiceError
-
-_log = logging.getLogger("propense.delivery")
+from propense.delivery.source import TransitionSource
+from propense.exceptions import PropenseError, TransitionsGoneError
 
 READ_ITEMS = 2_000
 MOST_WAITING = 100_000
@@ -57,6 +57,8 @@ class Worker(threading.Thread):
         self._stopping = threading.Event()
         self._pace = Pace(destination.retry.first_s, destination.retry.longest_s)
         self._away, self._look_at = 0, 0.0
+        # By number, with when it counts as sent by the server's clock.
+        self._under_way = dict[int, tuple[Item, int]]()
         self._read_names = sorted({*destination.segments, *filter(None, [destination.only_if])})
 
     def stop(self) -> None:
@@ -68,15 +70,22 @@ class Worker(threading.Thread):
         while not self._stopping.is_set():
             try:
                 self._deliver_until_stopped()
-            except Exception:
-                # Such as a full disk under the ledger. No text of it: it may hold personal data.
-                _log.exception("destination %s stumbled", self._destination.name)
+            except Exception as error:
+                # Such as a full disk under the ledger. Where and what, but no text of it: that may
+                # hold personal data.
+                frames = traceback.extract_tb(error.__traceback__)
+                places = " < ".join(f"{one.name}:{one.lineno}" for one in reversed(frames))
+                self._say(logging.ERROR, "delivery_stumbled", f"{type(error).__name__} in {places}")
                 self._stopping.wait(full_jitter(1, *_AWAY_S))
+
+    def _say(self, level: int, event: str, problem: str) -> None:
+        say(level, event, self._destination.name, problem)
 
     def _deliver_until_stopped(self) -> None:
         # What an exit may undo has to be known after a power cut too.
         ledger = Ledger(self._path, self._destination.name, durable=bool(self._destination.only_if))
         sink = self._make_sink(ledger.origin)
+        self._under_way.clear()
         try:
             rules = ContactRules(self._destination, self._source, ledger, self._claims)
             ledger.delivered(sorted(sink.written(ledger.waiting_numbers())))
@@ -88,18 +97,19 @@ class Worker(threading.Thread):
 
     def _round(self, ledger: Ledger, sink: Sink, rules: ContactRules) -> None:
         try:
-            if ledger.paused is not None:
-                self._wait_aside(ledger, _WAIT_S)
-                return
             self._register(ledger)
             rules.record()
-            moved = self._deliver(ledger, sink, rules)
+            paused = ledger.paused is not None
+            moved = self._deliver(ledger, sink, rules, may_take=not paused)
+            if paused:
+                self._wait_aside(ledger, _WAIT_S)
+                return
             self._read(ledger, 0.0 if moved else self._idle_s(ledger, sink))
             self._away = 0
         except TransitionsGoneError as error:
             ledger.pause(f"{error}; resume it with the number after which to go on")
-            _log.error("destination %s is paused: %s", self._destination.name, error)
-        except ServiceError as error:
+            self._say(logging.ERROR, "delivery_paused", str(error))
+        except PropenseError as error:
             self._away += 1
             ledger.note_error(f"the server: {error}")
             self._stopping.wait(full_jitter(self._away, *_AWAY_S))
@@ -121,6 +131,7 @@ class Worker(threading.Thread):
                 page.up_to,
                 segments=set(self._destination.segments),
                 only_if=self._destination.only_if,
+                under_way=self._under_way,
             )
 
     def _wait_aside(self, ledger: Ledger, wait_s: float) -> None:
@@ -138,31 +149,48 @@ class Worker(threading.Thread):
         fill_s = sink.fill_s - (ledger.longest_due_s() or 0.0) if sink.fill_s else 0.0
         return min(_WAIT_S, max(due_s, self._pace.wait_s(time.monotonic()), fill_s, 0.001))
 
-    def _deliver(self, ledger: Ledger, sink: Sink, rules: ContactRules) -> bool:
+    def _deliver(self, ledger: Ledger, sink: Sink, rules: ContactRules, *, may_take: bool) -> bool:
         """Deliver what is due; give whether there may be more at once."""
-        if self._pace.wait_s(time.monotonic()) > 0:
+        taken = self._take_up(ledger, sink, rules) if may_take else []
+        if not self._under_way:
             return False
-        limit = (
-            1 if self._pace.down and sink.batch_items > 1 and not sink.fill_s else sink.batch_items
-        )
-        items = ledger.due(limit, chains=sink.takes_chains)
+        try:
+            ended = sink.deliver(taken)
+        except SinkUnavailableError as error:
+            ended = []
+            rules.release([item for item, _ in self._under_way.values()])
+            self._under_way.clear()
+            self._pace.unavailable(time.monotonic())
+            ledger.note_error(str(error))
+            self._say(logging.WARNING, "delivery_unavailable", str(error))
+        if ended:
+            self._settle(ledger, rules, ended)
+        return True
+
+    def _take_up(self, ledger: Ledger, sink: Sink, rules: ContactRules) -> list[Item]:
+        """Choose what is to be sent now, and note that it may have arrived."""
+        room = self._room(sink)
+        if room <= 0:
+            return []
+        due = ledger.due(room + len(self._under_way), chains=sink.takes_chains)
+        items = [item for item in due if item.number not in self._under_way][:room]
         if not items or not self._filled(ledger, sink, len(items)):
-            return False
+            return []
         allowed = rules.allowed(items)
-        if not allowed:
-            return True
         try:
             sent_us = rules.sent_us(allowed)
             ledger.begin(item.number for item in allowed)
-            outcomes = sink.deliver(allowed)
-            self._settle(ledger, rules, sent_us, list(zip(allowed, outcomes, strict=True)))
-        except SinkUnavailableError as error:
-            self._pace.unavailable(time.monotonic())
-            ledger.note_error(str(error))
-            _log.warning("destination %s is unavailable: %s", self._destination.name, error)
-        finally:
+        except BaseException:
             rules.release(allowed)
-        return True
+            raise
+        self._under_way |= {item.number: (item, sent_us) for item in allowed}
+        return allowed
+
+    def _room(self, sink: Sink) -> int:
+        if self._pace.wait_s(time.monotonic()) > 0:
+            return 0
+        most = 1 if self._pace.down and not sink.fill_s else sink.batch_items
+        return most - len(self._under_way)
 
     def _filled(self, ledger: Ledger, sink: Sink, ready: int) -> bool:
         if not sink.fill_s or ready >= sink.batch_items:
@@ -170,20 +198,23 @@ class Worker(threading.Thread):
         return (ledger.longest_due_s() or 0.0) >= sink.fill_s
 
     def _settle(
-        self, ledger: Ledger, rules: ContactRules, sent_us: int, made: list[tuple[Item, Outcome]]
+        self, ledger: Ledger, rules: ContactRules, ended: list[tuple[Item, Outcome]]
     ) -> None:
         """Note what became of each item, in one transaction."""
-        done = [item for item, outcome in made if outcome.result == "delivered"]
+        done = [item for item, outcome in ended if outcome.result == "delivered"]
         with ledger.together():
-            rules.note_delivered(done, sent_us)
-            for item, outcome in made:
-                if outcome.result in ("failed", "refused"):
+            rules.note_delivered([(item, self._under_way[item.number][1]) for item in done])
+            for item, outcome in ended:
+                if outcome.result != "delivered":
                     self._note_failure(ledger, item, outcome)
+        for item, _ in ended:
+            del self._under_way[item.number]
+        rules.release([item for item, _ in ended])
         erased = {i.transition.user_id for i in done if i.transition.cause == "erased"}
         if erased:
             ledger.forget(erased)
         now = time.monotonic()
-        for _, outcome in made:
+        for _, outcome in ended:
             if outcome.result == "delivered":
                 self._pace.succeeded()
             elif outcome.retry_after_s is not None:
@@ -196,9 +227,10 @@ class Worker(threading.Thread):
         ledger.note_error(outcome.error)
         if outcome.pause is not None:
             ledger.pause(outcome.pause)
-            _log.error("destination %s is paused: %s", self._destination.name, outcome.pause)
+            self._say(logging.ERROR, "delivery_paused", outcome.pause)
         if outcome.result == "refused" or failures >= retry.attempts:
             ledger.bury(item.number, outcome.error)
+            self._say(logging.WARNING, "dead_letter", outcome.error)
             return
         wait_s = full_jitter(failures, retry.first_s, retry.longest_s)
         ledger.failed(item.number, outcome.error, max(wait_s, outcome.retry_after_s or 0.0))
