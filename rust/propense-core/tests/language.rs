@@ -221,3 +221,20 @@ proptest! {
         use_everywhere(&words.concat());
     }
 }
+
+#[test]
+fn messages_may_be_counted_before_there_are_any() {
+    let log = small_log();
+    for text in [
+        "count(message, '7d') FILTER (WHERE channel = 'email' AND segment <> 'vip' AND destination IN ('a', 'b')) < 3",
+        "count(message) FILTER (WHERE category = 'movie' OR event = 'message') = 0",
+    ] {
+        let bound = Binder::new(&log, UnknownEvents::Refuse).bind(&parse(text).unwrap(), text);
+        assert!(bound.is_ok(), "{:?}", bound.err());
+    }
+    assert_refused(&[
+        ("count(message) FILTER (WHERE chanel = 'email')", &["unknown property \"chanel\"", "did you mean \"channel\"?"]),
+        ("count(message) FILTER (WHERE channel = 3)", &["channel"]),
+        ("count(massage) FILTER (WHERE channel = 'email')", &["unknown event type \"massage\""]),
+    ]);
+}

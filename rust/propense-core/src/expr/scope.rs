@@ -15,6 +15,12 @@ use crate::events::{Column, ColumnKind, EventLog};
 /// The property under which a FILTER sees the event type itself.
 pub(crate) const EVENT_TYPE: &str = "event";
 
+/// The event type of messages, which deliveries write. Rules may count them before there is any, or none would ever be
+/// allowed.
+pub(crate) const MESSAGE: &str = "message";
+/// The properties of messages, all of them texts.
+pub(super) const MESSAGE_PROPERTIES: [&str; 3] = ["channel", "destination", "segment"];
+
 /// A node with the type of its value.
 pub(super) struct Typed<'a> {
     pub(super) node: Node,
@@ -54,6 +60,8 @@ pub enum EventLeaf {
 pub(super) struct EventScope<'a> {
     pub(super) log: &'a EventLog,
     pub(super) leaves: Vec<EventLeaf>,
+    /// Texts that events to come will have; what is bound to them is to be checked, not to be run.
+    pub(super) expected: &'static [&'static str],
 }
 
 impl<'a> Scope<'a> for EventScope<'a> {
@@ -61,9 +69,14 @@ impl<'a> Scope<'a> for EventScope<'a> {
         let (leaf, kind, dictionary) = if name == EVENT_TYPE {
             (EventLeaf::EventType, ColumnKind::Text, self.log.event_types())
         } else {
-            let place = find(self.log.columns(), "property", text, name, position)?;
-            let column = &self.log.columns()[place];
-            (EventLeaf::Column(place), column.kind, column.dictionary.as_slice())
+            match find(self.log.columns(), "property", text, name, position) {
+                Ok(place) => {
+                    let column = &self.log.columns()[place];
+                    (EventLeaf::Column(place), column.kind, column.dictionary.as_slice())
+                }
+                Err(_) if self.expected.contains(&name) => (EventLeaf::EventType, ColumnKind::Text, &[][..]),
+                Err(unknown) => return Err(self.nearer(unknown)),
+            }
         };
         let number = self.leaves.iter().position(|known| *known == leaf).unwrap_or_else(|| {
             self.leaves.push(leaf);
@@ -94,6 +107,17 @@ impl<'a> Scope<'a> for EventScope<'a> {
             what: expr.to_string(),
             reason: "a FILTER looks at one event's properties; read scores and segments outside it",
         })
+    }
+}
+
+impl EventScope<'_> {
+    /// An unknown name beside those that are expected.
+    fn nearer(&self, mut unknown: ExprError) -> ExprError {
+        if let ExprError::UnknownName { name, nearest: found, .. } = &mut unknown {
+            let known = self.log.columns().iter().map(|column| column.name.as_str());
+            *found = nearest(name, known.chain(self.expected.iter().copied()));
+        }
+        unknown
     }
 }
 
@@ -134,7 +158,12 @@ impl<'a> Scope<'a> for UserScope<'a, '_> {
         let kind = result_kind(text, aggregate.function, column)?;
         let filter = match &aggregate.selector.filter {
             None => None,
-            Some(condition) => Some(bind_filter(self.log, condition, text)?),
+            // Of events that there are not, no condition has to be looked at.
+            Some(condition) if is_awaited(aggregate, events) => {
+                bind_filter(self.log, condition, text, &MESSAGE_PROPERTIES)?;
+                None
+            }
+            Some(condition) => Some(bind_filter(self.log, condition, text, &[])?),
         };
         let bound = BoundAggregate {
             function: aggregate.function,
@@ -188,6 +217,7 @@ impl UserScope<'_, '_> {
         match (code, self.unknown_events) {
             (Some(code), _) => Ok(EventSet::One(code as u32)),
             (None, UnknownEvents::Empty) => Ok(EventSet::Empty),
+            (None, UnknownEvents::Refuse) if event == MESSAGE => Ok(EventSet::Empty),
             (None, UnknownEvents::Refuse) => Err(ExprError::UnknownName {
                 text: text.to_owned(),
                 what: "event type",
@@ -197,6 +227,11 @@ impl UserScope<'_, '_> {
             }),
         }
     }
+}
+
+/// Whether an aggregate is of messages of which there is none yet.
+fn is_awaited(aggregate: &Aggregate, events: EventSet) -> bool {
+    events == EventSet::Empty && aggregate.selector.event.as_deref() == Some(MESSAGE)
 }
 
 /// The type of an aggregate's value, if its property has a type that the function reads.
