@@ -114,32 +114,32 @@ def test_killed_again_and_again_the_deliveries_fold_to_the_members(
     }
     lines = f'kind = "jsonl"\npath = "../moves.jsonl"\nsegments = {json.dumps(list(segments))}\n'
     destinations = {"crm": hook(receiving.url, list(segments)), "lines": lines}
-    (tmp_path / "models").mkdir()
+    models = tmp_path / "models"
+    models.mkdir()
     options = (
         *("--segments", str(folder_of(tmp_path / "segments", segments))),
         *("--destinations", str(folder_of(tmp_path / "destinations", destinations))),
     )
     store, now, address = tmp_path / "store", NOW, free_address()
     users = [f"u{number}" for number in range(60)]
-    for _ in range(KILLS + 1):
+    for kill in range(KILLS + 1):
         clock = ("--clock", f"simulated@{now.isoformat()}")
-        running = start(store, tmp_path / "models", *clock, *options, address=address)
+        running = start(store, models, *clock, *options, address=address)
         with pp.Client(address) as client:
             for _ in range(3):
                 client.ingest(happened(rng.sample(users, 25), "visit", now))
                 client.advance_clock("18h")
                 now += timedelta(hours=18)
-            if _ < KILLS:
+            if kill < KILLS:
                 threading.Event().wait(rng.uniform(0.0, 0.3))
                 running.kill()
-                continue
-            listed = client.list_segments()
-            last = listed.last_transition
-            for name in ("crm", "lines"):
-                until(lambda name=name: standing(store, name).get("cursor") == last)
-                until(lambda name=name: not items(store, name))
-            members = {name: set(client.members(name)) for name in segments}
-        assert running.stop() == 0
+    with pp.Client(address) as client:
+        last = client.list_segments().last_transition
+        for name in ("crm", "lines"):
+            until(lambda name=name: standing(store, name).get("cursor") == last)
+            until(lambda name=name: not items(store, name))
+        members = {name: set(client.members(name)) for name in segments}
+    assert running.stop() == 0
     rows = [json.loads(line) for line in (tmp_path / "moves.jsonl").read_text().splitlines()]
     assert [row["number"] for row in rows] == list(range(1, last + 1))
     assert folded([(r["user_id"], r["segment"], r["transition"]) for r in rows]) == members

@@ -347,3 +347,22 @@ def test_a_slow_answer_delays_no_other_user(
         gate.set()
         until(lambda: caught_up(tmp_path, "crm", server))
     assert [one.type for one in receiving.accepted[-2:]] == ["segment.enter", "segment.exit"]
+
+
+def test_of_an_erased_user_nothing_stays_but_the_news(
+    server: PretendServer, receiving: Receiver, tmp_path: Path
+) -> None:
+    receiving.answer = lambda request: (500, {})
+    for user in ("canary-dead", "canary-told", "bob"):
+        server.move(user, "vip")
+    with Deliveries([webhook(receiving.url, retry=QUICK | {"attempts": 2})], server, tmp_path):
+        until(lambda: len(items(tmp_path, "crm", "dead")) == 3)
+    server.erased |= {"canary-dead", "canary-told"}
+    server.move("canary-told", "vip", "erased")
+    receiving.answer = lambda request: (200, {})
+    with Deliveries([webhook(receiving.url)], server, tmp_path):
+        until(lambda: receiving.accepted)
+        until(lambda: [row["user_id"] for row in items(tmp_path, "crm")] == ["bob"])
+    assert receiving.moves() == [("canary-told", "vip", "exit")]
+    for path in tmp_path.iterdir():
+        assert b"canary" not in path.read_bytes()
