@@ -90,7 +90,7 @@ class WebhookSink:
     def _send(self, item: Item) -> Outcome:
         body = webhook_body(item.transition)
         # The same however often it is tried: by it the receiver knows what it has had.
-        message_id = f"tr_{self._origin}_{item.number}"
+        message_id = f"tr_{self._origin}_{self._destination.name}_{item.number}"
         now_s = int(time.time())
         headers = [
             (b"Host", self._url.host + _port(self._url)),
