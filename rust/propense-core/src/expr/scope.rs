@@ -9,6 +9,7 @@ use super::bind::{BoundAggregate, EventSet, UnknownEvents, UserLeaf, bind_filter
 use super::error::ExprError;
 use super::externals::Externals;
 use super::nearest::nearest;
+use super::parts::ColumnNames;
 use super::program::Node;
 use crate::events::{Column, ColumnKind, EventLog};
 
@@ -126,6 +127,9 @@ impl<'a> Scope<'a> for UserScope<'a, '_> {
 
     fn aggregate(&mut self, text: &str, aggregate: &Aggregate) -> Result<Typed<'a>, ExprError> {
         let events = self.event_set(text, aggregate)?;
+        if events == EventSet::Empty && !self.knows_properties(aggregate) {
+            return Ok(self.of_no_events(aggregate));
+        }
         let place = match &aggregate.argument {
             None => None,
             Some(argument) => Some(find(self.log.columns(), "property", text, &argument.property, argument.position)?),
@@ -180,6 +184,38 @@ impl UserScope<'_, '_> {
         })
     }
 
+    /// Whether the log has every property that an aggregate reads.
+    fn knows_properties(&self, aggregate: &Aggregate) -> bool {
+        let mut names = ColumnNames::default();
+        Expr::Aggregate(aggregate.clone()).name_columns(&mut names);
+        let known = |name: &String| self.log.columns().iter().any(|column| column.name == *name);
+        names.properties.iter().all(known)
+    }
+
+    /// What an aggregate gives over no events, whatever properties those would have: zero or missing.
+    fn of_no_events(&mut self, aggregate: &Aggregate) -> Typed<'static> {
+        let function = match aggregate.function {
+            Function::Count
+            | Function::Sum
+            | Function::Distinct
+            | Function::ActiveDays
+            | Function::DecayedCount { .. } => Function::Count,
+            _ => Function::GapMean,
+        };
+        let selector_text = format!("{} of no events", function.name());
+        let leaf = self.leaf(selector_text.clone(), || {
+            UserLeaf::Aggregate(BoundAggregate {
+                function,
+                events: EventSet::Empty,
+                filter: None,
+                selector_text,
+                column: None,
+                window_us: None,
+            })
+        });
+        Typed::leaf(leaf, ColumnKind::Number, &[])
+    }
+
     fn event_set(&self, text: &str, aggregate: &Aggregate) -> Result<EventSet, ExprError> {
         let Some(event) = &aggregate.selector.event else { return Ok(EventSet::All) };
         let types = self.log.event_types();
@@ -188,7 +224,8 @@ impl UserScope<'_, '_> {
         match (code, self.unknown_events) {
             (Some(code), _) => Ok(EventSet::One(code as u32)),
             (None, UnknownEvents::Empty) => Ok(EventSet::Empty),
-            (None, UnknownEvents::Refuse) => Err(ExprError::UnknownName {
+            (None, UnknownEvents::RefuseBut(expected)) if expected == event => Ok(EventSet::Empty),
+            (None, UnknownEvents::Refuse | UnknownEvents::RefuseBut(_)) => Err(ExprError::UnknownName {
                 text: text.to_owned(),
                 what: "event type",
                 name: event.clone(),
