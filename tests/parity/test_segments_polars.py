@@ -178,6 +178,26 @@ def test_users_with_an_event_before_or_a_profile_are_there() -> None:
     assert pp.segment(log, quiet)["user_id"].to_list() == [1, 2, 3, 4]
 
 
+def test_messages_are_counted_before_there_is_one() -> None:
+    times = pl.Series([datetime(2024, 1, day) for day in (1, 2, 3)])
+    frame = pl.DataFrame({"user_id": [1, 2, 2], "ts": times, "event": ["a", "a", "b"]})
+    cap = "count(message, '7d') FILTER (WHERE channel = 'email' AND segment <> 'vip') < 1"
+    segments = [
+        pp.Segment("may_mail", cap),
+        pp.Segment("known", "count(message) = 0 AND distinct(message.channel, '1d') = 0"),
+        pp.Segment("missing", "recency(message) IS NULL AND mean(message.length) IS NULL"),
+    ]
+    found = pp.segment(pp.read_events(frame), segments)
+    assert found.drop("user_id").sum().row(0) == (2, 2, 2)
+    channels = {"channel": "email", "segment": "at_risk", "length": 3.0}
+    sent = frame.filter(user_id=2).head(1).with_columns(event=pl.lit("message"))
+    sent = sent.with_columns(**{name: pl.lit(value) for name, value in channels.items()})
+    after = pp.segment(pp.read_events(pl.concat([frame, sent], how="diagonal")), segments)
+    assert after.rows() == [(1, True, True, True), (2, False, False, False)]
+    with pytest.raises(pp.SegmentError, match="unknown event type .massage"):
+        pp.segment(pp.read_events(frame), pp.Segment("x", "count(massage) < 1"))
+
+
 def by_replay(
     times_us: Sequence[int], as_of_us: int, window_us: int, enter: int, stay: int, min_stay_us: int
 ) -> bool:

@@ -7,7 +7,7 @@ use numpy::PyArray1;
 use propense_core::events::EventLog as CoreLog;
 use propense_core::expr::UnknownEvents;
 use propense_core::features::Progress;
-use propense_core::segments::{BoundRules, Evaluator, RuleSet, SegmentDefinition, Standing};
+use propense_core::segments::{BoundRules, Evaluator, MESSAGE, RuleSet, SegmentDefinition, Standing};
 use pyo3::prelude::*;
 use pyo3_arrow::PyRecordBatch;
 use rayon::prelude::*;
@@ -55,7 +55,7 @@ pub(crate) fn segment_users<'py>(
     let rules = RuleSet::new(&definitions, &names).map_err(CoreError::from)?;
     let log = &log.inner;
     let (users, members) = detached(py, report, |progress| -> Result<_, CoreError> {
-        let bound = rules.bind(log, UnknownEvents::Refuse, span_us(log, as_of_us))?;
+        let bound = rules.bind(log, UnknownEvents::RefuseBut(MESSAGE), span_us(log, as_of_us))?;
         let models: Vec<SegmentModel<'_>> = (models.iter())
             .map(|(_, features, audience, model, most, least)| {
                 SegmentModel::new(

@@ -18,6 +18,8 @@ pub enum UnknownEvents {
     Refuse,
     /// Take it that no such event has happened yet.
     Empty,
+    /// Refuse the expression, but of this one type take it that none has happened yet.
+    RefuseBut(&'static str),
 }
 
 /// Which event types an aggregate looks at.

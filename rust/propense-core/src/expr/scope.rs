@@ -9,16 +9,14 @@ use super::bind::{BoundAggregate, EventSet, UnknownEvents, UserLeaf, bind_filter
 use super::error::ExprError;
 use super::externals::Externals;
 use super::nearest::nearest;
+use super::parts::ColumnNames;
 use super::program::Node;
 use crate::events::{Column, ColumnKind, EventLog};
 
 /// The property under which a FILTER sees the event type itself.
 pub(crate) const EVENT_TYPE: &str = "event";
 
-/// The event type of messages, which deliveries write. Rules may count them before there is any, or none would ever be
-/// allowed.
-pub(crate) const MESSAGE: &str = "message";
-/// The properties of messages, all of them texts.
+/// The properties of delivered messages, all of them texts; rules may name them before there is one.
 pub(super) const MESSAGE_PROPERTIES: [&str; 3] = ["channel", "destination", "segment"];
 
 /// A node with the type of its value.
@@ -150,6 +148,13 @@ impl<'a> Scope<'a> for UserScope<'a, '_> {
 
     fn aggregate(&mut self, text: &str, aggregate: &Aggregate) -> Result<Typed<'a>, ExprError> {
         let events = self.event_set(text, aggregate)?;
+        if events == EventSet::Empty && !self.knows_properties(aggregate) {
+            if let (UnknownEvents::RefuseBut(_), Some(condition)) = (self.unknown_events, &aggregate.selector.filter) {
+                // A misspelt one would be noticed only when the first of these events comes.
+                bind_filter(self.log, condition, text, &MESSAGE_PROPERTIES)?;
+            }
+            return Ok(self.of_no_events(aggregate));
+        }
         let place = match &aggregate.argument {
             None => None,
             Some(argument) => Some(find(self.log.columns(), "property", text, &argument.property, argument.position)?),
@@ -158,11 +163,6 @@ impl<'a> Scope<'a> for UserScope<'a, '_> {
         let kind = result_kind(text, aggregate.function, column)?;
         let filter = match &aggregate.selector.filter {
             None => None,
-            // Of events that there are not, no condition has to be looked at.
-            Some(condition) if is_awaited(aggregate, events) => {
-                bind_filter(self.log, condition, text, &MESSAGE_PROPERTIES)?;
-                None
-            }
             Some(condition) => Some(bind_filter(self.log, condition, text, &[])?),
         };
         let bound = BoundAggregate {
@@ -209,6 +209,38 @@ impl UserScope<'_, '_> {
         })
     }
 
+    /// Whether the log has every property that an aggregate reads.
+    fn knows_properties(&self, aggregate: &Aggregate) -> bool {
+        let mut names = ColumnNames::default();
+        Expr::Aggregate(aggregate.clone()).name_columns(&mut names);
+        let known = |name: &String| self.log.columns().iter().any(|column| column.name == *name);
+        names.properties.iter().all(known)
+    }
+
+    /// What an aggregate gives over no events, whatever properties those would have: zero or missing.
+    fn of_no_events(&mut self, aggregate: &Aggregate) -> Typed<'static> {
+        let function = match aggregate.function {
+            Function::Count
+            | Function::Sum
+            | Function::Distinct
+            | Function::ActiveDays
+            | Function::DecayedCount { .. } => Function::Count,
+            _ => Function::GapMean,
+        };
+        let selector_text = format!("{} of no events", function.name());
+        let leaf = self.leaf(selector_text.clone(), || {
+            UserLeaf::Aggregate(BoundAggregate {
+                function,
+                events: EventSet::Empty,
+                filter: None,
+                selector_text,
+                column: None,
+                window_us: None,
+            })
+        });
+        Typed::leaf(leaf, ColumnKind::Number, &[])
+    }
+
     fn event_set(&self, text: &str, aggregate: &Aggregate) -> Result<EventSet, ExprError> {
         let Some(event) = &aggregate.selector.event else { return Ok(EventSet::All) };
         let types = self.log.event_types();
@@ -217,8 +249,8 @@ impl UserScope<'_, '_> {
         match (code, self.unknown_events) {
             (Some(code), _) => Ok(EventSet::One(code as u32)),
             (None, UnknownEvents::Empty) => Ok(EventSet::Empty),
-            (None, UnknownEvents::Refuse) if event == MESSAGE => Ok(EventSet::Empty),
-            (None, UnknownEvents::Refuse) => Err(ExprError::UnknownName {
+            (None, UnknownEvents::RefuseBut(expected)) if expected == event => Ok(EventSet::Empty),
+            (None, UnknownEvents::Refuse | UnknownEvents::RefuseBut(_)) => Err(ExprError::UnknownName {
                 text: text.to_owned(),
                 what: "event type",
                 name: event.clone(),
@@ -227,11 +259,6 @@ impl UserScope<'_, '_> {
             }),
         }
     }
-}
-
-/// Whether an aggregate is of messages of which there is none yet.
-fn is_awaited(aggregate: &Aggregate, events: EventSet) -> bool {
-    events == EventSet::Empty && aggregate.selector.event.as_deref() == Some(MESSAGE)
 }
 
 /// The type of an aggregate's value, if its property has a type that the function reads.
