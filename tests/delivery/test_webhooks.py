@@ -333,20 +333,21 @@ def test_a_slow_answer_delays_no_other_user(
     gate = threading.Event()
 
     def answer(request: Request) -> tuple[int, dict[str, str]]:
-        if request.data["user_id"] == "slow":
-            gate.wait(20)
+        if str(request.data["user_id"]).startswith("slow"):
+            gate.wait(60)
         return 200, {}
 
     receiving.answer = answer
-    server.move("slow", "vip")
-    server.move("slow", "vip")
+    for user in ("slow-1", "slow-2") * 2:
+        server.move(user, "vip")
     for number in range(60):
         server.move(f"u{number}", "vip")
-    with Deliveries([webhook(receiving.url, concurrency=2)], server, tmp_path):
+    with Deliveries([webhook(receiving.url, concurrency=3)], server, tmp_path):
         until(lambda: len(receiving.accepted) == 60)
         gate.set()
         until(lambda: caught_up(tmp_path, "crm", server))
-    assert [one.type for one in receiving.accepted[-2:]] == ["segment.enter", "segment.exit"]
+    slow = [kind for user, _, kind in receiving.moves() if user == "slow-1"]
+    assert slow == ["enter", "exit"]
 
 
 def test_of_an_erased_user_nothing_stays_but_the_news(
