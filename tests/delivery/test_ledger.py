@@ -90,7 +90,9 @@ def test_two_that_open_it_first_agree(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("chains", [False, True], ids=["heads", "chains"])
-def test_an_item_of_a_long_queue_costs_no_more_than_one_of_a_short_one(tmp_path: Path, chains: bool) -> None:
+def test_an_item_of_a_long_queue_costs_no_more_than_one_of_a_short_one(
+    tmp_path: Path, chains: bool
+) -> None:
     def steps(users: int) -> float:
         folder = tmp_path / str(users)
         folder.mkdir()

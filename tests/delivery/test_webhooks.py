@@ -344,6 +344,7 @@ def test_a_slow_answer_delays_no_other_user(
         server.move(f"u{number}", "vip")
     with Deliveries([webhook(receiving.url, concurrency=3)], server, tmp_path):
         until(lambda: len(receiving.accepted) == 60)
+        assert not any(row["attempts"] for row in items(tmp_path, "crm"))
         gate.set()
         until(lambda: caught_up(tmp_path, "crm", server))
     slow = [kind for user, _, kind in receiving.moves() if user == "slow-1"]
