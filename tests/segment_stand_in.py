@@ -14,11 +14,11 @@ import grpc
 from propense._proto import segments_pb2, segments_pb2_grpc
 
 BREAKS = [
+    None,
     grpc.StatusCode.UNAVAILABLE,
     grpc.StatusCode.DEADLINE_EXCEEDED,
     grpc.StatusCode.RESOURCE_EXHAUSTED,
     grpc.StatusCode.INTERNAL,
-    None,
 ]
 """How streams end that are to be gone on with; None: as if there were no more."""
 

@@ -24,6 +24,7 @@ from propense.exceptions import (
     AccessError,
     DataError,
     DeadlineError,
+    DeliveryError,
     ExpressionError,
     FailedPreconditionError,
     GoalError,
@@ -37,6 +38,7 @@ from propense.exceptions import (
     SegmentError,
     ServiceError,
     TrainingError,
+    TransitionsGoneError,
     UnavailableError,
 )
 from propense.features import FeatureSet, compute_features
@@ -62,6 +64,7 @@ __all__ = [
     "Client",
     "DataError",
     "DeadlineError",
+    "DeliveryError",
     "EventLog",
     "ExpressionError",
     "FailedPreconditionError",
@@ -85,6 +88,7 @@ __all__ = [
     "TierPolicy",
     "TrainingError",
     "Transition",
+    "TransitionsGoneError",
     "UnavailableError",
     "compute_features",
     "export_training",

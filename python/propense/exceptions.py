@@ -28,6 +28,10 @@ class SegmentError(PropenseError, ValueError):
     """A segment or segment file is not valid, or its rule does not fit what it is about."""
 
 
+class DeliveryError(PropenseError, ValueError):
+    """A destination is not valid, or what is kept of deliveries cannot be used."""
+
+
 class TrainingError(PropenseError, RuntimeError):
     """The log does not allow the training that was asked for."""
 
@@ -97,6 +101,10 @@ class UnavailableError(ServiceError, ConnectionError):
 
 class DeadlineError(ServiceError, TimeoutError):
     """The server did not answer in time; what was sent may or may not be there."""
+
+
+class TransitionsGoneError(ServiceError, LookupError):
+    """The transitions asked for are no longer kept, or there are not so many."""
 
 
 class PropenseWarning(UserWarning):

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from propense import _core
 from propense.exceptions import DataError
 from propense.instants import to_us
 from propense.runtime import initialise
+from propense.segments.files import Segments, segments_of
+
+if TYPE_CHECKING:
+    from propense.delivery import Deliveries, Destination
 
 DRAIN_S = 8.0
 """From the wish to stop until calls still under way are cut off."""
@@ -43,8 +47,8 @@ class ServerTLS:
 class Server:
     """A running server; made by :func:`serve`. It runs on threads of its own, without Python."""
 
-    def __init__(self, core: _core.Server) -> None:
-        self._core = core
+    def __init__(self, core: _core.Server, deliveries: Deliveries | None = None) -> None:
+        self._core, self._deliveries = core, deliveries
 
     @property
     def address(self) -> str:
@@ -71,8 +75,10 @@ class Server:
         """Take no more calls, finish those under way, make the store durable; return when done.
 
         Health says NOT_SERVING meanwhile. What is not finished after the drain time is cut off. A
-        server that has stopped stays so.
+        server that has stopped stays so. Deliveries go on where they are at the next start.
         """
+        if self._deliveries is not None:
+            self._deliveries.stop()
         self._core.stop()
 
     def __enter__(self) -> Self:
@@ -103,7 +109,9 @@ def serve(
     tls: ServerTLS | None = None,
     drain: float = DRAIN_S,
     log_calls: bool = False,
+    segments: Segments = (),
     clock: str = SYSTEM_CLOCK,
+    destinations: str | Path | Sequence[Destination] = (),
 ) -> Server:
     """Serve a store and the models of a folder.
 
@@ -131,16 +139,27 @@ def serve(
     log_calls
         Whether every call is a line of the log on standard error, not only those that failed or
         were slow. No line holds personal data.
+    segments
+        Put at the start unless the store has them in this form already: segments, or a folder or
+        file of them. Those that only the store has stay in force.
     clock
         What the server takes for now: ``system``, or ``simulated@2026-01-01``, a clock that stands
         at that instant until ``client.advance_clock`` lets it go on. A store that has seen a later
         instant goes on from there.
 
+    destinations
+        To where transitions are delivered: a folder of them, or
+        :func:`propense.delivery.destination_from`.
+
     Raises
     ------
+    DeliveryError
+        A destination is not valid, or what it needs is not installed.
     DataError
         The store is damaged (says which file and where), or open in another process; or the clock
         is not one.
+    SegmentError
+        A segment is not valid.
     ServiceError
         The address cannot be had, or the options do not make a safe server.
     """
@@ -149,6 +168,7 @@ def serve(
     if tls is not None:
         client_ca = None if tls.client_ca is None else Path(tls.client_ca)
         files = (Path(tls.certificate), Path(tls.key), client_ca)
+    asked = _destinations(destinations)
     core = _core.Server.bind(
         store=Path(store),
         models=Path(models),
@@ -159,8 +179,31 @@ def serve(
         drain_s=drain,
         log_calls=log_calls,
         simulated_us=_simulated_us(clock),
+        segments=[segment.definition for segment in segments_of(segments)],
     )
-    return Server(core)
+    if not asked:
+        return Server(core)
+    return Server(core, _deliveries(asked, core, Path(store)))
+
+
+def _destinations(given: str | Path | Sequence[Destination]) -> list[Destination]:
+    if not isinstance(given, str | Path):
+        return list(given)
+    from propense.delivery import read_destinations
+
+    return read_destinations(given)
+
+
+def _deliveries(asked: list[Destination], core: _core.Server, store: Path) -> Deliveries:
+    """Begin to deliver; a server that cannot is stopped again."""
+    from propense.delivery import Deliveries
+    from propense.delivery.server_source import ServerSource
+
+    try:
+        return Deliveries(asked, ServerSource(core), store).start()
+    except BaseException:
+        core.stop()
+        raise
 
 
 def _simulated_us(clock: str) -> int | None:

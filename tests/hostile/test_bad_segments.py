@@ -16,13 +16,14 @@ LOG = pl.DataFrame(
         "event": ["purchase", "support_contact"],
         "amount": [1.5, None],
         "category": ["ale", None],
+        "price": [2.5, None],
     }
 )
 
 
 @pytest.fixture(scope="module")
 def small() -> pp.EventLog:
-    profiles = pp.read_profiles(pl.DataFrame({"user_id": ["a"], "country": ["GB"]}))
+    profiles = pp.read_profiles(pl.DataFrame({"user_id": ["a"], "country": ["GB"], "age": [40]}))
     return pp.read_events(LOG, profiles=profiles)
 
 
@@ -31,7 +32,7 @@ UNREADABLE = {
     "no rule": ("count(purchase, '30d') >= 3 AND", "rule"),
     "a statement": ("DROP TABLE users", "rule"),
     "two": ("count(purchase) > 1; count(purchase) > 2", "rule"),
-    "unknown function": ("cuont(purchase) > 1", "'count'"),
+    "unknown function": ("cuont(purchase) > 1", 'did you mean "count"'),
     "window": ("count(purchase, '30 days') > 1", "30 days"),
     "deep": ("(" * 10_000 + "1" + ")" * 10_000, "rule"),
     "score of two": ("score(a, b) > 1", "score"),

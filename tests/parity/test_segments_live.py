@@ -170,13 +170,12 @@ def test_live_is_batch_with_models_and_changed_rules(
         members = len(client.members("either"))
         assert client.delete_segment("either") == members
         compare(client, sent, segments[:2], models, known)
-        model.tiers = pp.TierPolicy.quantile(most=0.5, least=0.1)
-        try:
-            model.save(tmp_path / "models" / "buys")
-            client.reload_models()
-            compare(client, sent, segments[:2], models, known)
-        finally:
-            model.tiers = pp.TierPolicy.quantile()
+        other = pp.load_model(tmp_path / "models" / "buys")
+        other.tiers = pp.TierPolicy.quantile(most=0.5, least=0.1)
+        other.save(tmp_path / "models" / "buys")
+        assert [one.outcome for one in client.reload_models()] == ["loaded"]
+        models["buys"] = other
+        compare(client, sent, segments[:2], models, known)
         client.erase_user(users[0])
         left = sent.filter(pl.col("user_id") != users[0])
         known = pp.read_profiles(attributes.filter(pl.col("user_id") != users[0]))

@@ -13,6 +13,7 @@ import propense
 from propense.cli import commands
 from propense.cli.bench import bench
 from propense.cli.clock import clock
+from propense.cli.deliveries import deliveries
 from propense.cli.demo import demo
 from propense.cli.ingest import ingest
 from propense.cli.segment import segment
@@ -22,6 +23,7 @@ from propense.cli.store import store
 from propense.cli.watch import watch
 from propense.exceptions import (
     DataError,
+    DeliveryError,
     ExpressionError,
     GoalError,
     ModelError,
@@ -36,6 +38,7 @@ from propense.progress import progress_shown
 EXIT_CODES: dict[type[PropenseError], int] = {
     DataError: 3,
     ExpressionError: 4,
+    DeliveryError: 4,
     GoalError: 4,
     SegmentError: 4,
     TrainingError: 5,
@@ -46,9 +49,9 @@ EXIT_CODES: dict[type[PropenseError], int] = {
 INTERRUPTED = 130
 
 EPILOG = (
-    "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal, segment or "
-    "expression is not valid; 5 the log does not allow the training; 6 a model cannot be used; "
-    "7 a result cannot be written; 8 a server cannot be reached or started, or refuses; "
+    "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal, segment, "
+    "destination or expression is not valid; 5 the log does not allow the training; 6 a model cannot "
+    "be used; 7 a result cannot be written; 8 a server cannot be reached or started, or refuses; "
     "130 interrupted. Results go to standard output, everything else to standard error."
 )
 
@@ -70,6 +73,7 @@ app.command()(serve)
 app.add_typer(segments)
 app.command()(watch)
 app.command()(clock)
+app.add_typer(deliveries)
 app.add_typer(store)
 app.command()(demo)
 app.command()(bench)

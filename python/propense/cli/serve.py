@@ -52,6 +52,22 @@ def serve(
     log_calls: Annotated[
         bool, typer.Option("--log-calls", help="Log every call, not only failed and slow ones.")
     ] = False,
+    segments: Annotated[
+        Path | None,
+        typer.Option(
+            "--segments",
+            help="Folder of segment files (TOML), put at the start where they are new or changed.",
+            metavar="FOLDER",
+        ),
+    ] = None,
+    destinations: Annotated[
+        Path | None,
+        typer.Option(
+            "--destinations",
+            help="Folder of destination files (TOML), to which transitions are delivered.",
+            metavar="FOLDER",
+        ),
+    ] = None,
     clock: Annotated[
         str,
         typer.Option(
@@ -61,7 +77,7 @@ def serve(
         ),
     ] = SYSTEM_CLOCK,
 ) -> None:
-    """Answer over gRPC: scores, events, users, models. Ctrl-C or SIGTERM stops it.
+    """Answer over gRPC: scores, events, users, models, segments. Ctrl-C or SIGTERM stops it.
 
     Beyond this machine it needs --tls-cert and --tls-key, and --tokens or --tls-client-ca.
     The log goes to standard error, a JSON object a line, without personal data.
@@ -73,6 +89,10 @@ def serve(
     tls = None
     if tls_cert is not None and tls_key is not None:
         tls = ServerTLS(tls_cert, tls_key, tls_client_ca)
+    if destinations is not None:
+        from propense.delivery.log_lines import log_to_standard_error
+
+        log_to_standard_error()
     server = serve_store(
         store,
         models,
@@ -82,7 +102,9 @@ def serve(
         tls=tls,
         drain=drain,
         log_calls=log_calls,
+        segments=segments or (),
         clock=clock,
+        destinations=destinations or (),
     )
     console = Console()
     console.print(f"serving on {server.address}", highlight=False, soft_wrap=True)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from functools import cached_property
+from typing import cast
 
+import grpc
 import polars as pl
 from google.protobuf.duration_pb2 import Duration
 
@@ -29,7 +31,8 @@ from propense.client.transition_stream import TransitionStream
 from propense.exceptions import DataError, DeadlineError
 from propense.instants import Instant
 from propense.progress import track
-from propense.segments.definition import Segment
+from propense.segments.files import Segments, segments_of
+from propense.segments.transition import Transition
 
 PATIENCE_S = 60.0
 """How long a server may be away before those who watch it hear of it."""
@@ -181,9 +184,40 @@ class SegmentCalls(Calls):
 
         return TransitionStream(self._connection, opened, after, patience)
 
+    def transition_pages(
+        self,
+        segments: str | Sequence[str] = (),
+        *,
+        after: int,
+        opened: Callable[[grpc.Call], None],
+    ) -> Iterator[tuple[list[Transition], int]]:
+        """Yield transitions as the server sends them, over one connection.
+
+        Parameters
+        ----------
+        segments, after
+            As in :meth:`watch_transitions`.
+        opened
+            Gets the call, to cancel it from another thread.
+
+        Returns
+        -------
+        Iterator of tuple
+            The next transitions, perhaps none, and the number up to which there are no others: what
+            resumes after it misses nothing.
+        """
+        names = names_of(segments)
+        request = segments_pb2.WatchTransitionsRequest(segments=names, after_number=after)
+        with self._connection.explained():
+            call = self._stream(self._segments.WatchTransitions, request, None)
+            opened(cast("grpc.Call", call))
+            for message in call:
+                made = [segment_answers.transition(one) for one in message.transitions]
+                yield made, message.up_to
+
     def put_segment(
         self,
-        segment: Segment | Sequence[Segment],
+        segment: Segments,
         *,
         dry_run: bool = False,
         wait: bool = False,
@@ -196,8 +230,8 @@ class SegmentCalls(Calls):
         Parameters
         ----------
         segment
-            New or changed; those that are in force in this form stay as they are. They may read one
-            another.
+            New or changed, one or several, or a folder or file of them; those that are in force in
+            this form stay as they are. They may read one another.
         dry_run
             Whether only to check them.
         wait
@@ -211,7 +245,7 @@ class SegmentCalls(Calls):
             A definition is malformed, names something unknown, or closes a cycle; ``field`` says
             which. The segments in force stay.
         """
-        given = [segment] if isinstance(segment, Segment) else list(segment)
+        given = segments_of(segment)
         request = segments_pb2.PutSegmentRequest(
             definitions=[definition_message(one) for one in given], dry_run=dry_run
         )

@@ -5,10 +5,13 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from propense.exceptions import SegmentError
 from propense.segments.definition import Segment
+
+Segments: TypeAlias = Segment | Sequence[Segment] | str | Path
+"""One segment or several, or a folder or file of them."""
 
 _ENDING = ".toml"
 
@@ -41,6 +44,13 @@ def read_segments(source: str | Path | Sequence[str | Path]) -> list[Segment]:
             raise SegmentError(f"{path}: name: {segment.name!r} is also that of {other}")
         found[segment.name] = (segment, path)
     return [found[name][0] for name in sorted(found)]
+
+
+def segments_of(given: Segments) -> list[Segment]:
+    """Give segments as a list, read from files where that is what they are given as."""
+    if isinstance(given, Segment):
+        return [given]
+    return read_segments(given) if isinstance(given, str | Path) else list(given)
 
 
 def table_of(text: str) -> dict[str, Any]:

@@ -10,13 +10,13 @@ import polars as pl
 
 from propense import _core
 from propense.events import EventLog
-from propense.exceptions import SegmentError
+from propense.exceptions import ExpressionError, SegmentError
 from propense.features import FeatureSet, user_frame
 from propense.instants import Instant, in_words, to_us
 from propense.model import Model, load_model
 from propense.progress import track
 from propense.segments.definition import Segment
-from propense.segments.files import read_segments
+from propense.segments.files import Segments, segments_of
 
 Models: TypeAlias = Mapping[str, "Model | str | Path"] | str | Path
 """Models by name, or the folder whose folders are the models, each named after its folder."""
@@ -26,7 +26,7 @@ _Parts: TypeAlias = tuple[str, _core.Plan, _core.Plan, _core.OnnxModel, float, f
 
 def segment(
     log: EventLog,
-    segments: Segment | Sequence[Segment] | str | Path,
+    segments: Segments,
     models: Models | None = None,
     *,
     as_of: Instant | None = None,
@@ -66,7 +66,7 @@ def segment(
     ModelError, ExpressionError
         A model cannot be used, or the log lacks what it reads.
     """
-    asked = _asked(segments)
+    asked = segments_of(segments)
     known = _known(models)
     if not asked and not known:
         raise SegmentError(
@@ -81,14 +81,6 @@ def segment(
             log.core, definitions, parts, as_of_us=as_of_us, report=report
         )
     return user_frame(log, users).hstack(pl.DataFrame(columns))
-
-
-def _asked(segments: Segment | Sequence[Segment] | str | Path) -> list[Segment]:
-    if isinstance(segments, Segment):
-        return [segments]
-    if isinstance(segments, str | Path):
-        return read_segments(segments)
-    return list(segments)
 
 
 def _known(models: Models | None) -> dict[str, Model]:
@@ -108,7 +100,10 @@ def _known(models: Models | None) -> dict[str, Model]:
 
 def _parts(name: str, model: Model, log: EventLog, as_of_us: int) -> _Parts:
     def plan(features: FeatureSet) -> _core.Plan:
-        return _core.Plan.compile(features.spec, log.core, strict=False, before_us=as_of_us)
+        try:
+            return _core.Plan.compile(features.spec, log.core, strict=False, before_us=as_of_us)
+        except ExpressionError as error:
+            raise ExpressionError(f"model {name!r}: {error}") from None
 
     audience = FeatureSet(model.goal.audience.condition, timezone=model.features.timezone)
     cuts = model.cut_offs

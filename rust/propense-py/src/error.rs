@@ -7,7 +7,7 @@ use propense_core::features::FeatureError;
 use propense_core::scorer::ScoreError;
 use propense_core::segments::SegmentError;
 use propense_onnx::{ModelDirectoryError, OnnxError};
-use propense_server::{ServerError, ServiceError};
+use propense_server::{SegmentsError, ServerError, ServiceError};
 use propense_store::{StoreError, WriteError};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
@@ -45,6 +45,10 @@ pub(crate) enum CoreError {
     Rows(#[from] ServiceError),
     #[error(transparent)]
     Server(#[from] ServerError),
+    #[error(transparent)]
+    Live(#[from] SegmentsError),
+    #[error("the server has no segments, or is stopping")]
+    NotLive,
     #[error("{0}")]
     Arguments(String),
 }
@@ -85,7 +89,9 @@ impl From<CoreError> for PyErr {
             | CoreError::Write(WriteError::Busy | WriteError::NoSpace { .. } | WriteError::Failed { .. }) => {
                 "OutputError"
             }
-            CoreError::Server(_) => "ServiceError",
+            CoreError::Live(SegmentsError::Gone { .. } | SegmentsError::Ahead { .. }) => "TransitionsGoneError",
+            CoreError::Server(_) | CoreError::Live(_) => "ServiceError",
+            CoreError::NotLive => "UnavailableError",
             CoreError::Arguments(_) => "PropenseError",
         };
         Python::attach(|py| match exception_class(py, class) {

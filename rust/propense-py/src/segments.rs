@@ -7,7 +7,7 @@ use numpy::PyArray1;
 use propense_core::events::EventLog as CoreLog;
 use propense_core::expr::UnknownEvents;
 use propense_core::features::Progress;
-use propense_core::segments::{BoundRules, Evaluator, RuleSet, SegmentDefinition, Standing};
+use propense_core::segments::{BoundRules, Evaluator, MESSAGE, RuleSet, SegmentDefinition, Standing};
 use pyo3::prelude::*;
 use pyo3_arrow::PyRecordBatch;
 use rayon::prelude::*;
@@ -55,13 +55,20 @@ pub(crate) fn segment_users<'py>(
     let rules = RuleSet::new(&definitions, &names).map_err(CoreError::from)?;
     let log = &log.inner;
     let (users, members) = detached(py, report, |progress| -> Result<_, CoreError> {
-        let bound = rules.bind(log, UnknownEvents::Refuse, span_us(log, as_of_us))?;
+        let bound = rules.bind(log, UnknownEvents::RefuseBut(MESSAGE), span_us(log, as_of_us))?;
         let models: Vec<SegmentModel<'_>> = (models.iter())
             .map(|(_, features, audience, model, most, least)| {
-                SegmentModel::new(log, &features.get().inner, &audience.get().inner, model.get().session(), (*most, *least))
+                SegmentModel::new(
+                    log,
+                    &features.get().inner,
+                    &audience.get().inner,
+                    model.get().session(),
+                    (*most, *least),
+                )
             })
             .collect();
-        let users: Vec<u32> = (0..log.users().len() as u32).filter(|&user| is_known(log, user as usize, as_of_us)).collect();
+        let users: Vec<u32> =
+            (0..log.users().len() as u32).filter(|&user| is_known(log, user as usize, as_of_us)).collect();
         let scores = ModelScores::at(log, &models, &users, as_of_us)?;
         let members = evaluate(log, &bound, &scores, &users, as_of_us, progress)?;
         Ok((users, members))
@@ -104,7 +111,8 @@ fn evaluate(
 
 /// Whether a user is known at an instant: with an event before it, or a profile.
 fn is_known(log: &CoreLog, user: usize, as_of_us: i64) -> bool {
-    log.profile_row(user).is_some() || log.time_us()[log.rows(user)].first().is_some_and(|&first_us| first_us < as_of_us)
+    log.profile_row(user).is_some()
+        || log.time_us()[log.rows(user)].first().is_some_and(|&first_us| first_us < as_of_us)
 }
 
 /// From the first to the last instant that rules may look at.

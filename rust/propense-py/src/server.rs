@@ -1,9 +1,15 @@
 //! A gRPC server inside the process.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use propense_server::{Clock, LiveOptions, LogLines, Server as CoreServer, ServerError, ServerOptions, StoreBackend, TlsFiles};
+use bytes::Bytes;
+use propense_core::segments::SegmentDefinition;
+use propense_server::{
+    Clock, LiveOptions, LiveSegments, LogLines, Server as CoreServer, ServerError, ServerOptions, StoreBackend,
+    TlsFiles, Transition, events_of_arrow,
+};
 use propense_store::StoreOptions;
 use pyo3::prelude::*;
 
@@ -12,6 +18,9 @@ use crate::error::CoreError;
 
 /// How often a wait looks whether Python wants to interrupt it.
 const PULSE: Duration = Duration::from_millis(50);
+
+/// Number, user, segment, whether the user entered, time, cause.
+type TransitionRow = (u64, String, String, bool, i64, &'static str);
 
 /// A server that answers calls on threads of its own.
 #[pyclass(frozen, module = "propense._core")]
@@ -23,7 +32,7 @@ pub(crate) struct Server {
 impl Server {
     /// Opens the store, loads the models, and returns once calls are answered.
     #[staticmethod]
-    #[pyo3(signature = (*, store, models, address, metrics_address, tokens, tls, drain_s, log_calls, simulated_us))]
+    #[pyo3(signature = (*, store, models, address, metrics_address, tokens, tls, drain_s, log_calls, simulated_us, segments))]
     #[allow(clippy::too_many_arguments)]
     fn bind(
         py: Python<'_>,
@@ -36,10 +45,16 @@ impl Server {
         drain_s: f64,
         log_calls: bool,
         simulated_us: Option<i64>,
+        segments: Vec<String>,
     ) -> PyResult<Self> {
         let drain = Duration::try_from_secs_f64(drain_s)
             .map_err(|_| CoreError::Arguments(format!("drain is {drain_s}; expected seconds from 0 up")))?;
         let log = if log_calls { LogLines::stderr().with_all_calls() } else { LogLines::stderr() };
+        let clock = simulated_us.map_or_else(Clock::system, Clock::simulated);
+        let segments: Vec<SegmentDefinition> = (segments.iter())
+            .map(|definition| serde_json::from_str(definition).map_err(CoreError::Definition))
+            .collect::<Result<_, _>>()?;
+        let live = LiveOptions { clock: clock.clone(), segments, log: Some(log.clone()) };
         let options = ServerOptions {
             address,
             metrics_address,
@@ -47,10 +62,9 @@ impl Server {
             tls: tls.map(|(certificate, key, client_ca)| TlsFiles { certificate, key, client_ca }),
             drain,
             log,
-            clock: simulated_us.map_or_else(Clock::system, Clock::simulated),
+            clock,
             ..ServerOptions::new(models)
         };
-        let live = LiveOptions { clock: options.clock.clone(), log: Some(options.log.clone()), ..LiveOptions::default() };
         let inner = detached(py, None, |progress| {
             let open = move || Ok(StoreBackend::open(&store, StoreOptions::default(), live)?);
             let server = CoreServer::bind(options, open)?;
@@ -85,5 +99,71 @@ impl Server {
     fn stop(&self, py: Python<'_>) -> PyResult<()> {
         self.inner.stopper().stop();
         self.wait(py)
+    }
+
+    /// Transitions of some segments with larger numbers, about `limit` at most, and up to which number these are all;
+    /// waits for the first.
+    fn transitions_after(
+        &self,
+        py: Python<'_>,
+        segments: Vec<String>,
+        after: u64,
+        limit: usize,
+        wait_s: f64,
+    ) -> PyResult<(Vec<TransitionRow>, u64)> {
+        let patience = Duration::try_from_secs_f64(wait_s).unwrap_or_default();
+        let found = py.detach(|| self.inner.transitions_after(after, limit, patience)).map_err(CoreError::from)?;
+        let up_to = found.last().map_or(after, |last| last.number);
+        let asked = found.into_iter().filter(|one| segments.iter().any(|name| **name == *one.segment));
+        let row = |one: Transition| {
+            let (user, segment) = (one.user.to_string(), one.segment.to_string());
+            (one.number, user, segment, one.enter, one.time_us, one.cause.name())
+        };
+        Ok((asked.map(row).collect(), up_to))
+    }
+
+    /// The number of the last transition; 0 before the first.
+    fn last_transition(&self) -> PyResult<u64> {
+        Ok(self.live()?.last_transition())
+    }
+
+    /// What the server takes for now.
+    fn now_us(&self) -> PyResult<i64> {
+        Ok(self.live()?.clock().now_us())
+    }
+
+    /// Which of some segments a user is in; in none of those that are not there.
+    fn segments_of(&self, py: Python<'_>, user: String, segments: Vec<String>) -> PyResult<Vec<String>> {
+        let live = self.live()?;
+        let known: Vec<String> = segments.into_iter().filter(|name| live.get(name).is_ok()).collect();
+        if known.is_empty() {
+            // None named would be all.
+            return Ok(known);
+        }
+        let standings = py.detach(|| live.of_user(&user, &known)).map_err(CoreError::from)?;
+        Ok(standings.into_iter().filter(|standing| standing.is_member).map(|standing| standing.segment).collect())
+    }
+
+    /// Those of some users of whom the store knows anything.
+    fn known_users(&self, py: Python<'_>, users: Vec<String>) -> PyResult<Vec<String>> {
+        let live = self.live()?;
+        Ok(py.detach(|| {
+            let snapshot = live.store().snapshot();
+            users.into_iter().filter(|user| snapshot.has_user(user)).collect()
+        }))
+    }
+
+    /// Writes the events of an Arrow stream and waits until they are on the disk.
+    fn ingest(&self, py: Python<'_>, arrow_ipc: Vec<u8>) -> PyResult<()> {
+        let live = self.live()?;
+        let rows = events_of_arrow(Bytes::from(arrow_ipc)).map_err(CoreError::from)?;
+        py.detach(|| live.store().ingest(rows)).map_err(CoreError::from)?;
+        Ok(())
+    }
+}
+
+impl Server {
+    fn live(&self) -> Result<Arc<LiveSegments>, CoreError> {
+        self.inner.segments().ok_or(CoreError::NotLive)
     }
 }

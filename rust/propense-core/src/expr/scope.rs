@@ -9,11 +9,15 @@ use super::bind::{BoundAggregate, EventSet, UnknownEvents, UserLeaf, bind_filter
 use super::error::ExprError;
 use super::externals::Externals;
 use super::nearest::nearest;
+use super::parts::ColumnNames;
 use super::program::Node;
 use crate::events::{Column, ColumnKind, EventLog};
 
 /// The property under which a FILTER sees the event type itself.
 pub(crate) const EVENT_TYPE: &str = "event";
+
+/// The properties of delivered messages, all of them texts; rules may name them before there is one.
+pub(super) const MESSAGE_PROPERTIES: [&str; 3] = ["channel", "destination", "segment"];
 
 /// A node with the type of its value.
 pub(super) struct Typed<'a> {
@@ -54,6 +58,8 @@ pub enum EventLeaf {
 pub(super) struct EventScope<'a> {
     pub(super) log: &'a EventLog,
     pub(super) leaves: Vec<EventLeaf>,
+    /// Texts that events to come will have; what is bound to them is to be checked, not to be run.
+    pub(super) expected: &'static [&'static str],
 }
 
 impl<'a> Scope<'a> for EventScope<'a> {
@@ -61,9 +67,14 @@ impl<'a> Scope<'a> for EventScope<'a> {
         let (leaf, kind, dictionary) = if name == EVENT_TYPE {
             (EventLeaf::EventType, ColumnKind::Text, self.log.event_types())
         } else {
-            let place = find(self.log.columns(), "property", text, name, position)?;
-            let column = &self.log.columns()[place];
-            (EventLeaf::Column(place), column.kind, column.dictionary.as_slice())
+            match find(self.log.columns(), "property", text, name, position) {
+                Ok(place) => {
+                    let column = &self.log.columns()[place];
+                    (EventLeaf::Column(place), column.kind, column.dictionary.as_slice())
+                }
+                Err(_) if self.expected.contains(&name) => (EventLeaf::EventType, ColumnKind::Text, &[][..]),
+                Err(unknown) => return Err(self.nearer(unknown)),
+            }
         };
         let number = self.leaves.iter().position(|known| *known == leaf).unwrap_or_else(|| {
             self.leaves.push(leaf);
@@ -97,6 +108,17 @@ impl<'a> Scope<'a> for EventScope<'a> {
     }
 }
 
+impl EventScope<'_> {
+    /// An unknown name beside those that are expected.
+    fn nearer(&self, mut unknown: ExprError) -> ExprError {
+        if let ExprError::UnknownName { name, nearest: found, .. } = &mut unknown {
+            let known = self.log.columns().iter().map(|column| column.name.as_str());
+            *found = nearest(name, known.chain(self.expected.iter().copied()));
+        }
+        unknown
+    }
+}
+
 /// The texts of tiers, as a dictionary.
 static TIERS: LazyLock<Vec<String>> = LazyLock::new(|| Externals::TIERS.map(str::to_owned).to_vec());
 
@@ -126,6 +148,13 @@ impl<'a> Scope<'a> for UserScope<'a, '_> {
 
     fn aggregate(&mut self, text: &str, aggregate: &Aggregate) -> Result<Typed<'a>, ExprError> {
         let events = self.event_set(text, aggregate)?;
+        if events == EventSet::Empty && !self.knows_properties(aggregate) {
+            if let (UnknownEvents::RefuseBut(_), Some(condition)) = (self.unknown_events, &aggregate.selector.filter) {
+                // A misspelt one would be noticed only when the first of these events comes.
+                bind_filter(self.log, condition, text, &MESSAGE_PROPERTIES)?;
+            }
+            return Ok(self.of_no_events(aggregate));
+        }
         let place = match &aggregate.argument {
             None => None,
             Some(argument) => Some(find(self.log.columns(), "property", text, &argument.property, argument.position)?),
@@ -134,7 +163,7 @@ impl<'a> Scope<'a> for UserScope<'a, '_> {
         let kind = result_kind(text, aggregate.function, column)?;
         let filter = match &aggregate.selector.filter {
             None => None,
-            Some(condition) => Some(bind_filter(self.log, condition, text)?),
+            Some(condition) => Some(bind_filter(self.log, condition, text, &[])?),
         };
         let bound = BoundAggregate {
             function: aggregate.function,
@@ -180,6 +209,38 @@ impl UserScope<'_, '_> {
         })
     }
 
+    /// Whether the log has every property that an aggregate reads.
+    fn knows_properties(&self, aggregate: &Aggregate) -> bool {
+        let mut names = ColumnNames::default();
+        Expr::Aggregate(aggregate.clone()).name_columns(&mut names);
+        let known = |name: &String| self.log.columns().iter().any(|column| column.name == *name);
+        names.properties.iter().all(known)
+    }
+
+    /// What an aggregate gives over no events, whatever properties those would have: zero or missing.
+    fn of_no_events(&mut self, aggregate: &Aggregate) -> Typed<'static> {
+        let function = match aggregate.function {
+            Function::Count
+            | Function::Sum
+            | Function::Distinct
+            | Function::ActiveDays
+            | Function::DecayedCount { .. } => Function::Count,
+            _ => Function::GapMean,
+        };
+        let selector_text = format!("{} of no events", function.name());
+        let leaf = self.leaf(selector_text.clone(), || {
+            UserLeaf::Aggregate(BoundAggregate {
+                function,
+                events: EventSet::Empty,
+                filter: None,
+                selector_text,
+                column: None,
+                window_us: None,
+            })
+        });
+        Typed::leaf(leaf, ColumnKind::Number, &[])
+    }
+
     fn event_set(&self, text: &str, aggregate: &Aggregate) -> Result<EventSet, ExprError> {
         let Some(event) = &aggregate.selector.event else { return Ok(EventSet::All) };
         let types = self.log.event_types();
@@ -188,7 +249,8 @@ impl UserScope<'_, '_> {
         match (code, self.unknown_events) {
             (Some(code), _) => Ok(EventSet::One(code as u32)),
             (None, UnknownEvents::Empty) => Ok(EventSet::Empty),
-            (None, UnknownEvents::Refuse) => Err(ExprError::UnknownName {
+            (None, UnknownEvents::RefuseBut(expected)) if expected == event => Ok(EventSet::Empty),
+            (None, UnknownEvents::Refuse | UnknownEvents::RefuseBut(_)) => Err(ExprError::UnknownName {
                 text: text.to_owned(),
                 what: "event type",
                 name: event.clone(),

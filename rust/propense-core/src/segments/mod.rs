@@ -23,6 +23,9 @@ mod rules;
 mod running;
 mod standing;
 
+/// The type of the events that delivered messages become. Rules may name it before there is one, for caps on messages.
+pub const MESSAGE: &str = "message";
+
 pub use bound::BoundRules;
 pub use definition::SegmentDefinition;
 pub use error::{Part, SegmentError};

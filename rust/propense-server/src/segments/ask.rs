@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use propense_core::expr::UnknownEvents;
-use propense_core::segments::{RuleSet, SegmentDefinition};
+use propense_core::segments::{MESSAGE, RuleSet, SegmentDefinition};
 use propense_store::Snapshot;
 
 use super::error::SegmentsError;
@@ -62,7 +62,8 @@ impl Change {
     }
 }
 
-/// Refuses definitions that name events that there are not, unless there are none at all yet. Those in force may do so.
+/// Refuses definitions that name events that there are not, unless there are none at all yet, or none but delivered
+/// messages are meant. Those in force may do so.
 fn check_names(
     put: &[SegmentDefinition],
     others: &[SegmentDefinition],
@@ -70,7 +71,7 @@ fn check_names(
     view: &Snapshot,
 ) -> Result<(), SegmentsError> {
     let shape = view.shape().map_err(|error| SegmentsError::Evaluation(ServingError::from(error).into()))?;
-    let unknown = if shape.event_types().is_empty() { UnknownEvents::Empty } else { UnknownEvents::Refuse };
+    let unknown = if shape.event_types().is_empty() { UnknownEvents::Empty } else { UnknownEvents::RefuseBut(MESSAGE) };
     // In place of the others something of the same names that reads nothing.
     let others = others.iter().map(|other| SegmentDefinition::new(&other.name, "count(*) >= 0"));
     let definitions: Vec<SegmentDefinition> = put.iter().cloned().chain(others).collect();

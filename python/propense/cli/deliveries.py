@@ -1,0 +1,165 @@
+"""The command ``deliveries``: how destinations stand, dead letters, replay."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from propense.delivery.control import DestinationState
+
+deliveries = typer.Typer(
+    name="deliveries",
+    help="How deliveries stand, and what is done about them; while the server runs or not.",
+    invoke_without_command=True,
+    no_args_is_help=False,
+)
+
+Store = Annotated[
+    Path, typer.Option("--store", help="Folder of the store.", metavar="S", show_default=False)
+]
+Name = Annotated[str, typer.Argument(help="Name of the destination.", metavar="NAME")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+
+
+@deliveries.callback()
+def overview(
+    context: typer.Context,
+    store: Annotated[
+        Path | None, typer.Option("--store", help="Folder of the store.", metavar="S")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show every destination: lag, what waits, is held or was given up, and what went wrong last."""
+    if context.invoked_subcommand is not None:
+        return
+    if store is None:
+        raise typer.BadParameter("give the folder of the store", param_hint="--store")
+    from propense.delivery import control
+
+    states = control.destination_states(store)
+    if as_json:
+        _print_json(states)
+        return
+    names = ("unread", "waiting", "retrying", "held", "dead", "delivered", "dropped")
+    table = Table(box=None, pad_edge=False)
+    table.add_column("destination", overflow="fold")
+    table.add_column("kind")
+    for name in (*names, "oldest"):
+        table.add_column(name, justify="right")
+    table.add_column("state", overflow="fold")
+    for state in states:
+        counts = [f"{getattr(state, name):,}" for name in names]
+        oldest = "" if state.oldest_s is None else _duration(state.oldest_s)
+        table.add_row(state.name, state.kind, *counts, oldest, _standing(state))
+    Console(width=None if Console().is_terminal else 200).print(table, highlight=False)
+
+
+@deliveries.command()
+def dead(name: Name, store: Store, as_json: AsJson = False) -> None:
+    """List a destination's dead letters, with the ids that replay takes."""
+    from propense.delivery import control
+
+    letters = control.dead_letters(store, name)
+    if as_json:
+        _print_json(letters)
+        return
+    for letter in letters:
+        # As JSON writes it, so that no id can forge a line.
+        user = json.dumps(letter.user_id)
+        print(
+            f"{letter.number}  {_second(letter.time)}  {letter.kind}  {letter.segment}  {user}  "
+            f"after {letter.attempts} attempts: {letter.error}"
+        )
+
+
+@deliveries.command()
+def replay(
+    name: Name,
+    store: Store,
+    number: Annotated[
+        list[int] | None,
+        typer.Option("--id", help="Number of a dead letter; may be given again. Left out: all."),
+    ] = None,
+) -> None:
+    """Put dead letters back in the queue; what is delivered again has the same id as before."""
+    from propense.delivery import control
+
+    count = control.replay(store, name, number or ())
+    print(f"{count:,} dead letters of {name} are in the queue again")
+
+
+@deliveries.command()
+def pause(name: Name, store: Store) -> None:
+    """Deliver nothing to a destination until it is resumed; nothing is lost."""
+    from propense.delivery import control
+
+    control.pause(store, name)
+    print(f"{name} is paused")
+
+
+@deliveries.command()
+def resume(
+    name: Name,
+    store: Store,
+    after: Annotated[
+        int | None,
+        typer.Option("--after", min=0, help="Go on after this transition, not where it was."),
+    ] = None,
+) -> None:
+    """Deliver to a destination again that was paused by hand, or by a receiver that is gone."""
+    from propense.delivery import control
+
+    control.resume(store, name, after)
+    print(f"{name} goes on")
+
+
+@deliveries.command()
+def forget(
+    name: Name,
+    store: Store,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Forget a destination that is no longer configured, with all that was not delivered."""
+    if not yes:
+        typer.confirm(f"forget {name}, its cursor, queue and dead letters?", abort=True)
+    from propense.delivery import control
+
+    control.forget(store, name)
+    print(f"{name} is forgotten")
+
+
+def _standing(state: DestinationState) -> str:
+    if state.paused is not None:
+        return f"paused: {state.paused}"
+    if state.last_error is not None and state.last_error_at is not None:
+        recovered = state.last_delivered_at is not None
+        if not (recovered and state.last_delivered_at > state.last_error_at):  # type: ignore[operator]
+            return f"failed at {_second(state.last_error_at)}: {state.last_error}"
+    return "ok"
+
+
+def _duration(seconds: float) -> str:
+    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.1f} s"
+
+
+def _second(instant: datetime) -> str:
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _print_json(rows: Sequence[Any]) -> None:
+    for row in rows:
+        values = asdict(row)
+        texts = {k: _second(v) if isinstance(v, datetime) else v for k, v in values.items()}
+        print(json.dumps(texts))

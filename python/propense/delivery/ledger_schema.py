@@ -1,0 +1,101 @@
+"""The tables of the file in which deliveries remember how far they are."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from propense.exceptions import DeliveryError
+
+LEDGER = "deliveries.sqlite"
+"""The file, in the folder of the store."""
+
+_VERSION = 1
+_BUSY_S = 30.0
+
+_SCHEMA = (
+    "CREATE TABLE origin (id TEXT NOT NULL)",
+    "INSERT INTO origin VALUES (lower(hex(randomblob(8))))",
+    """CREATE TABLE destination (
+    name TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    -- All transitions up to this number are in the table item, were delivered, or did not concern it.
+    cursor INTEGER NOT NULL,
+    -- The number of the last transition there was when it was last looked.
+    newest INTEGER NOT NULL,
+    delivered INTEGER NOT NULL DEFAULT 0,
+    -- Enters that were never delivered because the user left before; each with its exit.
+    dropped INTEGER NOT NULL DEFAULT 0,
+    paused TEXT,
+    last_error TEXT,
+    last_error_us INTEGER,
+    last_delivered_us INTEGER
+) STRICT""",
+    """CREATE TABLE item (
+    destination TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    user_id TEXT NOT NULL,
+    segment TEXT NOT NULL,
+    kind TEXT NOT NULL,
+    time_us INTEGER NOT NULL,
+    cause TEXT NOT NULL,
+    -- waiting: to be delivered when due; held: until the user is in the segment of only_if;
+    -- sent: delivered, its message not yet an event; dead: given up.
+    state TEXT NOT NULL,
+    -- Whether it may have arrived already; and how often it failed.
+    started INTEGER NOT NULL DEFAULT 0,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    due_us INTEGER NOT NULL,
+    queued_us INTEGER NOT NULL,
+    sent_us INTEGER,
+    error TEXT,
+    PRIMARY KEY (destination, number)
+) STRICT, WITHOUT ROWID""",
+    "CREATE INDEX item_by_user ON item (destination, user_id, segment, number)",
+    "CREATE INDEX item_by_due ON item (destination, state, due_us)",
+)
+
+
+def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
+    """Open the file, made if it is not there; one connection a thread.
+
+    Parameters
+    ----------
+    durable
+        Whether every transaction is on disk when it ends. Without, a power cut may undo the last
+        ones, whole and in order: what was delivered since is then delivered again.
+
+    Raises
+    ------
+    DeliveryError
+        It cannot be opened, or is of a newer version.
+    """
+    try:
+        made = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+        made.row_factory = sqlite3.Row
+        made.execute("PRAGMA journal_mode = WAL")
+        made.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        made.execute("PRAGMA secure_delete = ON")
+        _migrate(made, path)
+    except sqlite3.Error as error:
+        raise DeliveryError(f"{path} cannot be opened: {error}") from error
+    return made
+
+
+def _migrate(made: sqlite3.Connection, path: Path) -> None:
+    if _version_of(made) == 0:
+        made.execute("BEGIN IMMEDIATE")
+        # Somebody else may have come first.
+        if _version_of(made) == 0:
+            for statement in _SCHEMA:
+                made.execute(statement)
+            made.execute(f"PRAGMA user_version = {_VERSION}")
+        made.execute("COMMIT")
+    if _version_of(made) != _VERSION:
+        version = _version_of(made)
+        made.close()
+        raise DeliveryError(f"{path} is of version {version}; this propense knows {_VERSION}")
+
+
+def _version_of(made: sqlite3.Connection) -> int:
+    return int(made.execute("PRAGMA user_version").fetchone()[0])

@@ -1,0 +1,69 @@
+"""The transitions of a server in this process, without a connection, a token or a copy."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from propense import _core
+from propense.delivery.messages import Message, message_events
+from propense.delivery.source import Page
+from propense.event_table import EventColumns
+from propense.instants import from_us
+from propense.segments.transition import Transition
+from propense.store_rows import event_rows
+
+_COLUMNS = EventColumns("user_id", "event_time", "event")
+_PAUSE_S = 0.05
+
+
+class ServerSource:
+    """A server as deliveries see it, from within."""
+
+    def __init__(self, core: _core.Server) -> None:
+        self._core = core
+
+    def read(self, segments: Sequence[str], after: int, limit: int, wait_s: float) -> Page:
+        """Give what came in since."""
+        began = time.monotonic()
+        rows, up_to = self._core.transitions_after(list(segments), after, limit, wait_s)
+        if up_to == after and time.monotonic() - began < wait_s / 2:
+            # A server that is stopping does not wait.
+            time.sleep(min(wait_s, _PAUSE_S))
+        return Page([_transition(*row) for row in rows], up_to)
+
+    def newest(self) -> int:
+        """Give the number of the last transition."""
+        return self._core.last_transition()
+
+    def now_us(self) -> int:
+        """Give the server's clock."""
+        return self._core.now_us()
+
+    def segments_of(self, user_id: str, segments: Sequence[str]) -> frozenset[str]:
+        """Give a user's segments; of what is not known, nobody is a member."""
+        return frozenset(self._core.segments_of(user_id, list(segments)))
+
+    def known(self, user_ids: Sequence[str]) -> set[str]:
+        """Give those of whom the store knows anything."""
+        return set(self._core.known_users(list(user_ids)))
+
+    def record(self, messages: Sequence[Message]) -> None:
+        """Write messages; when this returns, they are on the disk and rules have seen them."""
+        rows = event_rows(
+            message_events(messages), _COLUMNS, event_id="event_id", number_ties=False
+        )
+        self._core.ingest(rows.encoded())
+
+
+def _transition(
+    number: int, user_id: str, segment: str, enter: bool, time_us: int, cause: str
+) -> Transition:
+    return Transition(
+        number=number,
+        user_id=user_id,
+        segment=segment,
+        kind="enter" if enter else "exit",
+        time=from_us(time_us),
+        cause=cause,  # type: ignore[arg-type]
+    )
