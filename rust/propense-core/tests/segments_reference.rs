@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use propense_core::events::EventLog;
 use propense_core::expr::UnknownEvents;
 use propense_core::segments::reference::Oracle;
-use propense_core::segments::{BoundRules, Evaluator, RuleSet, SegmentDefinition, Standing, Transition};
+use propense_core::segments::{BoundRules, Evaluator, NoScores, RuleSet, SegmentDefinition, Standing, Transition};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -91,9 +91,7 @@ impl Case {
     fn disagreements(&self) -> Vec<String> {
         let World { log, bound } = self.world();
         let (log, bound) = (&log, &bound);
-        let by_reference: Vec<_> = (self.models.iter())
-            .map(|model| move |user, as_of_us| model.reference_score(log, user, as_of_us))
-            .collect();
+        let by_reference: Vec<_> = self.models.iter().map(|model| model.by_reference(log)).collect();
         let models = (MODELS.iter().zip(&self.models).zip(&by_reference))
             .map(|((name, sketch), score)| sketch.model(name, score))
             .collect();
@@ -159,7 +157,7 @@ fn transitions_of(timeline: &BTreeMap<i64, BTreeMap<String, Standing>>, after_us
 }
 
 proptest! {
-    #![proptest_config(config(2))]
+    #![proptest_config(config(4))]
 
     #[test]
     fn membership_equals_the_reference(case in case(far(), &ZONES[..1], false)) {
@@ -175,5 +173,54 @@ proptest! {
     fn membership_by_the_clock_equals_the_reference(case in case(near(), &ZONES, true)) {
         let found = case.disagreements();
         prop_assert!(found.is_empty(), "{}", found.join("\n"));
+    }
+}
+
+/// Segments that cannot be solved, of which both sides visit the same instants.
+fn rechecked() -> impl Strategy<Value = Vec<SegmentDefinition>> {
+    let rules = [
+        "recency(*) * 24 >= 1",
+        "decayed_count(*, '1h') + 0 > 1.5",
+        "tenure(*, '6h') / 2 > 0.05",
+        "count(*, '1h') >= 2",
+        "recency(*) < tenure(*) - 0.1",
+        "NOT recency(*, '6h') * 24 > 2",
+    ];
+    let rule = move || select(rules.to_vec());
+    let min_stay = proptest::option::weighted(0.5, select(&["1s", "30m", "6h"][..]));
+    let definition = (rule(), proptest::option::weighted(0.5, rule()), min_stay);
+    vec(definition, 1..4).prop_map(|parts| {
+        let segment =
+            |(place, (rule, stay, min_stay)): (usize, (&str, Option<&str>, Option<&str>))| SegmentDefinition {
+                stay: stay.map(str::to_owned),
+                min_stay: min_stay.map(str::to_owned),
+                ..SegmentDefinition::new(["a", "b", "c"][place], rule)
+            };
+        parts.into_iter().enumerate().map(segment).collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(config(16))]
+
+    #[test]
+    fn what_cannot_be_solved_is_rechecked_at_the_same_instants(
+        (events, later_us) in near().prop_flat_map(|times_us| {
+            let within = times_us[0]..times_us[0] + 30_000_000_000;
+            (events(times_us), within)
+        }),
+        segments in rechecked(),
+    ) {
+        let log = log(&[&events], &[]);
+        let rules = RuleSet::new(&segments, &[]).unwrap();
+        let bound = rules.bind(&log, UnknownEvents::Empty, USUAL_SPAN_US).unwrap();
+        let oracle = Oracle::new(&log, &segments, Vec::new());
+        let mut evaluator = Evaluator::new(&bound, &log);
+        for user in 0..log.users().len() {
+            let expected: Vec<Standing> = oracle.standings(user, later_us).values().copied().collect();
+            let mut got = vec![Standing::OUT; expected.len()];
+            evaluator.replay(user, later_us, &mut NoScores, &mut got).unwrap();
+            prop_assert_eq!(&got, &expected, "user {}", user);
+        }
     }
 }

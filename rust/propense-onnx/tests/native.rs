@@ -77,3 +77,35 @@ fn every_cut_and_flip_of_a_file_is_survived() {
         }
     }
 }
+
+#[test]
+fn scores_change_only_at_the_thresholds() {
+    let model = native("trees.onnx");
+    let thresholds = model.thresholds().unwrap();
+    assert_eq!(thresholds.len(), WIDTH);
+    let score = |row: &[f32]| {
+        let mut scores = [0.0];
+        model.score(row, &mut scores);
+        scores[0].to_bits()
+    };
+    let mut changed = 0;
+    for row in rows(100).chunks_exact(WIDTH) {
+        for (feature, steps) in thresholds.iter().enumerate() {
+            assert!(steps.is_sorted() && (model.reads()[feature] || steps.is_empty()));
+            let around = steps.iter().flat_map(|&step| [step.next_down(), step, step.next_up()]);
+            let mut probes: Vec<f32> = around.chain([f32::MIN, -1.0, 0.0, 1.0, f32::MAX]).collect();
+            probes.sort_unstable_by(f32::total_cmp);
+            for pair in probes.windows(2) {
+                let with = |value: f32| {
+                    let mut row = row.to_vec();
+                    row[feature] = value;
+                    score(&row)
+                };
+                let crosses = steps.iter().any(|&step| pair[0] < step && step <= pair[1]);
+                assert!(crosses || with(pair[0]) == with(pair[1]), "feature {feature} from {} to {}", pair[0], pair[1]);
+                changed += usize::from(with(pair[0]) != with(pair[1]));
+            }
+        }
+    }
+    assert!(changed > 0);
+}

@@ -1,17 +1,21 @@
 //! An erased user is gone: from every answer, from every byte of every file, for ever, also out of an older copy.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, dead_code, unreachable_pub, clippy::unwrap_used)]
+
+#[path = "simulated_disk/observer.rs"]
+mod observer;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use propense_store::{EventBatch, ProfileBatch, Store, StoreOptions};
+use observer::Watched;
+use propense_store::{EventBatch, ProfileBatch, Store, StoreOptions, WriteError};
 use tempfile::TempDir;
 
 const USER: &str = "canary-user-8f31c2";
 const TEXTS: [&str; 3] = ["canary-text-77aa0e", "canary-attribute-51bd", USER];
 
 fn options() -> StoreOptions {
-    StoreOptions { background: false, ..StoreOptions::default() }
+    StoreOptions { background: false, notes_bytes: 2_000, ..StoreOptions::default() }
 }
 
 /// Events of some users and of the one to be erased, with texts that only that one has.
@@ -58,8 +62,8 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A store whose user to be erased is in two parts, in the log and in profiles.
-fn filled(folder: &Path) -> Store {
-    let store = Store::open(folder, options()).unwrap();
+fn filled(folder: &Path) -> Watched {
+    let store = Watched::open(folder, options()).unwrap();
     for first_us in [0, 1_000] {
         store.ingest(events(first_us)).unwrap();
         store.seal().unwrap();
@@ -76,10 +80,11 @@ fn nothing_of_an_erased_user_is_left_and_nothing_revives_them() {
     let store = filled(&folder);
     assert!(traces(&folder).len() >= 3, "the user is in the parts and in the log");
     let others = store.snapshot().user_count() - 1;
-    store.close();
+    drop(store);
     copy(&folder, &older);
 
-    let store = Store::open(&folder, options()).unwrap();
+    let store = Watched::open(&folder, options()).unwrap();
+    assert!(traces(&folder).iter().any(|path| path.extension().unwrap() == "notes"), "the user is in the notes");
     let receipt = store.erase(USER).unwrap();
     assert_eq!(receipt.erased, 1);
     assert_eq!(traces(&folder), Vec::<PathBuf>::new());
@@ -91,18 +96,19 @@ fn nothing_of_an_erased_user_is_left_and_nothing_revives_them() {
     assert_eq!(store.put_profiles(profiles()).unwrap().erased, 1);
     assert!(!store.snapshot().has_user(USER), "late events do not revive them");
     assert_eq!(traces(&folder), Vec::<PathBuf>::new());
-    store.close();
-    let store = Store::open(&folder, options()).unwrap();
+    drop(store);
+    let store = Watched::open(&folder, options()).unwrap();
     assert!(!store.snapshot().has_user(USER), "nor does opening the store again");
-    store.close();
+    drop(store);
 
     // An older copy comes back; the list of the erased is the newer one.
     assert!(!traces(&older).is_empty());
     fs::copy(folder.join("erased.log"), older.join("erased.log")).unwrap();
-    let store = Store::open(&older, options()).unwrap();
+    let store = Watched::open(&older, options()).unwrap();
+    assert!(!store.folded().counts.contains_key(USER));
     assert!(!store.snapshot().has_user(USER));
     assert_eq!(store.snapshot().user_count(), others);
-    store.close();
+    drop(store);
     assert_eq!(traces(&older), Vec::<PathBuf>::new());
 }
 
@@ -119,4 +125,27 @@ fn what_is_exported_before_is_all_there_was() {
     assert!((0..60).all(|row| email.dictionary[log.columns()[0].cells.code(row).unwrap() as usize] == TEXTS[0]));
     let street = log.attributes()[0].cells.code(log.profile_row(0).unwrap()).unwrap();
     assert_eq!(shape.attributes()[0].dictionary[street as usize], TEXTS[1]);
+}
+
+#[test]
+fn without_its_observer_a_store_with_notes_erases_nobody() {
+    let root = TempDir::new().unwrap();
+    let folder = root.path().join("store");
+    drop(filled(&folder));
+    let store = Store::open(&folder, options()).unwrap();
+    assert!(matches!(store.erase(USER), Err(WriteError::Refused(_))));
+    assert!(store.snapshot().has_user(USER));
+    let mut batch = EventBatch::new();
+    batch.push_event("someone new", 5, "view", None).unwrap();
+    store.ingest(batch).unwrap();
+    drop(store);
+    // What was written without the observer it is told of when it is back, and only then.
+    let store = Watched::open(&folder, options()).unwrap();
+    let folded = store.folded();
+    assert_eq!(folded.counts["someone new"], 1);
+    drop(store);
+    let store = Watched::open(&folder, options()).unwrap();
+    assert_eq!(store.folded(), folded);
+    store.erase(USER).unwrap();
+    assert_eq!(traces(&folder), Vec::<PathBuf>::new());
 }

@@ -4,6 +4,8 @@
 
 #[path = "simulated_disk/contents.rs"]
 mod contents;
+#[path = "simulated_disk/observer.rs"]
+mod observer;
 #[path = "simulated_disk/random.rs"]
 mod random;
 #[path = "simulated_disk/run.rs"]
@@ -12,8 +14,9 @@ mod run;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use contents::{contents, holds, read};
-use propense_store::{LocalDisk, Store, StoreError, check, repair};
+use contents::{holds, read_observed};
+use observer::Watched;
+use propense_store::{LocalDisk, Store, StoreError, StoreOptions, check, repair};
 use random::Random;
 use run::{Model, Operation, batch, folder, options, perform, user_of};
 use tempfile::TempDir;
@@ -22,12 +25,13 @@ use tempfile::TempDir;
 fn some_store() -> (TempDir, PathBuf, Model) {
     let root = folder();
     let folder = root.path().join("store");
-    let store = Store::open(&folder, options(LocalDisk)).unwrap();
+    let store = open(&folder).unwrap();
     let mut model = Model::default();
     let mut operations = vec![Operation::Erase(user_of(3))];
     for part in 0..2 {
         operations.push(Operation::Ingest((part * 30..part * 30 + 30).collect()));
         operations.push(Operation::Profile(user_of(part), "sealed".to_owned()));
+        operations.extend((1..4).map(Operation::Ask));
         operations.push(Operation::Seal);
     }
     operations.extend((0..12).map(|number| Operation::Ingest((60 + number * 3..63 + number * 3).collect())));
@@ -36,6 +40,11 @@ fn some_store() -> (TempDir, PathBuf, Model) {
         model.take(&operation);
     }
     (root, folder, model)
+}
+
+/// Small files of notes, so that there are some.
+fn open(folder: &Path) -> Result<Watched, StoreError> {
+    Watched::open(folder, StoreOptions { notes_bytes: 200, ..options(LocalDisk) })
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -57,7 +66,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn reopened(folder: &Path) -> Result<Model, StoreError> {
-    Store::open(folder, options(LocalDisk)).map(|store| contents(&store))
+    open(folder).map(|store| read_observed(&store).unwrap())
 }
 
 #[test]
@@ -87,7 +96,7 @@ fn no_flipped_byte_and_no_cut_goes_unnoticed() {
             let same_json = inside.extension().is_some_and(|kind| kind == "json") && said(&bytes) == said(&whole);
             let report = check(&damaged).unwrap();
             // Bytes of a part that opening does not read may mean anything when they are read, but are found by a check.
-            let opened = Store::open(&damaged, options(LocalDisk)).map(|store| read(&store));
+            let opened = open(&damaged).map(|store| read_observed(&store));
             match opened {
                 Err(error) => {
                     assert!(error.to_string().contains(damaged.to_str().unwrap()), "{error}; {what}");
@@ -95,7 +104,9 @@ fn no_flipped_byte_and_no_cut_goes_unnoticed() {
                     refused += 1;
                 }
                 Ok(Ok(found)) if report.is_sound() => {
-                    let is_log = inside.starts_with("wal") || inside.ends_with("erased.log");
+                    let is_log = ["wal", "notes"].iter().any(|log| inside.starts_with(log));
+                    let is_log = is_log || inside.ends_with("erased.log");
+                    assert!(!inside.starts_with("notes") || found.folded == model.folded, "{found:?}, {what}");
                     assert!(is_log || same_json, "{what}");
                     let is_cut = round % 3 == 0;
                     let is_part = found.events.is_subset(&model.events)
@@ -104,7 +115,7 @@ fn no_flipped_byte_and_no_cut_goes_unnoticed() {
                     torn += 1;
                 }
                 _ => {
-                    assert!(inside.starts_with("parts"), "{what}");
+                    assert!(inside.starts_with("parts") || inside.starts_with("notes"), "{what}");
                     found_by_check += 1;
                 }
             }
@@ -127,7 +138,7 @@ fn a_sound_store_is_sound_and_repairing_leaves_it() {
     assert_eq!((report.parts, report.wal_records, report.erased_users), (2, 12, 1));
     assert!(repair(&folder).unwrap().is_sound());
     assert_eq!(reopened(&folder).unwrap().events, model.events);
-    let store = Store::open(&folder, options(LocalDisk)).unwrap();
+    let store = open(&folder).unwrap();
     assert!(matches!(check(&folder), Err(StoreError::Locked { .. })));
     drop(store);
     assert!(matches!(check(&folder.join("absent")), Err(StoreError::Missing { .. })));
@@ -160,13 +171,44 @@ fn repairing_keeps_all_that_is_whole() {
 }
 
 #[test]
+fn repairing_keeps_the_notes_that_are_whole() {
+    let (root, folder, model) = some_store();
+    let all = files(&folder.join("notes"));
+    assert!(all.len() >= 3, "{all:?}");
+    for (number, damaged_file) in all.iter().enumerate() {
+        let damaged = root.path().join(format!("damaged-{number}"));
+        copy(&folder, &damaged);
+        let path = damaged.join("notes").join(damaged_file.file_name().unwrap());
+        let mut bytes = fs::read(&path).unwrap();
+        let place = bytes.len() - 9;
+        bytes[place] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let found = check(&damaged).unwrap();
+        // The last note may not have been known to be there, and is taken from the write-ahead log.
+        if !found.is_sound() {
+            assert!(found.to_string().contains("notes"), "{found}");
+            assert_eq!(repair(&damaged).unwrap(), found);
+        }
+        assert!(check(&damaged).unwrap().is_sound());
+        let repaired = reopened(&damaged).unwrap();
+        assert_eq!(repaired.events, model.events);
+        assert!(repaired.folded.position >= model.folded.position && repaired.folded.tick == model.folded.tick);
+        assert_eq!(repaired.folded.counts, model.folded.counts);
+    }
+    fs::remove_file(&all[1]).unwrap();
+    assert!(!check(&folder).unwrap().is_sound());
+    repair(&folder).unwrap();
+    assert_eq!(reopened(&folder).unwrap().folded.counts, model.folded.counts);
+}
+
+#[test]
 fn an_older_copy_does_not_bring_erased_users_back() {
     let (root, folder, mut model) = some_store();
     let old = root.path().join("old");
     copy(&folder, &old);
     // One who is in a part, one who is in the log only, one who has a profile.
     let users = [user_of(31), user_of(70), user_of(1)];
-    let store = Store::open(&folder, options(LocalDisk)).unwrap();
+    let store = open(&folder).unwrap();
     for user in &users {
         assert!(store.snapshot().has_user(user));
         store.erase(user).unwrap();

@@ -150,6 +150,10 @@ pub(super) struct Typer<'t, 's, S> {
 
 impl<'a, S: Scope<'a>> Typer<'_, '_, S> {
     fn expr(&mut self, expr: &Expr) -> Result<Typed<'a>, ExprError> {
+        self.typed(expr).map_err(|error| error.near(expr))
+    }
+
+    fn typed(&mut self, expr: &Expr) -> Result<Typed<'a>, ExprError> {
         match expr {
             Expr::Literal(literal) => self.literal(literal),
             Expr::Property { name, position } => self.scope.property(self.text, name, *position),
@@ -231,7 +235,7 @@ impl<'a, S: Scope<'a>> Typer<'_, '_, S> {
             _ if left.node.is_null() => (right.kind, ColumnKind::Boolean),
             _ => (left.kind, ColumnKind::Boolean),
         };
-        if operands == ColumnKind::Text {
+        if operands == ColumnKind::Text && right.kind == ColumnKind::Text {
             return Err(self.type_error(op.symbol(), "a text in single quotes on one side", "text on both"));
         }
         self.require(&left, operands, op.symbol())?;

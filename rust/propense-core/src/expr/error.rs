@@ -2,6 +2,8 @@
 
 use thiserror::Error;
 
+use super::ast::Expr;
+
 /// Why an expression was refused.
 #[derive(Debug, Clone, PartialEq, Error)]
 pub enum ExprError {
@@ -99,6 +101,23 @@ pub enum ExprError {
         /// Why not here.
         reason: &'static str,
     },
+}
+
+/// Before the column, in what is wrongly typed.
+const NEAR: &str = " near column ";
+
+impl ExprError {
+    /// The error, if it is of a type, with the place of the first name of the smallest expression that is wrong.
+    pub(super) fn near(mut self, expr: &Expr) -> Self {
+        if let Self::Type { what, .. } = &mut self
+            && !what.contains(NEAR)
+            && let Some(position) = expr.position()
+        {
+            what.push_str(NEAR);
+            what.push_str(&position.to_string());
+        }
+        self
+    }
 }
 
 fn did_you_mean(nearest: Option<&str>) -> String {

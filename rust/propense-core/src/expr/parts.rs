@@ -40,6 +40,22 @@ impl Expr {
         parts
     }
 
+    /// Where the first name of the expression stands in the text, counted from 1.
+    pub(super) fn position(&self) -> Option<u64> {
+        self.parts().into_iter().find_map(|part| match part {
+            Self::Property { position, .. }
+            | Self::Attribute { position, .. }
+            | Self::Score { position, .. }
+            | Self::Tier { position, .. }
+            | Self::InSegment { position, .. } => Some(*position),
+            Self::Aggregate(aggregate) => {
+                let named = aggregate.selector.event.as_ref().map(|_| aggregate.selector.position);
+                named.or_else(|| aggregate.argument.as_ref().map(|argument| argument.position))
+            }
+            _ => None,
+        })
+    }
+
     /// Adds the properties and attributes that the expression reads, in its FILTERs too; the event type is neither.
     pub fn name_columns(&self, named: &mut ColumnNames) {
         for part in self.parts() {

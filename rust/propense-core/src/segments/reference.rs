@@ -13,7 +13,6 @@ use jiff::tz::TimeZone;
 
 use super::definition::SegmentDefinition;
 use super::standing::{Score, Standing};
-use crate::DAY_US;
 use crate::events::EventLog;
 use crate::expr::{Clock, Expr, Function, Literal, MathFunction, parse_duration_us, parse_segment_rule};
 use crate::features::RECHECK_US;
@@ -75,10 +74,7 @@ impl<'a> Oracle<'a> {
                 rule: parse(&definition.rule),
                 stay: definition.stay.as_ref().map(parse),
                 min_stay_us: definition.min_stay.as_ref().map(|text| parse_duration_us(text).expect("an interval")),
-                valid_us: (
-                    definition.valid_from_us.unwrap_or(i64::MIN),
-                    definition.valid_until_us.unwrap_or(i64::MAX),
-                ),
+                valid_us: (definition.valid_from_us.unwrap_or(i64::MIN), definition.valid_until_us.unwrap_or(i64::MAX)),
                 timezone: zone(&definition.timezone),
             };
             segments.insert(definition.name.clone(), segment);
@@ -199,7 +195,7 @@ impl<'a> Oracle<'a> {
             return BTreeSet::from([as_of_us]);
         };
         let (mut instants, mut lengths_us) = (BTreeSet::from([first_us, as_of_us]), BTreeSet::from([0]));
-        let (mut atoms, mut numbers): (Vec<Atom>, BTreeSet<u64>) = Default::default();
+        let mut atoms = Vec::new();
         let mut rechecks = false;
         for expr in self.expressions() {
             for part in expr.parts() {
@@ -207,20 +203,14 @@ impl<'a> Oracle<'a> {
                     lengths_us.extend(aggregate.window_us);
                 }
             }
-            rechecks |= compared(expr, &mut atoms, &mut numbers);
+            rechecks |= compared(expr, &mut atoms);
         }
         for (feature, steps) in self.models.iter().flat_map(|model| &model.features) {
             atoms.extend(steps.iter().map(|&step| Atom::Single(feature, step)));
-            numbers.extend(steps.iter().map(|&step| f64::from(step).to_bits()));
         }
         for &time_us in times_us {
             for &length_us in &lengths_us {
                 instants.extend(time_us.checked_add(length_us).and_then(|end_us| end_us.checked_add(1)));
-            }
-            for &bits in &numbers {
-                // About where a recency or a tenure comes to a number of days; where exactly, halving finds.
-                let about_us = time_us.saturating_add((f64::from_bits(bits) * DAY_US as f64) as i64);
-                instants.extend([-1_000_000, -2, -1, 0, 1, 2, 1_000_000].map(|step| about_us.saturating_add(step)));
             }
         }
         for segment in self.segments.values() {
@@ -241,32 +231,29 @@ impl<'a> Oracle<'a> {
             every(RECHECK_US);
         }
         instants.retain(|&instant_us| first_us <= instant_us && instant_us <= as_of_us);
-        let visited: Vec<i64> = instants.iter().copied().collect();
+        // Just before an instant too: what an event brings could hide what time took.
+        let before = instants.range(first_us.saturating_add(1)..).map(|instant_us| instant_us - 1);
+        let ends_us: BTreeSet<i64> = before.chain(instants.iter().copied()).collect();
+        let ends_us: Vec<i64> = ends_us.into_iter().collect();
         for atom in &atoms {
-            for pair in visited.windows(2) {
-                instants.extend(self.flip_us(atom, user, pair[0], pair[1]));
+            let answer = |now_us: i64| self.answer(atom, user, now_us);
+            let answers: Vec<bool> = ends_us.iter().map(|&end_us| answer(end_us)).collect();
+            for place in 1..ends_us.len() {
+                if answers[place - 1] != answers[place] {
+                    instants.insert(flip_us(answer, ends_us[place - 1], ends_us[place]));
+                }
             }
         }
         instants
     }
 
-    /// Where between two instants a comparison that changes once changes its answer.
-    fn flip_us(&self, atom: &Atom, user: usize, from_us: i64, to_us: i64) -> Option<i64> {
-        let value = |expr, now_us| self.value(expr, user, now_us, &TimeZone::UTC, &|_| Value::Missing).as_f64();
-        let answer = |now_us: i64| match atom {
-            Atom::Reaches(expr, number) => value(expr, now_us) >= *number,
-            Atom::Exceeds(expr, number) => value(expr, now_us) > *number,
-            Atom::Single(expr, step) => value(expr, now_us) as f32 >= *step,
-        };
-        let (mut before_us, mut at_us, after) = (from_us, to_us, answer(to_us));
-        if answer(from_us) == after {
-            return None;
+    fn answer(&self, atom: &Atom, user: usize, now_us: i64) -> bool {
+        let value = |expr| self.value(expr, user, now_us, &TimeZone::UTC, &|_| Value::Missing).as_f64();
+        match atom {
+            Atom::Reaches(expr, number) => value(expr) >= *number,
+            Atom::Exceeds(expr, number) => value(expr) > *number,
+            Atom::Single(expr, step) => value(expr) as f32 >= *step,
         }
-        while at_us.abs_diff(before_us) > 1 {
-            let middle_us = before_us.midpoint(at_us);
-            if answer(middle_us) == after { at_us = middle_us } else { before_us = middle_us }
-        }
-        Some(at_us)
     }
 
     /// All expressions of segments and models.
@@ -281,12 +268,23 @@ impl<'a> Oracle<'a> {
     }
 }
 
-/// Adds the comparisons of an expression that may change with time alone, and the numbers in them; says whether any
-/// such value is put to another use.
-fn compared<'e>(expr: &'e Expr, atoms: &mut Vec<Atom<'e>>, numbers: &mut BTreeSet<u64>) -> bool {
+/// Where between two instants with different answers an answer that changes once changes.
+fn flip_us(answer: impl Fn(i64) -> bool, mut before_us: i64, mut at_us: i64) -> i64 {
+    let after = answer(at_us);
+    while at_us.abs_diff(before_us) > 1 {
+        let middle_us = before_us.midpoint(at_us);
+        if answer(middle_us) == after { at_us = middle_us } else { before_us = middle_us }
+    }
+    at_us
+}
+
+/// Adds the comparisons of an expression that may change with time alone; says whether any such value is put to another
+/// use.
+fn compared<'e>(expr: &'e Expr, atoms: &mut Vec<Atom<'e>>) -> bool {
     let ages = |expr: &Expr| {
         expr.parts().iter().any(|part| {
-            let of = |function| matches!(function, Function::Recency | Function::Tenure | Function::DecayedCount { .. });
+            let of =
+                |function| matches!(function, Function::Recency | Function::Tenure | Function::DecayedCount { .. });
             matches!(part, Expr::Aggregate(aggregate) if of(aggregate.function))
         })
     };
@@ -304,7 +302,6 @@ fn compared<'e>(expr: &'e Expr, atoms: &mut Vec<Atom<'e>>, numbers: &mut BTreeSe
     let mut add = |value: &'e Expr, constant: &Expr| {
         if let Expr::Literal(Literal::Number(number)) = constant {
             atoms.extend([Atom::Reaches(value, *number), Atom::Exceeds(value, *number)]);
-            numbers.insert(number.to_bits());
         }
     };
     match expr {
@@ -320,10 +317,10 @@ fn compared<'e>(expr: &'e Expr, atoms: &mut Vec<Atom<'e>>, numbers: &mut BTreeSe
             false
         }
         Expr::Binary(_, left, right) => {
-            let left = compared(left, atoms, numbers);
-            compared(right, atoms, numbers) || left
+            let left = compared(left, atoms);
+            compared(right, atoms) || left
         }
-        Expr::Unary(_, operand) => compared(operand, atoms, numbers),
+        Expr::Unary(_, operand) => compared(operand, atoms),
         // Whether there is a value depends on the events alone, and so does what is text.
         expr => !as_is(expr),
     }

@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use propense_core::events::EventLog;
 use propense_core::expr::{Expr, UnknownEvents, parse};
 use propense_core::features::reference::{Moment, Value, evaluate};
-use propense_core::features::{Changes, Period, Plan, Progress, compute};
+use propense_core::features::{Changes, Period, Plan, Scan, ScanPlan};
 use propense_core::segments::reference::Model;
 use propense_core::segments::{Score, SegmentDefinition, UserScores};
 use proptest::collection::vec;
@@ -35,10 +35,12 @@ fn comparison() -> impl Strategy<Value = &'static str> {
 fn aging() -> impl Strategy<Value = String> {
     let window = weighted(0.5, select(&WINDOWS[..]));
     let filter = select(&["", "", " FILTER (WHERE amount > 0.1)", " FILTER (WHERE gift)"][..]);
-    (select(&["recency", "tenure"][..]), select(&SUBJECTS[..]), window, filter).prop_map(|(function, event, window, filter)| {
-        let window = window.map_or_else(String::new, |window| format!(", '{window}'"));
-        format!("{function}({event}{window}){filter}")
-    })
+    (select(&["recency", "tenure"][..]), select(&SUBJECTS[..]), window, filter).prop_map(
+        |(function, event, window, filter)| {
+            let window = window.map_or_else(String::new, |window| format!(", '{window}'"));
+            format!("{function}({event}{window}){filter}")
+        },
+    )
 }
 
 fn decayed() -> impl Strategy<Value = String> {
@@ -72,7 +74,8 @@ fn outside(earlier: &'static [&'static str], clock: bool) -> BoxedStrategy<Strin
         .prop_map(|(model, op, number)| format!("score({model}) {op} {number}"));
     let tier = (model(), select(&["=", "<>"][..]), select(&TIERS[..]))
         .prop_map(|(model, op, tier)| format!("tier({model}) {op} '{tier}'"));
-    let tiers = (select(&MODELS[..]), select(&TIERS[..])).prop_map(|(model, tier)| format!("in_segment(\"{model}.{tier}\")"));
+    let tiers =
+        (select(&MODELS[..]), select(&TIERS[..])).prop_map(|(model, tier)| format!("in_segment(\"{model}.{tier}\")"));
     let hours = (comparison(), 0..24).prop_map(|(op, hour)| format!("hour_now() {op} {hour}"));
     let days = (comparison(), 1..8).prop_map(|(op, day)| format!("weekday_now() {op} {day}"));
     let now = if clock { prop_oneof![3 => hours, 1 => days].boxed() } else { Just("TRUE".to_owned()).boxed() };
@@ -160,12 +163,16 @@ impl Sketch {
         (score, if score >= 0.7 { 2 } else { u8::from(score >= 0.3) })
     }
 
-    /// The score by the reference.
-    pub fn reference_score(&self, log: &EventLog, user: usize, as_of_us: i64) -> Option<Score> {
-        let moment = Moment { start_us: None, end_us: as_of_us, timezone: TimeZone::UTC };
-        let value = |text: &str| evaluate(log, &parse(text).unwrap(), user, &moment);
-        let row: Vec<f32> = self.features.iter().map(|(text, _)| value(text).as_f64() as f32).collect();
-        (value(&self.audience) == Value::Boolean(true)).then(|| self.score(&row))
+    /// The score of a user at an `as_of` by the reference.
+    pub fn by_reference(&self, log: &EventLog) -> impl Fn(usize, i64) -> Option<Score> {
+        let features: Vec<Expr> = self.features.iter().map(|(text, _)| parse(text).unwrap()).collect();
+        let audience = parse(&self.audience).unwrap();
+        move |user, as_of_us| {
+            let moment = Moment { start_us: None, end_us: as_of_us, timezone: TimeZone::UTC };
+            let value = |expr: &Expr| evaluate(log, expr, user, &moment);
+            let row: Vec<f32> = features.iter().map(|feature| value(feature).as_f64() as f32).collect();
+            (value(&audience) == Value::Boolean(true)).then(|| self.score(&row))
+        }
     }
 
     /// As the oracle wants it.
@@ -179,7 +186,7 @@ impl Sketch {
 /// Models as they are served: plans, and the instants at which they may change.
 pub struct Scores<'a> {
     log: &'a EventLog,
-    models: Vec<(Sketch, [Plan; 2], [Changes; 2])>,
+    models: Vec<(Sketch, [ScanPlan; 2], [Changes; 2])>,
 }
 
 impl<'a> Scores<'a> {
@@ -193,7 +200,7 @@ impl<'a> Scores<'a> {
             };
             let plans = [plan(&texts), plan(std::slice::from_ref(&sketch.audience))];
             let changes = [Changes::new(&plans[0], None, Some(&thresholds)), Changes::new(&plans[1], None, None)];
-            (sketch.clone(), plans, changes)
+            (sketch.clone(), plans.map(|plan| ScanPlan::new(log, &plan, None)), changes)
         });
         Self { log, models: models.collect() }
     }
@@ -202,10 +209,18 @@ impl<'a> Scores<'a> {
 impl UserScores for Scores<'_> {
     type Error = std::convert::Infallible;
 
-    fn scores(&mut self, user: usize, as_of_us: i64, read: &[bool], out: &mut [Option<Score>]) -> Result<(), Self::Error> {
+    fn scores(
+        &mut self,
+        user: usize,
+        as_of_us: i64,
+        read: &[bool],
+        out: &mut [Option<Score>],
+    ) -> Result<(), Self::Error> {
         for (((sketch, plans, _), out), _) in self.models.iter().zip(out).zip(read).filter(|(_, read)| **read) {
-            let row = |plan: &Plan| {
-                compute(self.log, plan, Period::before(as_of_us), &[user as u32], &Progress::default()).unwrap()
+            let row = |plan: &ScanPlan| {
+                let mut row = vec![0.0; plan.width()];
+                Scan::new(plan, self.log, Period::before(as_of_us)).write_row(user, &mut row);
+                row
             };
             *out = (row(&plans[1])[0] == 1.0).then(|| sketch.score(&row(&plans[0])));
         }

@@ -102,3 +102,64 @@ impl Probe<'_> {
         Some(number(at))
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::native::program::Instruction;
+
+    /// Features 0 and 1, then the operations; the columns are the last instructions, `columns` of them.
+    fn program(operations: &[Operation], columns: usize) -> Program {
+        let inputs = [Operation::Input(0), Operation::Input(1)];
+        let all: Vec<Instruction> =
+            inputs.iter().chain(operations).map(|&operation| Instruction { operation, single: true }).collect();
+        let outputs: Vec<Register> = (all.len() - columns..all.len()).map(|place| place as Register).collect();
+        Program::of(&all, &outputs)
+    }
+
+    fn column(before: &Program, row: [f32; 2]) -> f32 {
+        let mut columns = vec![0.0; before.outputs().len()];
+        before.run(&row, 2, &mut before.registers(), &mut columns);
+        columns[0]
+    }
+
+    #[test]
+    fn a_step_lies_where_the_column_passes_it() {
+        let scaled = [
+            Operation::Constant(3.3),
+            Operation::Binary(Binary::Subtract, 1, 2),
+            Operation::Constant(7.1),
+            Operation::Binary(Binary::Divide, 3, 4),
+        ];
+        let falling = [
+            Operation::Constant(0.013),
+            Operation::Unary(Unary::Negate, 1),
+            Operation::Binary(Binary::Multiply, 2, 3),
+            Operation::Binary(Binary::Impute, 4, 2),
+        ];
+        let of_columns = [vec![-0.45_f32, 0.0, 0.1, 12.5]];
+        for operations in [scaled, falling] {
+            let before = program(&operations, 1);
+            let steps = steps_before(&before, &of_columns, 2).unwrap();
+            assert!(steps[0].is_empty() && steps[1].is_sorted() && steps[1].len() == 4);
+            for &at in &steps[1] {
+                let passed = |number: f32| {
+                    let value = column(&before, [f32::NAN, number]);
+                    of_columns[0].iter().map(|&step| value >= step).collect::<Vec<_>>()
+                };
+                assert_ne!(passed(at), passed(at.next_down()), "{at}");
+                assert_eq!(passed(at), passed(at.next_up()), "{at}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_rise_or_fall_with_one_feature_is_not_known() {
+        let absolute = program(&[Operation::Unary(Unary::Absolute, 0)], 1);
+        assert_eq!(steps_before(&absolute, &[vec![1.0]], 2), None);
+        assert_eq!(steps_before(&absolute, &[vec![]], 2), Some(vec![vec![], vec![]]));
+        let both = program(&[Operation::Binary(Binary::Add, 0, 1)], 1);
+        assert_eq!(steps_before(&both, &[vec![1.0]], 2), None);
+    }
+}

@@ -28,13 +28,13 @@ impl Notes {
     /// [`StoreError`]; some may be cleaned and others not.
     pub(crate) fn clean(&self, observer: &SharedObserver, users: &BTreeSet<String>) -> Result<(), StoreError> {
         let mut writer = hold(&self.writer);
-        self.clean_tail(observer, users);
-        self.flush_with(&mut writer)?;
+        // Oldest first: as long as anything is said of a user, it is also said that they are erased.
         let count = hold(&self.state).files.len();
         for at in 0..count {
             self.clean_file(at, &mut writer, observer, users)?;
         }
-        Ok(())
+        self.clean_tail(observer, users);
+        self.flush_with(&mut writer)
     }
 
     fn clean_tail(&self, observer: &SharedObserver, users: &BTreeSet<String>) {

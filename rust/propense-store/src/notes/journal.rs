@@ -255,8 +255,9 @@ impl Notes {
                 let is_old = newest_checkpoint > 0 && files.len() > self.keep_files.max(1);
                 if is_old { files[0].header.file } else { return }
             };
-            let removed = self.disk.remove_file(&file_path(&self.folder, oldest));
-            if removed.and_then(|()| self.disk.sync_folder(&self.folder)).is_err() {
+            // That the file before is gone must be on the disk first.
+            let synced = self.disk.sync_folder(&self.folder);
+            if synced.and_then(|()| self.disk.remove_file(&file_path(&self.folder, oldest))).is_err() {
                 return;
             }
             hold(&self.state).files.remove(0);

@@ -4,11 +4,17 @@ use std::path::Path;
 
 use propense_store::Store;
 
-use super::run::{Model, identity};
+use super::observer::Watched;
+use super::run::{Model, identity, user_of};
 
 /// The store's contents; panics if an event is there twice or is not what was sent.
 pub fn contents(store: &Store) -> Model {
     read(store).unwrap()
+}
+
+/// The store's contents, and what its observer knows.
+pub fn observed(store: &Watched) -> Model {
+    Model { folded: store.folded(), ..contents(store) }
 }
 
 /// The store's contents, or what is wrong with them.
@@ -44,6 +50,16 @@ pub fn read(store: &Store) -> Result<Model, String> {
         model.profiles.extend(value.map(|value| ((*user).to_owned(), value)));
     }
     Ok(model)
+}
+
+/// [`read`], with what its observer knows, which must fit.
+pub fn read_observed(store: &Watched) -> Result<Model, String> {
+    let folded = store.try_folded().map_err(|error| error.to_string())?;
+    let model = Model { folded, ..read(store)? };
+    let users = store.snapshot().users_from(None, usize::MAX);
+    let count = |user: &String| model.events.iter().filter(|event| user_of(**event) == *user).count() as u64;
+    let counts = users.iter().map(|user| (user.clone(), count(user))).collect();
+    if model.folded.counts == counts { Ok(model) } else { Err(format!("{:?} are not {counts:?}", model.folded)) }
 }
 
 /// Whether a folder's files hold a text anywhere.

@@ -5,6 +5,7 @@
 mod contents;
 mod crash;
 mod disk;
+mod observer;
 mod random;
 mod run;
 
@@ -12,10 +13,11 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use contents::{contents, holds};
+use contents::{holds, observed};
 use crash::{DiskState, FATES, Fate, Kept};
 use disk::{RecordingDisk, Step};
-use propense_store::{LocalDisk, Store};
+use observer::Watched;
+use propense_store::LocalDisk;
 use random::Random;
 use run::{Model, Operation, batch, folder, options, perform, some_operation};
 use tempfile::TempDir;
@@ -46,7 +48,7 @@ fn run(disk: &RecordingDisk, folder: &Path, operations: usize, seed: u64) -> (Ve
         let operation = if store.is_none() { Operation::Reopen } else { some_operation(&mut random, &mut next) };
         if matches!(operation, Operation::Reopen) {
             drop(store.take());
-            store = Some(Store::open(folder, options(disk.clone())).unwrap());
+            store = Some(Watched::open(folder, options(disk.clone())).unwrap());
         }
         let mut model = models.last().cloned().unwrap();
         perform(store.as_ref().unwrap(), &operation, &model).unwrap();
@@ -85,11 +87,15 @@ impl Recorded {
         let what = || format!("seed {SEED}, after {steps} steps, {fate:?}, in {:?}", self.operation(steps));
         let store_folder = root.join("store");
         let store =
-            Store::open(&store_folder, options(LocalDisk)).unwrap_or_else(|error| panic!("{error}; {}", what()));
-        let found = contents(&store);
-        let same = |model: &Model| model.events == found.events && model.profiles == found.profiles;
+            Watched::open(&store_folder, options(LocalDisk)).unwrap_or_else(|error| panic!("{error}; {}", what()));
+        let found = observed(&store);
+        let same = |model: &Model| {
+            (&model.events, &model.profiles, &model.folded) == (&found.events, &found.profiles, &found.folded)
+        };
         let model = [acknowledged, with_next].into_iter().find(|model| same(model)).unwrap_or_else(|| {
-            panic!("{}: {} events; expected {}", what(), found.events.len(), acknowledged.events.len())
+            let (expected, next) = (&acknowledged.folded, &with_next.folded);
+            let events = (found.events.len(), acknowledged.events.len());
+            panic!("{}: {events:?} events;\n{:?}; expected\n{expected:?} or\n{next:?}", what(), found.folded)
         });
         for user in &acknowledged.erased {
             assert!(!holds(root, user), "{user} is still in a file; {}", what());
@@ -155,7 +161,7 @@ fn a_crash_while_recovering_from_a_crash_loses_nothing_either() {
     for (steps, first_fate, root) in crashes(&recorded, 12) {
         let disk = RecordingDisk::new(root.path());
         let before = disk.steps_so_far();
-        drop(Store::open(root.path().join("store"), options(disk.clone())).unwrap());
+        drop(Watched::open(&root.path().join("store"), options(disk.clone())).unwrap());
         let recovery = disk.steps();
         let (mut state, mut random) = (DiskState::new(), Random::new(SEED ^ steps as u64));
         for (number, step) in recovery.iter().enumerate() {
@@ -188,7 +194,7 @@ fn what_a_killed_process_left_unsynced_is_synced_before_anything_relies_on_it() 
         let all = Fate { names: Kept::All, contents: Kept::All };
         disk.materialise(all, &mut Random::new(1), root.path());
         let seen = RecordingDisk::after(root.path(), &recorded.steps[..=number]);
-        let store = Store::open(root.path().join("store"), options(seen.clone())).unwrap();
+        let store = Watched::open(&root.path().join("store"), options(seen.clone())).unwrap();
         // Its clients send again what was not acknowledged.
         let on_its_way = recorded.operation(number + 1);
         let again = match on_its_way {
@@ -196,7 +202,7 @@ fn what_a_killed_process_left_unsynced_is_synced_before_anything_relies_on_it() 
             _ => Vec::new(),
         };
         store.ingest(batch(&again)).unwrap();
-        let mut expected = contents(&store);
+        let mut expected = observed(&store);
         drop(store);
         // Then the machine stops.
         let mut after = DiskState::new();
@@ -204,8 +210,8 @@ fn what_a_killed_process_left_unsynced_is_synced_before_anything_relies_on_it() 
         let crashed: PathBuf = root.path().join("crashed");
         std::fs::create_dir(&crashed).unwrap();
         after.materialise(Fate { names: Kept::None, contents: Kept::None }, &mut Random::new(1), &crashed);
-        let store = Store::open(crashed.join("store"), options(LocalDisk)).unwrap();
-        let found = contents(&store);
+        let store = Watched::open(&crashed.join("store"), options(LocalDisk)).unwrap();
+        let found = observed(&store);
         expected.erased.clear();
         assert_eq!(found, expected, "seed {}, killed after {} steps in {on_its_way:?}", SEED + 2, number + 1);
         states += 1;

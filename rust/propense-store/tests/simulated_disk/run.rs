@@ -7,6 +7,7 @@ use propense_store::{EventBatch, ProfileBatch, Receipt, Store, StoreOptions, Wri
 
 use tempfile::TempDir;
 
+use super::observer::Folded;
 use super::random::Random;
 
 /// What a store holds: events by number, and users' attribute.
@@ -15,6 +16,7 @@ pub struct Model {
     pub events: BTreeSet<usize>,
     pub profiles: BTreeMap<String, String>,
     pub erased: BTreeSet<String>,
+    pub folded: Folded,
 }
 
 /// One operation.
@@ -23,6 +25,7 @@ pub enum Operation {
     Ingest(Vec<usize>),
     Profile(String, String),
     Erase(String),
+    Ask(u64),
     Seal,
     Compact,
     Reopen,
@@ -57,17 +60,35 @@ impl Model {
         match operation {
             Operation::Ingest(events) => {
                 let erased = &self.erased;
-                self.events.extend(events.iter().filter(|event| !erased.contains(&user_of(**event))));
+                let new = events.iter().filter(|event| !erased.contains(&user_of(**event)));
+                let new: BTreeSet<usize> = new.filter(|event| !self.events.contains(event)).copied().collect();
+                self.events.extend(&new);
+                self.touch(new.iter().map(|event| user_of(*event)).collect());
             }
             Operation::Profile(user, value) if !self.erased.contains(user) => {
                 self.profiles.insert(user.clone(), value.clone());
+                self.touch([user.clone()].into());
             }
             Operation::Erase(user) => {
                 self.events.retain(|event| user_of(*event) != *user);
                 self.profiles.remove(user);
                 self.erased.insert(user.clone());
+                self.folded.position += u64::from(self.folded.counts.remove(user).is_some());
             }
+            Operation::Ask(tick) => self.folded.tick = *tick,
             _ => {}
+        }
+    }
+
+    fn touch(&mut self, users: BTreeSet<String>) {
+        self.folded.position += users.len() as u64;
+        let mut counts = [0; USERS];
+        self.events.iter().for_each(|event| counts[event / 2 * 7 % USERS] += 1);
+        for (user, count) in counts.into_iter().enumerate() {
+            let user = format!("<user {user}>");
+            if users.contains(&user) {
+                self.folded.counts.insert(user, count);
+            }
         }
     }
 
@@ -100,6 +121,8 @@ pub fn options(disk: impl propense_store::Disk + Send + Sync + 'static) -> Store
         queue_events: 1_000,
         disk: std::sync::Arc::new(disk),
         background: false,
+        notes_bytes: 1_500,
+        keep_notes: 3,
         ..StoreOptions::default()
     }
 }
@@ -107,7 +130,7 @@ pub fn options(disk: impl propense_store::Disk + Send + Sync + 'static) -> Store
 /// A random operation; `next` is the number of the next new event.
 pub fn some_operation(random: &mut Random, next: &mut usize) -> Operation {
     match random.below(100) {
-        0..=75 => {
+        0..=69 => {
             let mut one = |random: &mut Random| {
                 if *next > 0 && random.below(5) == 0 {
                     random.below(*next)
@@ -118,6 +141,7 @@ pub fn some_operation(random: &mut Random, next: &mut usize) -> Operation {
             };
             Operation::Ingest((0..=random.below(5)).map(|_| one(random)).collect())
         }
+        70..=75 => Operation::Ask(*next as u64),
         76..=84 => Operation::Profile(user_of(random.below(USERS)), format!("value {}", random.below(1_000))),
         85..=88 => Operation::Seal,
         89..=92 => Operation::Compact,
@@ -141,6 +165,9 @@ pub fn perform(store: &Store, operation: &Operation, model: &Model) -> Result<()
         }
         Operation::Erase(user) => {
             store.erase(user)?;
+        }
+        Operation::Ask(tick) => {
+            store.ask(Box::new(*tick))?;
         }
         Operation::Seal => store.seal()?,
         Operation::Compact => store.compact()?,
