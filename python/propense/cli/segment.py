@@ -64,7 +64,7 @@ def segment(
 
 def _counted(members: pl.DataFrame) -> Table:
     table = Table(title=f"{members.height:,} users", title_justify="left")
-    table.add_column("segment")
+    table.add_column("segment", overflow="fold")
     table.add_column("members", justify="right")
     table.add_column("share", justify="right")
     for column in members:

@@ -40,8 +40,8 @@ def overlap_table(held: LiveSegments) -> Table:
     pairs = sorted(held.overlaps or (), key=lambda pair: (-pair.users, pair.first, pair.second))
     shown = f"the {_OVERLAPS_SHOWN} largest of {len(pairs)}" if len(pairs) > _OVERLAPS_SHOWN else ""
     table = Table(title="users in two segments", title_justify="left", caption=shown or None)
-    table.add_column("one")
-    table.add_column("other")
+    for head in ("one", "other"):
+        table.add_column(head, overflow="fold")
     for head in ("users in both", "of one", "of other"):
         table.add_column(head, justify="right")
     for pair in pairs[:_OVERLAPS_SHOWN]:

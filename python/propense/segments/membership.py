@@ -53,9 +53,10 @@ def segment(
     Returns
     -------
     polars.DataFrame
-        One row a user with an event before the as_of or a profile, ascending by id: the user column as
-        it came, then one Boolean column a segment, ascending by name. Each tier of each model is a
-        segment too, such as ``buys.most_likely``.
+        One row a user of the log with an event before the as_of or a profile, ascending by id: the
+        user column as it came, then one Boolean column a segment, ascending by name. Each tier of
+        each model is a segment too, such as ``buys.most_likely``. Users who have a profile but not
+        one event are not in a log; a server knows them.
 
     Raises
     ------

@@ -102,8 +102,9 @@ fn evaluate(
                 for (member, standing) in row.iter_mut().zip(standings.iter()) {
                     *member = standing.member;
                 }
+                progress.advance(1)?;
             }
-            progress.advance(users.len()).map_err(CoreError::from)
+            Ok::<_, CoreError>(())
         },
     )?;
     Ok(members)
