@@ -19,6 +19,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from propense.audit import Audit, AuditPolicy, audit
 from propense.events import EventLog, Profiles, read_events, read_profiles
 from propense.exceptions import (
     AccessError,
@@ -26,6 +27,7 @@ from propense.exceptions import (
     DeadlineError,
     ExpressionError,
     FailedPreconditionError,
+    FairnessError,
     GoalError,
     InvalidRequestError,
     ModelError,
@@ -57,12 +59,15 @@ __all__ = [
     "TLS",
     "AccessError",
     "Audience",
+    "Audit",
+    "AuditPolicy",
     "Client",
     "DataError",
     "DeadlineError",
     "EventLog",
     "ExpressionError",
     "FailedPreconditionError",
+    "FairnessError",
     "FeatureSet",
     "Goal",
     "GoalError",
@@ -81,6 +86,7 @@ __all__ = [
     "TierPolicy",
     "TrainingError",
     "UnavailableError",
+    "audit",
     "compute_features",
     "export_training",
     "load_goal",

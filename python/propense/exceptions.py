@@ -32,6 +32,10 @@ class ModelError(PropenseError, RuntimeError):
     """A model or model directory cannot be used."""
 
 
+class FairnessError(PropenseError, RuntimeError):
+    """An audit's verdict does not allow what was asked."""
+
+
 class OutputError(PropenseError, OSError):
     """A result cannot be written where it was asked to go."""
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from propense import _core
-from propense.events import EventLog
+from propense.events import EventLog, Profiles
 from propense.exceptions import DataError, ModelError
 from propense.features import FeatureSet, members, user_frame
 from propense.goal import Goal
@@ -21,7 +21,12 @@ from propense.output import replaced_folder
 from propense.parts import ModelParts
 from propense.progress import track
 from propense.runtime import initialise
+from propense.sources import Source
 from propense.tiers import CutOffs, TierPolicy, upper_cut
+
+if TYPE_CHECKING:
+    from propense.audit import Audit, AuditPolicy
+    from propense.audit.groups import Edges
 
 TOLERANCE = 1e-6
 """How far a score may lie from the one stored with the model's check rows."""
@@ -180,6 +185,37 @@ class Model:
             most = upper_cut(scores, int(self.tiers.most or 0))
             cuts = CutOffs(most, min(cuts.least, most))
         return cuts.tiers(scores)
+
+    def audit(
+        self,
+        log: EventLog,
+        profiles: Profiles | Source,
+        protected: Sequence[str] | Mapping[str, Edges] = (),
+        *,
+        as_of: Instant | None = None,
+        policy: AuditPolicy | None = None,
+    ) -> Audit:
+        """Score the audience and say whether groups are chosen alike; see :func:`propense.audit`.
+
+        Precision, recall and calibration are of what then happened, where the log holds the whole
+        horizon after the as_of. Whether features stand in for a protected attribute is looked at too.
+
+        Parameters
+        ----------
+        log, as_of
+            As in :meth:`score`.
+        profiles, protected, policy
+            As in :func:`propense.audit`; without protected attributes, those marked in the profiles or
+            the log, or else those that were kept out of the model's features.
+
+        Raises
+        ------
+        DataError, TrainingError
+            As :func:`propense.audit`; or the extra ``train`` is not installed.
+        """
+        from propense.audit.of_model import audit_model
+
+        return audit_model(self, log, profiles, protected, as_of, policy)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model as a directory, in one step: aside first, then renamed.

@@ -68,12 +68,23 @@ def write_table(frame: pl.DataFrame, path: str | Path) -> Path:
         It cannot be written; nothing is left in its place.
     """
     path = check_writable(path)
+    return _replaced(path, lambda aside: _WRITERS[path.suffix](frame, aside))
+
+
+def write_text(text: str, path: str | Path) -> Path:
+    """Write a text as UTF-8; raises as :func:`write_table`."""
+    if Path(path).is_dir():
+        raise OutputError(f"{path} is a folder; give the name of a file")
+    return _replaced(Path(path), lambda aside: aside.write_text(text, encoding="utf-8"))
+
+
+def _replaced(path: Path, write: Callable[[Path], object]) -> Path:
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(handle)
         try:
-            _WRITERS[path.suffix](frame, Path(aside))
+            write(Path(aside))
             os.chmod(aside, 0o644)
             os.replace(aside, path)
         except BaseException:

@@ -11,6 +11,7 @@ from rich.console import Console
 
 import propense
 from propense.cli import commands
+from propense.cli.audit import audit_command
 from propense.cli.bench import bench
 from propense.cli.demo import demo
 from propense.cli.ingest import ingest
@@ -19,6 +20,7 @@ from propense.cli.store import store
 from propense.exceptions import (
     DataError,
     ExpressionError,
+    FairnessError,
     GoalError,
     ModelError,
     OutputError,
@@ -36,13 +38,15 @@ EXIT_CODES: dict[type[PropenseError], int] = {
     ModelError: 6,
     OutputError: 7,
     ServiceError: 8,
+    FairnessError: 9,
 }
 INTERRUPTED = 130
 
 EPILOG = (
     "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal or expression "
     "is not valid; 5 the log does not allow the training; 6 a model cannot be used; 7 a result "
-    "cannot be written; 8 a server cannot be reached or started, or refuses; 130 interrupted. "
+    "cannot be written; 8 a server cannot be reached or started, or refuses; 9 an "
+    "audit's verdict is not the one required; 130 interrupted. "
     "Results go to standard output, everything else to standard error."
 )
 
@@ -58,6 +62,7 @@ app = typer.Typer(
 app.command()(commands.train)
 app.command()(commands.score)
 app.command()(commands.export)
+app.command("audit")(audit_command)
 app.command()(ingest)
 app.command()(serve)
 app.add_typer(store)

@@ -62,6 +62,7 @@ def train(
     policy = asked_tiers(asked, goal)
     check_writable(out, table=False, replaceable=MODEL_FILES)
     log = LogOptions(events, profiles, user, time, event, event_constant, time_unit).read()
+    log = log.with_protected(asked.features.protected)
     model = train_model(
         log,
         asked.goal,
@@ -146,6 +147,7 @@ def export(
     if out != STDOUT:
         check_writable(out)
     log = LogOptions(events, profiles, user, time, event, event_constant, time_unit).read()
+    log = log.with_protected(asked.features.protected)
     frame = export_training(
         log,
         asked.goal,

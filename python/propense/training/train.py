@@ -104,7 +104,7 @@ def train(
         goal=goal,
         features=chosen,
         as_of_us=cut_us,
-        training=described(shipped, cuts, chosen),
+        training=described(shipped, cuts, chosen) | {"protected": list(log.protected)},
         calibration={
             "method": "linear on the logit, fitted on users the trees did not see",
             "slope": fit.slope,
