@@ -17,6 +17,7 @@ from propense.instants import Instant, in_words
 from propense.model import Model
 from propense.progress import track
 from propense.tiers import TierPolicy
+from propense.training.backtest import past_cut, retrained
 from propense.training.extra import require_train_extra
 from propense.training.finish import Candidate, TestPeriod, finish
 from propense.training.metrics import evaluate
@@ -48,8 +49,9 @@ def train(
 
     Several as_of dates train (:func:`propense.cuts.choose_cuts`). The newest whose horizon has passed
     is the test: a held-out run learns from older ones whose label windows end before it, and its
-    quality is what ``metrics`` says. The model that ships is then fitted on every date. Scores
-    are calibrated on users the trees did not see. Over 150,000 rows a random share of users is
+    quality is what ``metrics`` says. Up to four older dates are tried out in the same way
+    (:func:`propense.cuts.backtest_us`), on fewer rows; forecasts take their intervals from that. The
+    model that ships is then fitted on every date. Scores are calibrated on users the trees did not see. Over 150,000 rows a random share of users is
     learnt from.
 
     Parameters
@@ -95,6 +97,8 @@ def train(
     shipped = rows.of(cuts.as_of_us)
     check_classes(shipped, goal, cut_us)
     test, metrics = hold_out(rows, cuts, seed)
+    newest = None if test is None else past_cut(question, rows.of([cuts.test_us]), test.scores)
+    past = retrained(question, chosen, cut_us, newest, seed)
     fit = fit_rows(shipped, seed, "training")
     if test is None:
         test = TestPeriod.of(shipped, cuts.test_us, fit.out_of_fold)
@@ -112,6 +116,7 @@ def train(
         },
         metrics=metrics | {"as_of": in_words(cuts.test_us)},
         test=test,
+        backtest=past,
     )
     onnx, checks = export(fit, shipped.matrix)
     return finish(candidate, question, onnx, checks, shipped.matrix, tiers or TierPolicy.quantile())
@@ -122,8 +127,7 @@ def hold_out(rows: TrainingRows, cuts: Cuts, seed: int) -> tuple[TestPeriod | No
     if not cuts.held_out_us:
         return None, {}
     past, test = rows.of(cuts.held_out_us), rows.of([cuts.test_us])
-    few = min(past.label.sum(), (~past.label).sum()) < MIN_EACH_CLASS
-    if few or test.label.all() or not test.label.any():
+    if not enough(past) or test.label.all() or not test.label.any():
         return None, {}
     fit = fit_rows(past, seed, "training the held-out run")
     scores = predict(fit, test.matrix)
@@ -153,12 +157,17 @@ def predict(fit: Fit, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
     return probability
 
 
+def enough(rows: TrainingRows) -> bool:
+    """Say whether there are at least 20 of either kind to learn from."""
+    return bool(min(rows.label.sum(), (~rows.label).sum()) >= MIN_EACH_CLASS)
+
+
 def check_classes(rows: TrainingRows, goal: Goal, cut_us: int) -> None:
     """Refuse to learn from fewer than 20 of either kind."""
+    if enough(rows):
+        return
     positives = int(rows.label.sum())
     negatives = len(rows) - positives
-    if min(positives, negatives) >= MIN_EACH_CLASS:
-        return
     who = "reached the goal" if positives < MIN_EACH_CLASS else "did not reach the goal"
     raise TrainingError(
         f"goal {goal.name!r}: of {len(rows):,} users and dates before {in_words(cut_us)} only "
