@@ -86,9 +86,9 @@ class Backtest:
     def frame(self) -> pl.DataFrame:
         """Give the rows of all cuts, as ``backtest.arrow`` keeps them."""
         parts = [
-            pl.DataFrame(
-                {"score": cut.scores, "label": cut.labels, "by_rule": cut.by_rule}
-            ).select(pl.lit(cut.as_of_us, pl.Int64).alias("as_of_us"), pl.all())
+            pl.DataFrame({"score": cut.scores, "label": cut.labels, "by_rule": cut.by_rule}).select(
+                pl.lit(cut.as_of_us, pl.Int64).alias("as_of_us"), pl.all()
+            )
             for cut in self.cuts
         ]
         return pl.concat([pl.DataFrame(schema=COLUMNS), *parts])

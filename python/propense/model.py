@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from propense import _core
+from propense.backtest import summary
 from propense.events import EventLog
 from propense.exceptions import DataError, ModelError
 from propense.features import FeatureSet, members, user_frame
@@ -22,6 +23,9 @@ from propense.parts import ModelParts
 from propense.progress import track
 from propense.runtime import initialise
 from propense.tiers import CutOffs, TierPolicy, upper_cut
+
+if TYPE_CHECKING:
+    from propense.forecast import Forecast
 
 TOLERANCE = 1e-6
 """How far a score may lie from the one stored with the model's check rows."""
@@ -180,6 +184,57 @@ class Model:
             most = upper_cut(scores, int(self.tiers.most or 0))
             cuts = CutOffs(most, min(cuts.least, most))
         return cuts.tiers(scores)
+
+    @property
+    def backtest(self) -> pl.DataFrame:
+        """How it did on past dates, each predicted with what was known then.
+
+        One row a date, oldest first: ``as_of``, ``audience``, ``users`` (those looked at),
+        ``expected``, ``actual``, ``ratio`` (actual over expected), ``auc``, ``top_rate`` and
+        ``rule_rate`` (rate of the same number of users, picked by score and by whether they reached
+        the goal in the horizon before), ``base_rate``. No rows where the log was too short, or in
+        models of earlier versions.
+        """
+        past = self._parts.backtest
+        return summary(() if past is None else past.cuts)
+
+    def forecast(
+        self,
+        scores: pl.DataFrame | None = None,
+        *,
+        target: float | None = None,
+        level: float = 0.9,
+    ) -> Forecast:
+        """Forecast how many of the scored users will reach the goal in the horizon.
+
+        The interval holds what chance does to so many users, and what past dates show of how far
+        whole periods may be off: it is wide where few past dates are known.
+
+        Parameters
+        ----------
+        scores
+            From :meth:`score`, with columns ``score`` and, if tiers are to be kept as they are,
+            ``tier``; left out: the audience at training.
+        target
+            The number that is wanted (or, of a goal to prevent, the most that are allowed).
+        level
+            Share of intervals that are to contain the truth.
+
+        Returns
+        -------
+        Forecast
+            ``table`` by tier, ``verdict`` on the target, and ``plan`` for closing the gap.
+
+        Raises
+        ------
+        PlanError
+            The target is negative, or the level no share.
+        ModelError
+            The frame has no scores in [0, 1], or no tiers where tiers belong.
+        """
+        from propense.forecast.ask import forecast
+
+        return forecast(self, scores, target, level)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model as a directory, in one step: aside first, then renamed.

@@ -33,9 +33,7 @@ def past_cuts(
     return cuts
 
 
-def past_cut(
-    question: Question, rows: TrainingRows, scores: NDArray[np.floating]
-) -> PastCut:
+def past_cut(question: Question, rows: TrainingRows, scores: NDArray[np.floating]) -> PastCut:
     """Put together what was predicted for the rows of one date and what became of them."""
     (as_of_us,) = rows.as_of_us
     return PastCut(
@@ -68,8 +66,6 @@ def retrained(
         fit = fit_rows(past, seed, f"backtest as of {in_words(instant)}")
         return predict(fit, rows.matrix)
 
-    instants = [
-        at for at in backtest_us(first_us, cut_us, horizon_us) if at != newest.as_of_us
-    ]
+    instants = [at for at in backtest_us(first_us, cut_us, horizon_us) if at != newest.as_of_us]
     older = past_cuts(question, features, instants, scorer, seed)
     return Backtest((*older, newest), retrained=True)
