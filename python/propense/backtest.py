@@ -131,7 +131,7 @@ def summary(cuts: Sequence[PastCut]) -> pl.DataFrame:
         One row a cut, oldest first: ``as_of`` (Datetime, UTC), ``audience``, ``users`` (those looked
         at), ``expected`` (sum of scores), ``actual`` (users who reached the goal), ``ratio`` (actual
         over expected), ``auc`` (null with one class only), ``top_rate`` and ``rule_rate`` (rate of
-        the same number of users, by score and by the rule; null if the rule picked nobody), ``base_rate``.
+        the same number of users, by score and by the rule; null if it picked nobody), ``base_rate``.
     """
     from propense.training.metrics import auc
 

@@ -26,6 +26,7 @@ from propense.tiers import CutOffs, TierPolicy, upper_cut
 
 if TYPE_CHECKING:
     from propense.forecast import Forecast
+    from propense.validate import Validation
 
 TOLERANCE = 1e-6
 """How far a score may lie from the one stored with the model's check rows."""
@@ -235,6 +236,71 @@ class Model:
         from propense.forecast.ask import forecast
 
         return forecast(self, scores, target, level)
+
+    def validate(
+        self,
+        log: EventLog,
+        *,
+        scores: pl.DataFrame | None = None,
+        as_of: Instant | None = None,
+    ) -> Validation:
+        """Compare what was predicted as of a date with what then happened.
+
+        Parameters
+        ----------
+        log
+            Events up to the end of the horizon at least.
+        scores
+            What was predicted then, from :meth:`score`; left out: the audience is scored as of then,
+            of which only events before it are seen.
+        as_of
+            When; left out: the model's own as_of. Not before it, as the model has learnt from that.
+
+        Returns
+        -------
+        Validation
+            ``table`` by tier, ``metrics``, ``drift`` and a ``verdict`` with reasons.
+
+        Raises
+        ------
+        DataError
+            The horizon has not passed in the log, the date is before the model's, or the scores are
+            not of users of its audience.
+        ModelError
+            The frame has no scores in [0, 1].
+        """
+        from propense.validate.ask import validate
+
+        return validate(self, log, scores, as_of)
+
+    def drift(self, log: EventLog, *, as_of: Instant | None = None) -> pl.DataFrame:
+        """Compare the spread of scores and features over the audience with that at training.
+
+        Parameters
+        ----------
+        log
+            The events; up to 20,000 users of the audience are looked at.
+        as_of
+            When; left out: just after the log's last event.
+
+        Returns
+        -------
+        polars.DataFrame
+            One row for the score and one a feature, each most moved first: ``of`` (``score`` or
+            ``feature``), ``name``, ``stability`` (population stability index, 0 or more),
+            ``reading`` (``stable`` below 0.1, ``shifted`` from 0.25, else ``moved``),
+            ``missing_then``, ``missing_now`` (shares).
+
+        Raises
+        ------
+        ModelError
+            The model is of a version that kept no such spread.
+        DataError
+            Nobody is in the audience then.
+        """
+        from propense.validate.ask import drift
+
+        return drift(self, log, as_of)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model as a directory, in one step: aside first, then renamed.

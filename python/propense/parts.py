@@ -19,8 +19,8 @@ from propense import manifest as files
 from propense.backtest import COLUMNS as BACKTEST_COLUMNS
 from propense.backtest import Backtest
 from propense.columns_read import ColumnsRead, check_columns
-from propense.exceptions import ModelError, PropenseError
 from propense.drift import COLUMNS as REFERENCE_COLUMNS
+from propense.exceptions import ModelError, PropenseError
 from propense.features import FeatureSet
 from propense.goal import Goal, goal_from
 from propense.instants import in_words

@@ -84,7 +84,7 @@ class Forecast:
 
     @property
     def gap(self) -> float | None:
-        """How many are missing from the target, or too many if to prevent; 0 if none are expected to be."""
+        """How many are missing from the target, or too many if to prevent; 0 if none."""
         if self.target is None:
             return None
         return max(0.0, self.wanted * (self.target - self.total.expected))

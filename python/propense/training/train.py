@@ -19,6 +19,7 @@ from propense.progress import track
 from propense.tiers import TierPolicy
 from propense.training.backtest import past_cut, retrained
 from propense.training.extra import require_train_extra
+from propense.training.fallback import train_bands
 from propense.training.finish import Candidate, TestPeriod, finish
 from propense.training.metrics import evaluate
 from propense.training.rows import Question, TrainingRows, resolve_features
@@ -44,6 +45,7 @@ def train(
     tiers: TierPolicy | None = None,
     timezone: str = "UTC",
     seed: int = 0,
+    fallback: bool = False,
 ) -> Model:
     """Train a model: LightGBM, calibrated, exported to ONNX and checked against it.
 
@@ -51,8 +53,8 @@ def train(
     is the test: a held-out run learns from older ones whose label windows end before it, and its
     quality is what ``metrics`` says. Up to four older dates are tried out in the same way
     (:func:`propense.cuts.backtest_us`), on fewer rows; forecasts take their intervals from that. The
-    model that ships is then fitted on every date. Scores are calibrated on users the trees did not see. Over 150,000 rows a random share of users is
-    learnt from.
+    model that ships is then fitted on every date. Scores are calibrated on users the trees did not
+    see. Over 150,000 rows a random share of users is learnt from.
 
     Parameters
     ----------
@@ -72,6 +74,10 @@ def train(
         IANA time zone of days and hours, where ``features`` does not bring one.
     seed
         Equal logs, goals and seeds give equal models.
+    fallback
+        Whether, where fewer than 20 users reached the goal or fewer than 20 did not, to give a
+        ``preliminary`` model of smoothed rates by recency and frequency, with a warning, instead of
+        refusing. ``features`` are then not used.
 
     Raises
     ------
@@ -95,6 +101,8 @@ def train(
         chosen, instants, max_rows=MAX_ROWS * len(instants) // len(cuts.as_of_us), seed=seed
     )
     shipped = rows.of(cuts.as_of_us)
+    if fallback and not enough(shipped):
+        return train_bands(question, cuts, cut_us, tiers or TierPolicy.quantile())
     check_classes(shipped, goal, cut_us)
     test, metrics = hold_out(rows, cuts, seed)
     newest = None if test is None else past_cut(question, rows.of([cuts.test_us]), test.scores)
@@ -172,7 +180,8 @@ def check_classes(rows: TrainingRows, goal: Goal, cut_us: int) -> None:
     raise TrainingError(
         f"goal {goal.name!r}: of {len(rows):,} users and dates before {in_words(cut_us)} only "
         f"{min(positives, negatives)} {who} ({goal.when} within {goal.horizon}); at least "
-        f"{MIN_EACH_CLASS} are needed. Use a longer log, another horizon or a wider goal"
+        f"{MIN_EACH_CLASS} are needed. Use a longer log, another horizon or a wider goal, or ask for "
+        "preliminary rates by recency and frequency (fallback=True, --fallback)"
     )
 
 
