@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from propense import _core
+from propense.backtest import summary
 from propense.events import EventLog, Profiles
 from propense.exceptions import DataError, ModelError
 from propense.features import FeatureSet, members, user_frame
@@ -27,6 +28,8 @@ from propense.tiers import CutOffs, TierPolicy, upper_cut
 if TYPE_CHECKING:
     from propense.audit import Audit, AuditPolicy
     from propense.audit.groups import Edges
+    from propense.forecast import Forecast
+    from propense.validate import Validation
 
 TOLERANCE = 1e-6
 """How far a score may lie from the one stored with the model's check rows."""
@@ -216,6 +219,122 @@ class Model:
         from propense.audit.of_model import audit_model
 
         return audit_model(self, log, profiles, protected, as_of, policy)
+
+    @property
+    def backtest(self) -> pl.DataFrame:
+        """How it did on past dates, each predicted with what was known then.
+
+        One row a date, oldest first: ``as_of``, ``audience``, ``users`` (those looked at),
+        ``expected``, ``actual``, ``ratio`` (actual over expected), ``auc``, ``top_rate`` and
+        ``rule_rate`` (rate of the same number of users, picked by score and by whether they reached
+        the goal in the horizon before), ``base_rate``. No rows where the log was too short, or in
+        models of earlier versions.
+        """
+        past = self._parts.backtest
+        return summary(() if past is None else past.cuts)
+
+    def forecast(
+        self,
+        scores: pl.DataFrame | None = None,
+        *,
+        target: float | None = None,
+        level: float = 0.9,
+    ) -> Forecast:
+        """Forecast how many of the scored users will reach the goal in the horizon.
+
+        The interval holds what chance does to so many users, and what past dates show of how far
+        whole periods may be off: it is wide where few past dates are known.
+
+        Parameters
+        ----------
+        scores
+            From :meth:`score`, with columns ``score`` and, if tiers are to be kept as they are,
+            ``tier``; left out: the audience at training.
+        target
+            The number that is wanted (or, of a goal to prevent, the most that are allowed).
+        level
+            Share of intervals that are to contain the truth.
+
+        Returns
+        -------
+        Forecast
+            ``table`` by tier, ``verdict`` on the target, and ``plan`` for closing the gap.
+
+        Raises
+        ------
+        PlanError
+            The target is negative, or the level no share.
+        ModelError
+            The frame has no scores in [0, 1], or no tiers where tiers belong.
+        """
+        from propense.forecast.ask import forecast
+
+        return forecast(self, scores, target, level)
+
+    def validate(
+        self,
+        log: EventLog,
+        *,
+        scores: pl.DataFrame | None = None,
+        as_of: Instant | None = None,
+    ) -> Validation:
+        """Compare what was predicted as of a date with what then happened.
+
+        Parameters
+        ----------
+        log
+            Events up to the end of the horizon at least.
+        scores
+            What was predicted then, from :meth:`score`; left out: the audience is scored as of then,
+            of which only events before it are seen.
+        as_of
+            When; left out: the model's own as_of. Not before it, as the model has learnt from that.
+
+        Returns
+        -------
+        Validation
+            ``table`` by tier, ``metrics``, ``drift`` and a ``verdict`` with reasons.
+
+        Raises
+        ------
+        DataError
+            The horizon has not passed in the log, the date is before the model's, or the scores are
+            not of users of its audience.
+        ModelError
+            The frame has no scores in [0, 1].
+        """
+        from propense.validate.ask import validate
+
+        return validate(self, log, scores, as_of)
+
+    def drift(self, log: EventLog, *, as_of: Instant | None = None) -> pl.DataFrame:
+        """Compare the spread of scores and features over the audience with that at training.
+
+        Parameters
+        ----------
+        log
+            The events; up to 20,000 users of the audience are looked at.
+        as_of
+            When; left out: just after the log's last event.
+
+        Returns
+        -------
+        polars.DataFrame
+            One row for the score and one a feature, each most moved first: ``of`` (``score`` or
+            ``feature``), ``name``, ``stability`` (population stability index, 0 or more),
+            ``reading`` (``stable`` below 0.1, ``shifted`` from 0.25, else ``moved``),
+            ``missing_then``, ``missing_now`` (shares).
+
+        Raises
+        ------
+        ModelError
+            The model is of a version that kept no such spread.
+        DataError
+            Nobody is in the audience then.
+        """
+        from propense.validate.ask import drift
+
+        return drift(self, log, as_of)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model as a directory, in one step: aside first, then renamed.

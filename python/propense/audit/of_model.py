@@ -17,15 +17,12 @@ from propense.audit.proxies import SAMPLE_USERS
 from propense.audit.result import Audit
 from propense.events import EventLog, Profiles
 from propense.features import compute_matrix, matrix_columns, members, user_frame
-from propense.instants import Instant, to_us
+from propense.instants import DAY_US, Instant, to_us
 from propense.sources import Source
 from propense.training.rows import Question
 
 if TYPE_CHECKING:
     from propense.model import Model
-
-_QUIET_US = 86_400_000_000
-"""A log whose last event is less than a day before the horizon's end holds the whole horizon."""
 
 
 def audit_model(
@@ -41,8 +38,8 @@ def audit_model(
     as_of_us = log.span_us[1] + 1 if as_of is None else to_us(as_of, timezone)
     scores = model.score(log, as_of=as_of)
     users = members(log, model.goal.audience.condition, timezone, as_of_us, strict=False)
-    outcomes = None
-    if as_of_us + model.goal.horizon_us <= log.span_us[1] + _QUIET_US:
+    outcomes = None  # a log whose last event is on the horizon's last day holds all of it
+    if as_of_us + model.goal.horizon_us <= log.span_us[1] + DAY_US:
         reached = Question(log, model.goal, timezone).labels(users, as_of_us)
         outcomes = user_frame(log, users).with_columns(pl.Series("reached", reached))
     if not protected and not isinstance(profiles, Profiles):

@@ -47,6 +47,14 @@ def train(
     time_unit: options.TimeUnit = None,
     as_of: options.AsOf = None,
     seed: Annotated[int, typer.Option("--seed", help="Equal seeds give equal models.")] = 0,
+    fallback: Annotated[
+        bool,
+        typer.Option(
+            "--fallback",
+            help="With too few who reached the goal, give preliminary rates by recency and "
+            "frequency instead of refusing.",
+        ),
+    ] = False,
 ) -> None:
     """Train a model for a goal and write it as a folder: ONNX file, manifest, checks.
 
@@ -71,12 +79,14 @@ def train(
         tiers=policy,
         timezone=asked.features.timezone,
         seed=seed,
+        fallback=fallback,
     )
     model.save(out)
     console = Console()
     where = {
         "held_out": "on the newest period, held out",
         "out_of_fold": "on users held out; the log is too short to hold out a period",
+        "in_sample": "on what it was made from; the log is too short to hold out anything",
     }[model.metrics["kind"]]
     as_of_text = f"{asked.goal.name}: quality {where} (as of {model.metrics['as_of']})"
     console.print(quality_table(model.metrics, as_of_text))

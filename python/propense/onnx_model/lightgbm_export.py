@@ -65,6 +65,19 @@ def from_lightgbm(
     return _model(ensemble, intercept=intercept, width=width)
 
 
+def from_tree(root: Mapping[str, Any], *, width: int) -> onnx.ModelProto:
+    """Give the canonical model of one tree, written like a LightGBM dump, whose leaves are logits.
+
+    Raises
+    ------
+    ModelError
+        A split is of an unknown type, or a leaf is not finite in float32.
+    """
+    ensemble = _Ensemble()
+    ensemble.add_tree(root, scale=1.0)
+    return _model(ensemble, intercept=0.0, width=width)
+
+
 def thresholds(boosters: Sequence[lightgbm.Booster]) -> dict[int, np.ndarray]:
     """Give, per feature column, the float32 values at which some tree changes side; ascending."""
     found: dict[int, set[float]] = {}

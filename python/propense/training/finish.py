@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propense import _core
+from propense.backtest import Backtest
 from propense.columns_read import columns_read
 from propense.exceptions import ModelError, TrainingError
 from propense.features import FeatureSet
@@ -19,6 +20,7 @@ from propense.parts import ModelParts, audience_points
 from propense.progress import track
 from propense.runtime import initialise
 from propense.tiers import TierPolicy, cut_offs
+from propense.training.reference import reference
 from propense.training.rows import Question, TrainingRows
 
 STORED_CHECK_ROWS = 512
@@ -52,6 +54,7 @@ class Candidate:
     calibration: dict[str, Any]
     metrics: dict[str, Any]
     test: TestPeriod
+    backtest: Backtest
 
 
 def finish(
@@ -104,7 +107,8 @@ def finish(
             features=candidate.features,
             as_of_us=candidate.as_of_us,
             columns=columns_read(question.log, candidate.goal, candidate.features),
-            training=candidate.training,
+            training=candidate.training
+            | {"audience": len(scores), "backtest": candidate.backtest.described()},
             calibration=candidate.calibration,
             tiers=policy,
             cut_offs=cuts,
@@ -115,6 +119,8 @@ def finish(
             audience=audience_points(scores),
             test_scores=test.scores,
             test_labels=test.labels,
+            backtest=candidate.backtest,
+            reference=reference(question, candidate.features, candidate.as_of_us, scores),
         )
     )
 
