@@ -11,7 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from propense import _core
-from propense.backtest import summary
+from propense.backtest import Backtest, summary
 from propense.events import EventLog, Profiles
 from propense.exceptions import DataError, ModelError
 from propense.features import FeatureSet, members, user_frame
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from propense.audit import Audit, AuditPolicy
     from propense.audit.groups import Edges
     from propense.forecast import Forecast
+    from propense.report import Report
     from propense.validate import Validation
 
 TOLERANCE = 1e-6
@@ -105,6 +106,21 @@ class Model:
     def tiers(self, policy: TierPolicy) -> None:
         self._parts = self._parts.with_tiers(policy)
         self._tiers = policy
+
+    @property
+    def test(self) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Scores of the test period and whether the goal was reached, each of shape (m,)."""
+        return self._parts.test_scores, self._parts.test_labels
+
+    @property
+    def audience(self) -> NDArray[np.float32]:
+        """Scores of the audience at training, ascending; at most 10,001 order statistics of them."""
+        return self._parts.audience
+
+    @property
+    def past(self) -> Backtest | None:
+        """Scores and outcomes on past dates; None in models of earlier versions."""
+        return self._parts.backtest
 
     @property
     def cut_offs(self) -> CutOffs:
@@ -335,6 +351,32 @@ class Model:
         from propense.validate.ask import drift
 
         return drift(self, log, as_of)
+
+    def report(self, *, previous: Model | None = None, audit: Audit | None = None) -> Report:
+        """Sum the model up in one page: quality, lift, calibration, tiers, past dates, drivers.
+
+        Parameters
+        ----------
+        previous
+            The model before this one, to say what changed; left out: the one that this one replaced,
+            as far as its manifest tells.
+        audit
+            An audit to include.
+
+        Returns
+        -------
+        Report
+            ``html`` is one page without scripts; ``save("report.html")`` writes it, and each chart as
+            PNG and SVG.
+
+        Raises
+        ------
+        ModelError
+            The extra ``report`` is not installed.
+        """
+        from propense.report import report
+
+        return report(self, previous, audit)
 
     def save(self, folder: str | Path) -> Path:
         """Write the model as a directory, in one step: aside first, then renamed.

@@ -130,6 +130,9 @@ def test_a_planted_ratio_is_found_and_named() -> None:
         if audit.verdict != "pass":
             assert "group 'B'" in audit.reasons[0]
             assert "times the rate of 'A'" in audit.reasons[0]
+            # It blocks if the interval leaves out 0.8, and only then.
+            high = row(audit, "B")["ratio_high"]
+            assert (audit.verdict == "block") == (high < 0.8)  # type: ignore[operator]
     assert verdicts.count("pass") <= 1
     # Chosen at half, a ratio of 0.7 is far enough from 0.8 to be sure of.
     sure = [pp.audit(*audience(seed, 0.7, rate=0.5)[:2], ["group"]).verdict for seed in range(20)]

@@ -15,6 +15,7 @@ from propense.cli.audit import audit_command
 from propense.cli.bench import bench
 from propense.cli.demo import demo
 from propense.cli.ingest import ingest
+from propense.cli.report import report
 from propense.cli.serve import serve
 from propense.cli.store import store
 from propense.exceptions import (
@@ -63,6 +64,7 @@ app.command()(commands.train)
 app.command()(commands.score)
 app.command()(commands.export)
 app.command("audit")(audit_command)
+app.command()(report)
 app.command()(ingest)
 app.command()(serve)
 app.add_typer(store)
