@@ -14,14 +14,17 @@ from propense.cli import commands
 from propense.cli.bench import bench
 from propense.cli.demo import demo
 from propense.cli.ingest import ingest
+from propense.cli.plan import plan
 from propense.cli.serve import serve
 from propense.cli.store import store
+from propense.cli.validate import validate
 from propense.exceptions import (
     DataError,
     ExpressionError,
     GoalError,
     ModelError,
     OutputError,
+    PlanError,
     PropenseError,
     ServiceError,
     TrainingError,
@@ -29,6 +32,7 @@ from propense.exceptions import (
 from propense.progress import progress_shown
 
 EXIT_CODES: dict[type[PropenseError], int] = {
+    PlanError: 2,
     DataError: 3,
     ExpressionError: 4,
     GoalError: 4,
@@ -58,6 +62,8 @@ app = typer.Typer(
 app.command()(commands.train)
 app.command()(commands.score)
 app.command()(commands.export)
+app.command()(plan)
+app.command()(validate)
 app.command()(ingest)
 app.command()(serve)
 app.add_typer(store)

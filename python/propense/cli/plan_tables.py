@@ -1,0 +1,142 @@
+"""A forecast and a plan for the terminal, in tables and in words."""
+
+from __future__ import annotations
+
+from rich.table import Table
+
+from propense.forecast import Forecast, Plan
+from propense.instants import DAY_US
+
+VERDICTS = {
+    "sell_out": "sell out: the target is met even at the worse end of the interval",
+    "in_between": "in between: the target lies inside the interval",
+    "flop": "flop: the target is missed even at the better end of the interval",
+}
+CHOICES = {
+    "nobody": "nobody",
+    "plan": "this plan",
+    "everyone": "everyone",
+    "rule": "the rule",
+    "rule_within_budget": "the rule, within the budget",
+}
+
+
+def forecast_table(forecast: Forecast) -> Table:
+    """Show how many are expected to reach the goal, by tier."""
+    goal = forecast.goal
+    table = Table(title=f"{goal.name}: {goal.when} within {goal.horizon}", title_justify="left")
+    table.add_column("tier")
+    for head in ("users", "expected", f"{forecast.level:.0%} interval"):
+        table.add_column(head, justify="right")
+    for row in forecast.table.iter_rows(named=True):
+        if row["tier"] == "all":
+            table.add_section()
+        name = row["tier"].replace("_", " ")
+        interval = f"{row['low']:,} to {row['high']:,}"
+        table.add_row(name, f"{row['users']:,}", f"{row['expected']:,.0f}", interval)
+    return table
+
+
+def contact_table(plan: Plan) -> Table:
+    """Show whom to contact and whom to leave alone, by tier."""
+    table = Table(title="whom to contact", title_justify="left")
+    table.add_column("tier")
+    heads = ("contact", "with scores", "cost", "gain", "come anyway", "too unlikely")
+    for head in heads:
+        table.add_column(head, justify="right")
+    for row in plan.table.iter_rows(named=True):
+        scores = "–"
+        if row["contact"]:
+            scores = f"{row['from_score']:.3f} to {row['to_score']:.3f}"
+        table.add_row(
+            row["tier"].replace("_", " "),
+            f"{row['contact']:,}",
+            scores,
+            f"{row['cost']:,.2f}",
+            f"{row['gain']:,.1f}",
+            f"{row['come_anyway']:,}",
+            f"{row['too_unlikely']:,}",
+        )
+    return table
+
+
+def comparison_table(plan: Plan) -> Table:
+    """Show the plan beside contacting nobody, everyone and those whom the rule picks."""
+    table = Table(title="beside other choices", title_justify="left")
+    table.add_column("contacting")
+    heads = ["contacts", "cost", "gain", "cost of one", "expected", "interval"]
+    heads += ["chance"] if plan.forecast.target is not None else []
+    heads += ["net value"] if plan.value is not None else []
+    for head in heads:
+        table.add_column(head, justify="right")
+    for row in plan.comparison.iter_rows(named=True):
+        each = row["cost_per_gain"]
+        over = "" if row["within_budget"] else " (over budget)"
+        cells = [
+            CHOICES[row["contacting"]],
+            f"{row['contacts']:,}",
+            f"{row['cost']:,.2f}{over}",
+            f"{row['gain']:,.1f}",
+            "–" if each is None else f"{each:,.2f}",
+            f"{row['expected']:,.0f}",
+            f"{row['low']:,} to {row['high']:,}",
+        ]
+        cells += [f"{row['chance']:.0%}"] if row["chance"] is not None else []
+        cells += [f"{row['net']:,.2f}"] if row["net"] is not None else []
+        table.add_row(*cells)
+    return table
+
+
+def in_words(plan: Plan) -> list[str]:
+    """Say what the numbers rest on, the verdict, and what to do."""
+    forecast = plan.forecast
+    lines = [basis(forecast)]
+    if forecast.verdict is not None:
+        lines.append(
+            f"verdict on {forecast.target:,.0f}: {VERDICTS[forecast.verdict]} "
+            f"(chance {forecast.chance:.0%})"
+        )
+        lines.append(advice(plan))
+        lines += needed(forecast) if forecast.gap else []
+    anyway = int(plan.table["come_anyway"].sum())
+    if anyway:
+        verb = "come" if forecast.wanted > 0 else "reach it"
+        lines.append(f"leave alone: {anyway:,} users who will more likely than not {verb} anyway")
+    lines.append("gains rest on the uplift assumed; a test with a group left alone would tell it")
+    return lines
+
+
+def basis(forecast: Forecast) -> str:
+    """Say what the interval rests on."""
+    cuts = forecast.ahead.cuts
+    if not cuts:
+        return "the log had no past date to try the model on: the interval is wide by assumption"
+    dates = "one past date" if cuts == 1 else f"{cuts} past dates"
+    days = f"{forecast.goal.horizon_us / DAY_US:g} days"
+    return f"interval: how far the model was off on {dates} ({days} each), and chance"
+
+
+def advice(plan: Plan) -> str:
+    """Say what the plan does to the gap."""
+    gap = plan.forecast.gap or 0.0
+    if not gap:
+        return "no contact is needed for the target to be expected"
+    short = f"{gap:,.0f} users short" if plan.forecast.wanted > 0 else f"{gap:,.0f} users too many"
+    if plan.closes_gap:
+        return f"{short}; {plan.contacts:,} contacts for {plan.cost:,.2f} close the gap"
+    within = "" if plan.budget is None else " within the budget"
+    return (
+        f"{short}; contacts{within} close {plan.gain:,.0f} of them, and the target is still missed"
+    )
+
+
+def needed(forecast: Forecast) -> list[str]:
+    """Say what contacts would have to do for the target to be met."""
+    lines = []
+    for row in forecast.needed.iter_rows(named=True):
+        who = row["contacting"].replace("_", " ")
+        does = "no uplift closes the gap"
+        if row["uplift"] is not None:
+            does = f"the gap closes at an uplift of {row['uplift']:.0%}"
+        lines.append(f"contacting {who} ({row['users']:,}): {does}")
+    return lines
