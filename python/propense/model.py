@@ -281,7 +281,7 @@ class Model:
         log
             The events; up to 20,000 users of the audience are looked at.
         as_of
-            When; left out: just after the log's last event.
+            When; left out: as late as the log goes, a whole number of weeks after training.
 
         Returns
         -------

@@ -9,7 +9,13 @@ import typer
 from rich.console import Console
 
 from propense.cli import options
-from propense.cli.plan_tables import comparison_table, contact_table, forecast_table, in_words
+from propense.cli.plan_tables import (
+    basis,
+    comparison_table,
+    contact_table,
+    forecast_table,
+    in_words,
+)
 from propense.exceptions import PlanError
 from propense.model import load_model
 from propense.output import check_writable, write_table
@@ -76,10 +82,12 @@ def plan(
     known = None if scores is None else collect(*scan(scores, text_columns=(user,)))
     forecast = loaded.forecast(known, target=target, level=level)
     console = Console()
-    console.print(forecast_table(forecast))
     if target is None and value is None:
+        console.print(forecast_table(forecast))
+        console.print(basis(forecast), highlight=False, soft_wrap=True)
         return
     planned = forecast.plan(cost=cost, uplift=asked_uplift(uplift), budget=budget, value=value)
+    console.print(forecast_table(forecast))
     if planned.contacts:
         console.print(contact_table(planned))
     console.print(comparison_table(planned))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from rich.table import Table
 
 from propense.forecast import Forecast, Plan
@@ -41,13 +44,13 @@ def contact_table(plan: Plan) -> Table:
     """Show whom to contact and whom to leave alone, by tier."""
     table = Table(title="whom to contact", title_justify="left")
     table.add_column("tier")
-    heads = ("contact", "with scores", "cost", "gain", "come anyway", "too unlikely")
+    heads = ("contact", "scores", "cost", "gain", "come anyway", "too unlikely")
     for head in heads:
         table.add_column(head, justify="right")
     for row in plan.table.iter_rows(named=True):
         scores = "–"
         if row["contact"]:
-            scores = f"{row['from_score']:.3f} to {row['to_score']:.3f}"
+            scores = f"{row['from_score']:.2f} to {row['to_score']:.2f}"
         table.add_row(
             row["tier"].replace("_", " "),
             f"{row['contact']:,}",
@@ -64,27 +67,33 @@ def comparison_table(plan: Plan) -> Table:
     """Show the plan beside contacting nobody, everyone and those whom the rule picks."""
     table = Table(title="beside other choices", title_justify="left")
     table.add_column("contacting")
-    heads = ["contacts", "cost", "gain", "cost of one", "expected", "interval"]
-    heads += ["chance"] if plan.forecast.target is not None else []
-    heads += ["net value"] if plan.value is not None else []
-    for head in heads:
-        table.add_column(head, justify="right")
-    for row in plan.comparison.iter_rows(named=True):
-        each = row["cost_per_gain"]
-        over = "" if row["within_budget"] else " (over budget)"
-        cells = [
-            CHOICES[row["contacting"]],
-            f"{row['contacts']:,}",
-            f"{row['cost']:,.2f}{over}",
-            f"{row['gain']:,.1f}",
-            "–" if each is None else f"{each:,.2f}",
-            f"{row['expected']:,.0f}",
-            f"{row['low']:,} to {row['high']:,}",
-        ]
-        cells += [f"{row['chance']:.0%}"] if row["chance"] is not None else []
-        cells += [f"{row['net']:,.2f}"] if row["net"] is not None else []
-        table.add_row(*cells)
+    rows = plan.comparison.to_dicts()
+    for row in rows:
+        table.add_column(CHOICES[row["contacting"]], justify="right")
+    measures: list[tuple[str, Callable[[dict[str, Any]], str]]] = [
+        ("contacts", lambda row: f"{row['contacts']:,}"),
+        ("cost", lambda row: f"{row['cost']:,.2f}"),
+        ("gain", lambda row: f"{row['gain']:,.1f}"),
+        ("cost of a gain of one", lambda row: amount(row["cost_per_gain"])),
+        ("contacts that change nothing", lambda row: f"{row['wasted']:,.0f}"),
+        ("expected", lambda row: f"{row['expected']:,.0f}"),
+        ("at least", lambda row: f"{row['low']:,}"),
+        ("at most", lambda row: f"{row['high']:,}"),
+    ]
+    if plan.forecast.target is not None:
+        measures.append(("chance of the target", lambda row: f"{row['chance']:.0%}"))
+    if plan.value is not None:
+        measures.append(("net value", lambda row: amount(row["net"])))
+    if plan.budget is not None:
+        measures.append(("within budget", lambda row: "yes" if row["within_budget"] else "no"))
+    for name, shown in measures:
+        table.add_row(name, *(shown(row) for row in rows))
     return table
+
+
+def amount(value: float | None) -> str:
+    """Give an amount, or a dash for none."""
+    return "–" if value is None else f"{value:,.2f}"
 
 
 def in_words(plan: Plan) -> list[str]:

@@ -122,7 +122,7 @@ def quality_table(found: Validation) -> Table:
 
 def drift_table(found: Validation) -> Table:
     """Show how far the score, and the features that moved most, are from training."""
-    table = Table(title="drift since training, at the end of the log", title_justify="left")
+    table = Table(title="drift since training", title_justify="left")
     for head in ("of", "population stability", "reading"):
         table.add_column(head, justify="right" if head == "population stability" else "left")
     rows = found.drift.head(1 + _MOST_MOVED) if found.drift is not None else None

@@ -13,8 +13,11 @@ from propense.features import FeatureSet
 from propense.instants import in_words
 from propense.training.rows import Question, TrainingRows
 
-ROWS = 20_000
-"""Users and dates that each run before the newest learns from, and users that it is measured on."""
+ROWS = 10_000
+"""Users and dates that each run before the newest learns from."""
+
+MEASURED_ROWS = 20_000
+"""Users of each of those dates that it is measured on."""
 
 Scorer = Callable[[int, TrainingRows], NDArray[np.floating] | None]
 """Gives the scores of rows as of a date, from a model that knows nothing later; None if none can be."""
@@ -26,7 +29,7 @@ def past_cuts(
     """Score the audience, or a random share of it, at each past date."""
     cuts = []
     for instant in instants:
-        rows = question.rows(features, [instant], max_rows=ROWS, seed=seed)
+        rows = question.rows(features, [instant], max_rows=MEASURED_ROWS, seed=seed)
         scores = scorer(instant, rows) if len(rows) else None
         if scores is not None:
             cuts.append(past_cut(question, rows, scores))
