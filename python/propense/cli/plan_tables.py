@@ -11,9 +11,9 @@ from propense.forecast import Forecast, Plan
 from propense.instants import DAY_US
 
 VERDICTS = {
-    "sell_out": "sell out: the target is met even at the worse end of the interval",
-    "in_between": "in between: the target lies inside the interval",
-    "flop": "flop: the target is missed even at the better end of the interval",
+    "sell_out": "sell out, the target will be met",
+    "in_between": "in between, the log does not decide it",
+    "flop": "flop, the target will be missed",
 }
 CHOICES = {
     "nobody": "nobody",
