@@ -45,6 +45,7 @@ from propense.features import FeatureSet, compute_features
 from propense.goal import Audience, Goal, load_goal
 from propense.model import Model, load_model
 from propense.progress import progress_shown
+from propense.report import Report
 from propense.saved_log import open_log, verify_log
 from propense.server import Server, ServerTLS, serve
 from propense.simulator import simulate
@@ -82,6 +83,7 @@ __all__ = [
     "Profiles",
     "PropenseError",
     "PropenseWarning",
+    "Report",
     "Server",
     "ServerTLS",
     "ServiceError",

@@ -81,7 +81,7 @@ def backtest_us(first_us: int, cut_us: int, horizon_us: int) -> tuple[int, ...]:
     room_us = max(0, newest_us - horizon_us - first_us - MIN_HISTORY_DAYS * DAY_US)
     apart_us = max(horizon_us, STEP_DAYS * DAY_US)
     if room_us // apart_us + 1 < WANTED_BACKTESTS:
-        apart_us = max(room_us // (WANTED_BACKTESTS - 1), horizon_us // 4)
+        apart_us = max(room_us // (WANTED_BACKTESTS - 1), horizon_us // 4, 1)
     count = min(MAX_BACKTESTS, room_us // apart_us + 1)
     return tuple(newest_us - place * apart_us for place in range(count - 1, -1, -1))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -331,7 +332,7 @@ class Model:
         log
             The events; up to 20,000 users of the audience are looked at.
         as_of
-            When; left out: just after the log's last event.
+            When; left out: as late as the log goes, a whole number of weeks after training.
 
         Returns
         -------
@@ -377,6 +378,13 @@ class Model:
         from propense.report import report
 
         return report(self, previous, audit)
+
+    def following(self, previous: Model) -> Model:
+        """Give the same model with a memory of the one before it, for what its report says changed."""
+        from propense.report.changes import remembered
+
+        training = self.training | {"previous": remembered(previous)}
+        return Model(replace(self._parts, training=training))
 
     def save(self, folder: str | Path) -> Path:
         """Write the model as a directory, in one step: aside first, then renamed.

@@ -15,9 +15,11 @@ from propense.cli.audit import audit_command
 from propense.cli.bench import bench
 from propense.cli.demo import demo
 from propense.cli.ingest import ingest
+from propense.cli.plan import plan
 from propense.cli.report import report
 from propense.cli.serve import serve
 from propense.cli.store import store
+from propense.cli.validate import validate
 from propense.exceptions import (
     DataError,
     ExpressionError,
@@ -25,6 +27,7 @@ from propense.exceptions import (
     GoalError,
     ModelError,
     OutputError,
+    PlanError,
     PropenseError,
     ServiceError,
     TrainingError,
@@ -32,6 +35,7 @@ from propense.exceptions import (
 from propense.progress import progress_shown
 
 EXIT_CODES: dict[type[PropenseError], int] = {
+    PlanError: 2,
     DataError: 3,
     ExpressionError: 4,
     GoalError: 4,
@@ -63,8 +67,10 @@ app = typer.Typer(
 app.command()(commands.train)
 app.command()(commands.score)
 app.command()(commands.export)
-app.command("audit")(audit_command)
 app.command()(report)
+app.command()(plan)
+app.command("audit")(audit_command)
+app.command()(validate)
 app.command()(ingest)
 app.command()(serve)
 app.add_typer(store)

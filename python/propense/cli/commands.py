@@ -18,7 +18,7 @@ from propense.features import FeatureSet
 from propense.goal import FeatureOptions, load_goal
 from propense.goal import GoalFile as Asked
 from propense.manifest import MODEL_FILES
-from propense.model import load_model
+from propense.model import Model, load_model
 from propense.output import check_writable, write_table
 from propense.tables import decile_table, quality_table, tier_summary, tier_table
 from propense.tiers import TierPolicy
@@ -81,6 +81,9 @@ def train(
         seed=seed,
         fallback=fallback,
     )
+    before = model_at(out, asked.goal.name)
+    if before is not None:
+        model = model.following(before)
     model.save(out)
     console = Console()
     where = {
@@ -174,6 +177,15 @@ def export(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def model_at(folder: Path, name: str) -> Model | None:
+    """Give the model that a folder already holds, if it can be loaded and has a goal of this name."""
+    try:
+        model = load_model(folder)
+    except ModelError:
+        return None
+    return model if model.goal.name == name else None
 
 
 def asked_tiers(asked: Asked, path: Path) -> TierPolicy:

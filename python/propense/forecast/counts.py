@@ -9,8 +9,8 @@ import numpy as np
 from propense.forecast.shift import LARGEST, Floats, NextShift, probability
 
 DRAWS = 20_000
-_BINS = 1_000
-_STEPS = 321  # a shift every 0.05
+_BINS = 500
+_STEPS = 161  # a shift every 0.1
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Crowd:
         return float(self.weight @ probability(self.logits + shift))
 
     def thinned(self) -> Crowd:
-        """Give much the same crowd in at most a thousand entries, alike in log odds."""
+        """Give much the same crowd in at most 500 entries, alike in log odds."""
         if len(self.logits) <= _BINS:
             return self
         order = np.argsort(self.logits, kind="stable")

@@ -20,6 +20,8 @@ from propense.goal import Goal
 from propense.tiers import TIERS
 
 Verdict: TypeAlias = Literal["sell_out", "in_between", "flop"]
+SURE_FROM = 0.9
+"""The chance of the target from which the verdict is a sell-out; a flop mirrors it."""
 
 
 @dataclass(frozen=True)
@@ -71,16 +73,15 @@ class Forecast:
     def verdict(self) -> Verdict | None:
         """What becomes of the target if nobody is contacted; None without one.
 
-        ``sell_out``: met even at the interval's worse end. ``flop``: missed even at its better end.
-        ``in_between``: the target lies inside the interval.
+        ``sell_out``: met with a chance of nine in ten or more. ``flop``: with one in ten or less.
+        ``in_between``: what the log tells does not decide it.
         """
-        if self.target is None:
+        chance = self.chance
+        if chance is None:
             return None
-        ends = (self.total.low, self.total.high)
-        worst, best = (min(ends), max(ends)) if self.wanted > 0 else (max(ends), min(ends))
-        if self._met(worst):
+        if chance >= SURE_FROM:
             return "sell_out"
-        return "in_between" if self._met(best) else "flop"
+        return "flop" if chance <= 1 - SURE_FROM else "in_between"
 
     @property
     def gap(self) -> float | None:
@@ -182,10 +183,6 @@ class Forecast:
         """Give the share of draws that meet the target."""
         target = self.target or 0.0
         return float(np.mean(draws >= target if self.wanted > 0 else draws <= target))
-
-    def _met(self, count: float) -> bool:
-        target = self.target or 0.0
-        return count >= target if self.wanted > 0 else count <= target
 
     def _members(self, tier: str) -> Crowd:
         here = (self.tier == tier).to_numpy()

@@ -80,14 +80,17 @@ def shift(logits: Floats, weight: Floats | None, reached: float) -> tuple[float,
     weights = np.ones(len(logits)) if weight is None else weight
     users = float(weights.sum())
     wanted = min(max(reached, 0.5), max(users - 0.5, 0.5))
-    low, high = -LARGEST, LARGEST
+    low, high, found = -LARGEST, LARGEST, 0.0
     for _ in range(60):
-        middle = (low + high) / 2
-        if float(weights @ probability(logits + middle)) < wanted:
-            low = middle
-        else:
-            high = middle
-    found = (low + high) / 2
+        p = probability(logits + found)
+        over = float(weights @ p) - wanted
+        low, high = (low, found) if over > 0 else (found, high)
+        step = over / max(float(weights @ (p * (1 - p))), 1e-9)
+        # Newton's step, or half the bracket where it would leave that.
+        following = found - step if low < found - step < high else (low + high) / 2
+        if abs(following - found) < 1e-9:
+            break
+        found = following
     p = probability(logits + found)
     return found, 1 / max(float(weights @ (p * (1 - p))), 1e-9)
 

@@ -13,8 +13,11 @@ from propense.features import FeatureSet
 from propense.instants import in_words
 from propense.training.rows import Question, TrainingRows
 
-ROWS = 20_000
-"""Users and dates that each run before the newest learns from, and users that it is measured on."""
+ROWS = 10_000
+"""Users and dates that each run before the newest learns from."""
+
+MEASURED_ROWS = 20_000
+"""Users of each of those dates that it is measured on."""
 
 Scorer = Callable[[int, TrainingRows], NDArray[np.floating] | None]
 """Gives the scores of rows as of a date, from a model that knows nothing later; None if none can be."""
@@ -26,7 +29,7 @@ def past_cuts(
     """Score the audience, or a random share of it, at each past date."""
     cuts = []
     for instant in instants:
-        rows = question.rows(features, [instant], max_rows=ROWS, seed=seed)
+        rows = question.rows(features, [instant], max_rows=MEASURED_ROWS, seed=seed)
         scores = scorer(instant, rows) if len(rows) else None
         if scores is not None:
             cuts.append(past_cut(question, rows, scores))
@@ -48,14 +51,12 @@ def past_cut(question: Question, rows: TrainingRows, scores: NDArray[np.floating
 def retrained(
     question: Question, features: FeatureSet, cut_us: int, newest: PastCut | None, seed: int
 ) -> Backtest:
-    """Train anew for each past date on what was known then; the newest has been done already.
+    """Train anew for each past date on what was known then, the newest unless it was done already.
 
     Dates with too few users on one side to learn from are left out.
     """
     from propense.training.train import enough, fit_rows, predict
 
-    if newest is None:
-        return Backtest((), retrained=True)
     first_us, horizon_us = question.log.span_us[0], question.goal.horizon_us
 
     def scorer(instant: int, rows: TrainingRows) -> NDArray[np.floating] | None:
@@ -66,6 +67,7 @@ def retrained(
         fit = fit_rows(past, seed, f"backtest as of {in_words(instant)}")
         return predict(fit, rows.matrix)
 
-    instants = [at for at in backtest_us(first_us, cut_us, horizon_us) if at != newest.as_of_us]
-    older = past_cuts(question, features, instants, scorer, seed)
-    return Backtest((*older, newest), retrained=True)
+    done = () if newest is None else (newest,)
+    instants = backtest_us(first_us, cut_us, horizon_us)
+    missing = [at for at in instants if all(at != cut.as_of_us for cut in done)]
+    return Backtest((*past_cuts(question, features, missing, scorer, seed), *done), retrained=True)

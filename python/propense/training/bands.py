@@ -67,8 +67,8 @@ def fit_bands(rows: TrainingRows) -> Bands:
         Matrix of shape (n, 2): recency and frequency, as by :func:`band_features`.
     """
     recency = _quarters(rows.matrix[:, 0])
-    # Never having done it is a band of its own.
-    frequency = tuple(sorted({0.0, *_quarters(rows.matrix[:, 1])}))
+    # Counts are whole; never having done it is a band of its own.
+    frequency = tuple(sorted({0.5, *(cut + 0.5 for cut in _quarters(rows.matrix[:, 1]))}))
     shape = (len(recency) + 1, len(frequency) + 1)
     place = places(rows.matrix, recency, frequency)
     users = np.zeros(shape)

@@ -12,7 +12,7 @@ from propense.drift import SAMPLE, moved
 from propense.events import EventLog
 from propense.exceptions import DataError, ModelError
 from propense.features import compute_matrix, members
-from propense.instants import Instant, from_us, in_words, to_us
+from propense.instants import DAY_US, Instant, from_us, in_words, to_us
 from propense.training.metrics import evaluate
 from propense.training.rows import Question
 from propense.validate.outcomes import outcomes, require_passed
@@ -61,7 +61,7 @@ def drift(model: Model, log: EventLog, as_of: Instant | None) -> pl.DataFrame:
     if reference is None:
         raise ModelError("this model says nothing of its features at training; train it again")
     timezone = model.features.timezone
-    as_of_us = log.span_us[1] + 1 if as_of is None else to_us(as_of, timezone)
+    as_of_us = newest_alike(model, log) if as_of is None else to_us(as_of, timezone)
     users = members(log, model.goal.audience.condition, timezone, as_of_us, strict=False)
     if not len(users):
         raise DataError(
@@ -78,3 +78,13 @@ def drift(model: Model, log: EventLog, as_of: Instant | None) -> pl.DataFrame:
     ]
     kinds = pl.Series("of", ["score"] + ["feature"] * len(model.features))
     return pl.concat(parts).insert_column(0, kinds)
+
+
+def newest_alike(model: Model, log: EventLog) -> int:
+    """Give the newest instant that the log covers a whole number of weeks after training.
+
+    On another day of the week every recency would seem to have moved, for people live by weeks.
+    """
+    ended_us = log.span_us[1] + 1
+    since_us = ended_us - model.as_of_us
+    return ended_us if since_us < 0 else ended_us - since_us % (7 * DAY_US)
