@@ -49,7 +49,7 @@ class AuditPolicy:
     min_people: int = 100
     min_expected: int = 10
     confidence: float = 0.95
-    chance_block: float = 0.005
+    chance_block: float = 0.001
     chance_warn: float = 0.05
 
     def __post_init__(self) -> None:
