@@ -13,6 +13,7 @@ import propense
 from propense.cli import commands
 from propense.cli.bench import bench
 from propense.cli.demo import demo
+from propense.cli.explain import explain
 from propense.cli.ingest import ingest
 from propense.cli.serve import serve
 from propense.cli.store import store
@@ -58,6 +59,7 @@ app = typer.Typer(
 app.command()(commands.train)
 app.command()(commands.score)
 app.command()(commands.export)
+app.command()(explain)
 app.command()(ingest)
 app.command()(serve)
 app.add_typer(store)

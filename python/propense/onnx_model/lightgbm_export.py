@@ -27,7 +27,8 @@ def from_lightgbm(
 
     The graph is TreeEnsembleRegressor, Sigmoid, Reshape. The mean and the slope are folded into the
     leaves, the intercept into the base value. Every float32 row takes the branches it takes in
-    LightGBM, whose thresholds are double. The raw score is ``Booster.predict(raw_score=True)``:
+    LightGBM, whose thresholds are double. ``nodes_hitrates`` holds the training rows that came by
+    each node, of which explanations are made. The raw score is ``Booster.predict(raw_score=True)``:
     rounds after the best iteration are left out, and for ``boosting=rf`` it is a sum, no average.
 
     Parameters
@@ -109,6 +110,8 @@ class _Node(NamedTuple):
     true_id: int = 0
     false_id: int = 0
     nan_is_true: int = 0
+    rows: float = 1.0
+    """Training rows that came by it; the leaf of a tree of one leaf has no count."""
 
 
 class _Leaf(NamedTuple):
@@ -135,6 +138,7 @@ class _Ensemble:
             source, node = waiting.pop()
             if "split_index" not in source:
                 self.leaves.append(_Leaf(tree, node, _leaf_weight(source, scale)))
+                nodes[node] = nodes[node]._replace(rows=float(source.get("leaf_count", 1)))
                 continue
             left, right = _append_split(nodes, node, source)
             waiting += [(source["left_child"], left), (source["right_child"], right)]
@@ -164,6 +168,7 @@ def _append_split(nodes: list[_Node], first: int, source: Mapping[str, Any]) -> 
             true_id=child[rule.left[place]],
             false_id=child[rule.left[-1]] if last else chain[place + 1],
             nan_is_true=int(place == nan_at),
+            rows=float(source["internal_count"]),
         )
     return child[True], child[False]
 
@@ -206,6 +211,7 @@ def _model(ensemble: _Ensemble, *, intercept: float, width: int) -> onnx.ModelPr
         nodes_truenodeids=[node.true_id for node in nodes],
         nodes_falsenodeids=[node.false_id for node in nodes],
         nodes_missing_value_tracks_true=[node.nan_is_true for node in nodes],
+        nodes_hitrates=[node.rows for node in nodes],
         target_treeids=[leaf.tree for leaf in leaves],
         target_nodeids=[leaf.node for leaf in leaves],
         target_ids=[0] * len(leaves),

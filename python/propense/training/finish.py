@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,8 @@ from propense.tiers import TierPolicy, cut_offs
 from propense.training.rows import Question, TrainingRows
 
 STORED_CHECK_ROWS = 512
+USUAL_ROWS = 20_000
+"""Training rows, about, whose medians say what is usual."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def finish(
             features=candidate.features,
             as_of_us=candidate.as_of_us,
             columns=columns_read(question.log, candidate.goal, candidate.features),
-            training=candidate.training,
+            training=candidate.training | {"usual": usual(matrix, candidate.features.names)},
             calibration=candidate.calibration,
             tiers=policy,
             cut_offs=cuts,
@@ -117,6 +120,18 @@ def finish(
             test_labels=test.labels,
         )
     )
+
+
+def usual(matrix: NDArray[np.float32], names: Sequence[str]) -> dict[str, float | None]:
+    """Give the median of each feature over at most 20,000 rows; None where most values are missing.
+
+    A missing value counts as less than any other, as for a feature that begins with the first event.
+    """
+    rows = matrix[:: max(1, len(matrix) // USUAL_ROWS)]
+    ordered = np.sort(np.where(np.isnan(rows), -np.inf, rows), axis=0)
+    middle = ordered[(len(ordered) - 1) // 2]
+    known = zip(names, middle, strict=True)
+    return {name: float(value) if np.isfinite(value) else None for name, value in known}
 
 
 def audience_scores(
