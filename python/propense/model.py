@@ -237,9 +237,7 @@ class Model:
         """
         from propense import explain
 
-        return explain.explain_change(
-            self, log, users=users, before=before, after=after, top=top
-        )
+        return explain.explain_change(self, log, users=users, before=before, after=after, top=top)
 
     def explain_tiers(
         self, log: EventLog, *, as_of: Instant | None = None, top: int = 5

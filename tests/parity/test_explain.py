@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 import propense as pp
+from propense import _core
 from propense.explain import BASE, OTHERS
 from propense.features import compute_matrix
-from propense import _core
 from propense.simulator import Simulation
 
 
@@ -165,8 +165,10 @@ def test_importance_by_gain_and_by_contribution(
     assert set(gain["feature"]) == set(model.features.names)
     assert gain["importance"].is_sorted(descending=True)
     contribution = model.importance("contribution", log=log, as_of=sim.as_of)
-    mean = explained.filter(pl.col("feature") != BASE).group_by("feature").agg(
-        pl.col("contribution").abs().cast(pl.Float64).mean()
+    mean = (
+        explained.filter(pl.col("feature") != BASE)
+        .group_by("feature")
+        .agg(pl.col("contribution").abs().cast(pl.Float64).mean())
     )
     known = dict(mean.iter_rows())
     for name, value in contribution.iter_rows():
@@ -202,9 +204,7 @@ def test_nobody_to_explain_gives_the_same_columns(
 def test_values_that_no_tree_reads_are_not_listed(
     model: pp.Model, log: pp.EventLog, sim: Simulation
 ) -> None:
-    plan = _core.Plan.compile(
-        model.features.spec, log.core, strict=True, before_us=model.as_of_us
-    )
+    plan = _core.Plan.compile(model.features.spec, log.core, strict=True, before_us=model.as_of_us)
     users = np.arange(40, dtype=np.uint32)
     matrix = np.ascontiguousarray(compute_matrix(log, plan, users, model.as_of_us))
     unread = sorted(set(range(matrix.shape[1])) - set(_core.explainer(model.core)[1].tolist()))

@@ -10,8 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from propense import _core
-from propense.onnx_model.check import hostile_rows
-from propense.onnx_model.check import run_onnxruntime
+from propense.onnx_model.check import hostile_rows, run_onnxruntime
 from propense.onnx_model.lightgbm_export import from_lightgbm
 from propense.runtime import initialise
 
@@ -27,7 +26,9 @@ def fitted(
     X[:, 4] = rng.integers(0, 20, len(X))
     X[rng.random(X.shape) < 0.1] = np.nan
     X[:, 5] = np.where(rng.random(len(X)) < 0.6, 0.0, X[:, 5])
-    logit = np.nan_to_num(X[:, 0] * X[:, 1] + (X[:, 3] > 1) + np.sin(3 * X[:, 2])) - (X[:, 4] % 3 == 1)
+    logit = np.nan_to_num(X[:, 0] * X[:, 1] + (X[:, 3] > 1) + np.sin(3 * X[:, 2])) - (
+        X[:, 4] % 3 == 1
+    )
     y = (logit + rng.normal(size=len(X)) > 0).astype(float)
     parameters = {
         "objective": "binary",
@@ -53,14 +54,18 @@ def fitted(
     return made, X
 
 
-def compare(boosters: list[lightgbm.Booster], rows: NDArray[np.float32], **calibration: float) -> None:
+def compare(
+    boosters: list[lightgbm.Booster], rows: NDArray[np.float32], **calibration: float
+) -> None:
     slope, intercept = calibration["slope"], calibration["intercept"]
     onnx = from_lightgbm(boosters, slope=slope, intercept=intercept, width=WIDTH)
     initialise()
     core = _core.OnnxModel(onnx.SerializeToString(), WIDTH)
     base, reads = _core.explainer(core)
     found = core.explain(rows)
-    own = slope * np.mean([booster.predict(rows, pred_contrib=True) for booster in boosters], axis=0)
+    own = slope * np.mean(
+        [booster.predict(rows, pred_contrib=True) for booster in boosters], axis=0
+    )
     assert np.abs(found - own[:, :-1]).max() < 1e-5
     assert abs(base - own[0, -1] - intercept) < 1e-5
     raw = slope * np.mean([booster.predict(rows, raw_score=True) for booster in boosters], axis=0)

@@ -54,7 +54,11 @@ def test_a_feature_is_said(expression: str, value: float, said: str) -> None:
 
 def test_a_code_is_said_as_its_text() -> None:
     words = phrase("attr(country)", ["DE", "GB"])
-    assert (words.of(1.0), words.of(NAN), words.short(0.0)) == ("country GB", "country unknown", "DE")
+    assert (words.of(1.0), words.of(NAN), words.short(0.0)) == (
+        "country GB",
+        "country unknown",
+        "DE",
+    )
     assert words.of(7.0) == "country another"
 
 
@@ -67,7 +71,11 @@ def test_what_is_usual_is_said_if_it_is_known_and_another() -> None:
 
 
 def test_braces_of_names_are_no_places_for_values() -> None:
-    for expression in ("count(\"a{0}b\", '7d')", "count(a) FILTER (WHERE b = '{x}')", "abs(count(\"{}\"))"):
+    for expression in (
+        "count(\"a{0}b\", '7d')",
+        "count(a) FILTER (WHERE b = '{x}')",
+        'abs(count("{}"))',
+    ):
         assert "5" in phrase(expression).of(5.0)
     assert Phrase("{{}} = {}").of(2.0) == "{} = 2"
 

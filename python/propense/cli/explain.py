@@ -25,9 +25,7 @@ def explain(
     model: Annotated[Path, typer.Argument(help="Folder of the model.", metavar="models/NAME")],
     user: Annotated[
         str | None,
-        typer.Argument(
-            help="Id of a user; left out: what sets each tier apart.", metavar="[USER]"
-        ),
+        typer.Argument(help="Id of a user; left out: what sets each tier apart.", metavar="[USER]"),
     ] = None,
     *,
     events: options.Events,
@@ -61,9 +59,7 @@ def explain(
     if out is not None and out != STDOUT:
         check_writable(out)
     loaded = load_model(model)
-    log = LogOptions(
-        events, profiles, user_column, time, event, event_constant, time_unit
-    ).read()
+    log = LogOptions(events, profiles, user_column, time, event, event_constant, time_unit).read()
     if user is None:
         frame = loaded.explain_tiers(log, as_of=as_of, top=top)
         shown = [tiers_table(loaded, frame)]
@@ -90,7 +86,11 @@ def user_table(
     table.add_column("odds", justify="right")
     for row in frame.iter_rows(named=True):
         moved = row["contribution"]
-        odds = f"{1 / (1 + math.exp(-moved)):.1%}" if row["feature"] == BASE else f"× {math.exp(moved):.2f}"
+        odds = (
+            f"{1 / (1 + math.exp(-moved)):.1%}"
+            if row["feature"] == BASE
+            else f"× {math.exp(moved):.2f}"
+        )
         table.add_row(row["words"], f"{moved:+.3f}", odds)
     table.add_section()
     total = frame["contribution"].cast(pl.Float64).sum()

@@ -41,7 +41,9 @@ class Asked:
     """Places of the features that the model reads; the others contribute nothing."""
 
     @classmethod
-    def of(cls, model: Model, log: EventLog, users: Sequence[Any] | None, as_of: Instant | None) -> Asked:
+    def of(
+        cls, model: Model, log: EventLog, users: Sequence[Any] | None, as_of: Instant | None
+    ) -> Asked:
         """Look up the users; left out, the audience.
 
         Raises
@@ -64,7 +66,9 @@ class Asked:
         names = self.model.features.names
         return [names[place] for place in self.reads]
 
-    def parts(self) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.float32]]]:
+    def parts(
+        self,
+    ) -> Iterator[tuple[NDArray[np.uint32], NDArray[np.float32], NDArray[np.float32]]]:
         """Give users, contributions and values, float32 of shape (n, len(reads)), part by part."""
         plan = _core.Plan.compile(
             self.model.features.spec, self.log.core, strict=False, before_us=self.as_of_us
@@ -83,7 +87,9 @@ class Asked:
         parts = list(self.parts())
         if not parts:
             return (np.empty((0, len(self.reads)), np.float32),) * 2
-        return np.concatenate([part[1] for part in parts]), np.concatenate([part[2] for part in parts])
+        return np.concatenate([part[1] for part in parts]), np.concatenate(
+            [part[2] for part in parts]
+        )
 
 
 class Words:
@@ -104,18 +110,19 @@ class Words:
 
     def of(self, column: int, value: float) -> str:
         """Say a value of the feature in a column, and what is usual."""
-        return sentence(
-            self.phrases[column], value, self.usual[column], known=self.known[column]
-        )
+        return sentence(self.phrases[column], value, self.usual[column], known=self.known[column])
 
     def each(self, columns: NDArray[np.intp], values: NDArray[np.float32]) -> list[str]:
         """Say many values, each with the column of its feature; equal ones are worded once."""
         # Bits, so that NaN equals itself.
         bits = np.ascontiguousarray(values).view(np.uint32).astype(np.uint64)
-        keys, inverse = np.unique(columns.astype(np.uint64) << np.uint64(32) | bits, return_inverse=True)
+        keys, inverse = np.unique(
+            columns.astype(np.uint64) << np.uint64(32) | bits, return_inverse=True
+        )
         known = (keys & np.uint64(0xFFFFFFFF)).astype(np.uint32).view(np.float32)
         said = [
-            self.of(int(key >> np.uint64(32)), float(value)) for key, value in zip(keys, known, strict=True)
+            self.of(int(key >> np.uint64(32)), float(value))
+            for key, value in zip(keys, known, strict=True)
         ]
         return [said[place] for place in inverse]
 

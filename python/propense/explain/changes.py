@@ -51,12 +51,16 @@ def explain_change(
         pl.Series("contribution_before", old[rows, columns]),
         pl.Series("contribution_after", new[rows, columns]),
         pl.Series("change", change[rows, columns]),
-        pl.Series("words", _said(words, columns, old_values[rows, columns], new_values[rows, columns])),
+        pl.Series(
+            "words", _said(words, columns, old_values[rows, columns], new_values[rows, columns])
+        ),
     )
     if top is None or top >= width:
         return frame
     kept = (np.take_along_axis(part, listed, axis=1).sum(axis=1) for part in (old, new))
-    old_rest, new_rest = (part.sum(axis=1) - own for part, own in zip((old, new), kept, strict=True))
+    old_rest, new_rest = (
+        part.sum(axis=1) - own for part, own in zip((old, new), kept, strict=True)
+    )
     all_rows = np.arange(len(now.users), dtype=np.uint32)
     rest = _ids(now, all_rows).with_columns(
         pl.lit(OTHERS, names).alias("feature"),
@@ -64,7 +68,9 @@ def explain_change(
         pl.lit(None, pl.Float32).alias("value_after"),
         pl.Series("contribution_before", old_rest, pl.Float32),
         pl.Series("contribution_after", new_rest, pl.Float32),
-        pl.Series("change", change.sum(axis=1) - np.take_along_axis(change, listed, axis=1).sum(axis=1)),
+        pl.Series(
+            "change", change.sum(axis=1) - np.take_along_axis(change, listed, axis=1).sum(axis=1)
+        ),
         pl.lit("all other features").alias("words"),
     )
     order = np.argsort(np.concatenate([rows, all_rows]), kind="stable").astype(np.uint32)

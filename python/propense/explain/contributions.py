@@ -47,7 +47,9 @@ def explain(
     if frames:
         return pl.concat(frames)
     none = np.empty((0, len(asked.reads)), np.float32)
-    return _few(asked, asked.users, none, none, kinds, words, top or 1).drop("" if top else "words", strict=False)
+    return _few(asked, asked.users, none, none, kinds, words, top or 1).drop(
+        "" if top else "words", strict=False
+    )
 
 
 def _all(
@@ -80,7 +82,9 @@ def _few(
     """Give the base, the features that moved the score most, largest first, and the sum of the others."""
     count, width = contributions.shape
     top = min(top, width)
-    listed = np.argpartition(-np.abs(contributions), top - 1, axis=1)[:, :top] if top else _none(count)
+    listed = (
+        np.argpartition(-np.abs(contributions), top - 1, axis=1)[:, :top] if top else _none(count)
+    )
     sizes = np.abs(np.take_along_axis(contributions, listed, axis=1))
     listed = np.take_along_axis(listed, np.argsort(-sizes, axis=1, kind="stable"), axis=1)
     moved = np.take_along_axis(contributions, listed, axis=1)

@@ -40,7 +40,11 @@ def importance(
         raise DataError(f"kind is {kind!r}; expected 'gain', 'permutation' or 'contribution'")
     if log is None:
         raise DataError(f"{kind} importance is measured on a log: give log=…")
-    return _contribution(model, log, as_of) if kind == "contribution" else _permutation(model, log, as_of, seed)
+    return (
+        _contribution(model, log, as_of)
+        if kind == "contribution"
+        else _permutation(model, log, as_of, seed)
+    )
 
 
 def _gain(model: Model) -> pl.DataFrame:
@@ -103,5 +107,7 @@ def _permutation(model: Model, log: EventLog, as_of: Instant | None, seed: int) 
 
 
 def _ranked(names: list[str], values: list[float]) -> pl.DataFrame:
-    frame = pl.DataFrame({"feature": names, "importance": values}, schema_overrides={"importance": pl.Float64})
+    frame = pl.DataFrame(
+        {"feature": names, "importance": values}, schema_overrides={"importance": pl.Float64}
+    )
     return frame.sort("importance", descending=True, maintain_order=True)

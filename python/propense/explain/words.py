@@ -32,7 +32,9 @@ class Phrase:
         if value is None or math.isnan(value):
             return self.missing.format() if self.missing else self.text.format("unknown")
         written = self.write(value)
-        return (self.one or self.text).format(written) if written == "1" else self.text.format(written)
+        return (
+            (self.one or self.text).format(written) if written == "1" else self.text.format(written)
+        )
 
     def short(self, value: float | None) -> str:
         """Say a value by itself, to be compared with."""
@@ -155,11 +157,14 @@ def _count(parts: _Parts) -> Phrase:
 
 def _days(parts: _Parts) -> Phrase:
     return Phrase(
-        f"{{}} days with {parts.an_event}{parts.when}", one=f"{{}} day with {parts.an_event}{parts.when}"
+        f"{{}} days with {parts.an_event}{parts.when}",
+        one=f"{{}} day with {parts.an_event}{parts.when}",
     )
 
 
-def _form(pattern: str, words: Callable[[_Parts], Phrase]) -> tuple[re.Pattern[str], Callable[[_Parts], Phrase]]:
+def _form(
+    pattern: str, words: Callable[[_Parts], Phrase]
+) -> tuple[re.Pattern[str], Callable[[_Parts], Phrase]]:
     return re.compile(pattern), words
 
 
@@ -168,11 +173,17 @@ _FORMS = [
     _form(rf"active_days\({_EVENT}{_WINDOW}\){_FILTER}", _days),
     _form(
         rf"recency\({_EVENT}\)",
-        lambda p: Phrase(f"last {p.event} {{}} days ago", f"last {p.event} {{}} day ago", f"no {p.event} so far"),
+        lambda p: Phrase(
+            f"last {p.event} {{}} days ago", f"last {p.event} {{}} day ago", f"no {p.event} so far"
+        ),
     ),
     _form(
         rf"tenure\({_EVENT}\)",
-        lambda p: Phrase(f"first {p.event} {{}} days ago", f"first {p.event} {{}} day ago", f"no {p.event} so far"),
+        lambda p: Phrase(
+            f"first {p.event} {{}} days ago",
+            f"first {p.event} {{}} day ago",
+            f"no {p.event} so far",
+        ),
     ),
     _form(
         rf"decayed_count\({_EVENT}, '(?P<half>\w+)'\)",
@@ -180,7 +191,9 @@ _FORMS = [
     ),
     _form(
         rf"gap_mean\({_EVENT}{_WINDOW}\)",
-        lambda p: Phrase(f"{{}} days between {p.events}{p.when}", missing=f"fewer than two {p.events}"),
+        lambda p: Phrase(
+            f"{{}} days between {p.events}{p.when}", missing=f"fewer than two {p.events}"
+        ),
     ),
     _form(
         rf"gap_std\({_EVENT}{_WINDOW}\)",
@@ -198,15 +211,21 @@ _FORMS = [
     ),
     _form(
         rf"weekday_share\({_EVENT}, 6, 7\)",
-        lambda p: Phrase(f"{{}} of {p.events} at the weekend", missing=f"no {p.event} so far", write=percent),
+        lambda p: Phrase(
+            f"{{}} of {p.events} at the weekend", missing=f"no {p.event} so far", write=percent
+        ),
     ),
     _form(
         rf"distinct\({_EVENT}{_PROPERTY}{_WINDOW}\){_FILTER}",
-        lambda p: Phrase(f"{{}} different values of {p.what}{p.when}", f"{{}} value of {p.what}{p.when}"),
+        lambda p: Phrase(
+            f"{{}} different values of {p.what}{p.when}", f"{{}} value of {p.what}{p.when}"
+        ),
     ),
     _form(
         rf"(?P<how>sum|mean|min|max|first|last)\({_EVENT}{_PROPERTY}{_WINDOW}\){_FILTER}",
-        lambda p: Phrase(f"{_HOW[p.found['how']]} {p.what} {{}}{p.when}", missing=f"no {p.what} known{p.when}"),
+        lambda p: Phrase(
+            f"{_HOW[p.found['how']]} {p.what} {{}}{p.when}", missing=f"no {p.what} known{p.when}"
+        ),
     ),
     _form(
         rf"std\({_EVENT}{_PROPERTY}{_WINDOW}\)",
@@ -223,24 +242,30 @@ _FORMS = [
     _form(
         rf"recency\({_EVENT}\) / \({_BETWEEN}\)",
         lambda p: Phrase(
-            f"quiet for {{}} times the usual gap between {p.events}", missing=f"fewer than two days with {p.an_event}"
+            f"quiet for {{}} times the usual gap between {p.events}",
+            missing=f"fewer than two days with {p.an_event}",
         ),
     ),
     _form(
         rf"\(tenure\({_EVENT}\) - recency\({_AGAIN}\)\) / \(active_days\({_AGAIN}\) - 1\)",
         lambda p: Phrase(
-            f"{{}} days between days with {p.an_event}", missing=f"fewer than two days with {p.an_event}"
+            f"{{}} days between days with {p.an_event}",
+            missing=f"fewer than two days with {p.an_event}",
         ),
     ),
     _form(
         rf"recency\({_EVENT}\) / tenure\({_AGAIN}\)",
         lambda p: Phrase(
-            f"quiet for {{}} of the time since the first {p.event}", missing=f"no {p.event} so far", write=percent
+            f"quiet for {{}} of the time since the first {p.event}",
+            missing=f"no {p.event} so far",
+            write=percent,
         ),
     ),
     _form(
         rf"active_days\({_EVENT}\) / tenure\({_AGAIN}\)",
-        lambda p: Phrase(f"{p.an_event} on {{}} of days", missing=f"no {p.event} so far", write=percent),
+        lambda p: Phrase(
+            f"{p.an_event} on {{}} of days", missing=f"no {p.event} so far", write=percent
+        ),
     ),
     _form(
         rf"count\({_EVENT}\) / active_days\({_AGAIN}\)",
@@ -252,7 +277,9 @@ _FORMS = [
     ),
     _form(
         rf"sum\({_EVENT}{_PROPERTY}\) / active_days\({_AGAIN}\)",
-        lambda p: Phrase(f"{p.what} of {{}} on a day with {p.an_event}", missing=f"no {p.event} so far"),
+        lambda p: Phrase(
+            f"{p.what} of {{}} on a day with {p.an_event}", missing=f"no {p.event} so far"
+        ),
     ),
 ]
 

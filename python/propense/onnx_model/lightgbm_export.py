@@ -110,8 +110,8 @@ class _Node(NamedTuple):
     true_id: int = 0
     false_id: int = 0
     nan_is_true: int = 0
-    rows: float = 1.0
-    """Training rows that came by it; the leaf of a tree of one leaf has no count."""
+    rows: float = 0.0
+    """Training rows that came by it; 0 if that is not known."""
 
 
 class _Leaf(NamedTuple):
@@ -138,7 +138,9 @@ class _Ensemble:
             source, node = waiting.pop()
             if "split_index" not in source:
                 self.leaves.append(_Leaf(tree, node, _leaf_weight(source, scale)))
-                nodes[node] = nodes[node]._replace(rows=float(source.get("leaf_count", 1)))
+                # LightGBM does not count the rows of a tree that is a single leaf, nor do they matter.
+                rows = source.get("leaf_count", 1 if source is root else 0)
+                nodes[node] = nodes[node]._replace(rows=float(rows))
                 continue
             left, right = _append_split(nodes, node, source)
             waiting += [(source["left_child"], left), (source["right_child"], right)]
@@ -168,7 +170,7 @@ def _append_split(nodes: list[_Node], first: int, source: Mapping[str, Any]) -> 
             true_id=child[rule.left[place]],
             false_id=child[rule.left[-1]] if last else chain[place + 1],
             nan_is_true=int(place == nan_at),
-            rows=float(source["internal_count"]),
+            rows=float(source.get("internal_count", 0)),
         )
     return child[True], child[False]
 
@@ -211,7 +213,7 @@ def _model(ensemble: _Ensemble, *, intercept: float, width: int) -> onnx.ModelPr
         nodes_truenodeids=[node.true_id for node in nodes],
         nodes_falsenodeids=[node.false_id for node in nodes],
         nodes_missing_value_tracks_true=[node.nan_is_true for node in nodes],
-        nodes_hitrates=[node.rows for node in nodes],
+        nodes_hitrates=[node.rows for node in nodes] if all(node.rows for node in nodes) else None,
         target_treeids=[leaf.tree for leaf in leaves],
         target_nodeids=[leaf.node for leaf in leaves],
         target_ids=[0] * len(leaves),
