@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -57,6 +57,11 @@ class Model:
         self._tiers = parts.tiers
         self._core = _core.OnnxModel(parts.onnx, len(parts.features))
         self._verify()
+
+    @property
+    def core(self) -> _core.OnnxModel:
+        """What scores, in Rust."""
+        return self._core
 
     @property
     def goal(self) -> Goal:
@@ -162,18 +167,173 @@ class Model:
             )
         timezone = self.features.timezone
         as_of_us = log.span_us[1] + 1 if as_of is None else to_us(as_of, timezone)
-        spec = self.features.spec
-        plan = _core.Plan.compile(spec, log.core, strict=False, before_us=as_of_us)
         conditions = self.goal.audience.condition
         users = members(log, conditions, timezone, as_of_us, strict=False)
-        with track("scoring", len(users)) as report:
-            scores = _core.score_users(
-                log.core, plan, self._core, users, as_of_us=as_of_us, report=report
-            )
+        scores = self.score_places(log, users, as_of_us)
         percentile = pl.Series("percentile", self.percentiles(scores))
         return user_frame(log, users).hstack(
-            [pl.Series("score", scores), percentile, self._cut(scores)]
+            [pl.Series("score", scores), percentile, self.tiers_of(scores)]
         )
+
+    def score_places(
+        self, log: EventLog, users: NDArray[np.uint32], as_of_us: int
+    ) -> NDArray[np.float32]:
+        """Score users given by their places in a log, whatever the audience; float32 of shape (n,)."""
+        plan = _core.Plan.compile(self.features.spec, log.core, strict=False, before_us=as_of_us)
+        with track("scoring", len(users)) as report:
+            return _core.score_users(
+                log.core, plan, self._core, users, as_of_us=as_of_us, report=report
+            )
+
+    def explain(
+        self,
+        log: EventLog,
+        *,
+        users: Sequence[Any] | None = None,
+        as_of: Instant | None = None,
+        top: int | None = None,
+    ) -> pl.DataFrame:
+        """Say what each feature contributed to each user's score.
+
+        Contributions are exact Shapley values of the logit (path-dependent TreeSHAP): those of a user
+        and the base add up to the logit of the score.
+
+        Parameters
+        ----------
+        log, as_of
+            As in :meth:`score`.
+        users
+            Ids of users in the audience; left out: all of it.
+        top
+            How many features to list a user, those that moved the score most; left out: all that
+            the model reads. For a large audience give it: every row takes memory.
+
+        Returns
+        -------
+        polars.DataFrame
+            For each user, in order, a row ``(base)`` and one a feature: the user column as it came;
+            ``feature`` (Enum); ``value`` (Float32, null where missing); ``contribution`` (Float32, to
+            the logit). With ``top`` features come largest first, a row ``(others)`` sums up the rest,
+            and ``words`` (String) says the value and what is usual: "4 visits in 7 days, usually 1".
+
+        Raises
+        ------
+        ModelError
+            The model cannot be explained exactly: it is not made of trees, or its file does not say
+            how many training rows came by each node. See :meth:`importance`.
+        DataError
+            A user is not in the log or not in the audience; ``top`` is not a number from 1 up.
+        """
+        from propense import explain
+
+        return explain.explain(self, log, users=users, as_of=as_of, top=top)
+
+    def explain_change(
+        self,
+        log: EventLog,
+        *,
+        users: Sequence[Any],
+        before: Instant,
+        after: Instant | None = None,
+        top: int | None = None,
+    ) -> pl.DataFrame:
+        """Say why scores, and with them tiers, changed from one as_of to a later one.
+
+        Parameters
+        ----------
+        log, users, top
+            As in :meth:`explain`; users are in the audience at both.
+        before, after
+            The two as_of; ``after`` left out: just after the log's last event.
+
+        Returns
+        -------
+        polars.DataFrame
+            For each user one row a feature, the largest change first: ``feature``, ``value_before``,
+            ``value_after``, ``contribution_before``, ``contribution_after``, ``change`` (Float64; all
+            of a user add up to the change of the logit) and ``words``.
+
+        Raises
+        ------
+        ModelError
+            As :meth:`explain`.
+        DataError
+            As :meth:`explain`, or ``before`` does not lie before ``after``.
+        """
+        from propense import explain
+
+        return explain.explain_change(self, log, users=users, before=before, after=after, top=top)
+
+    def explain_tiers(
+        self, log: EventLog, *, as_of: Instant | None = None, top: int = 5
+    ) -> pl.DataFrame:
+        """Say what sets each tier apart from the audience.
+
+        Parameters
+        ----------
+        log, as_of
+            As in :meth:`score`. Of more than 50,000 users evenly spaced ones are looked at.
+        top
+            How many features to list a tier.
+
+        Returns
+        -------
+        polars.DataFrame
+            By tier, the features whose mean contribution there differs most from everyone's: ``tier``,
+            ``feature``, ``typical`` and ``typical_of_all`` (median values), ``contribution`` (mean in
+            the tier), ``apart`` (that less everyone's mean) and ``words``.
+
+        Raises
+        ------
+        ModelError
+            As :meth:`explain`.
+        DataError
+            Nobody is in the audience.
+        """
+        from propense import explain
+
+        return explain.explain_tiers(self, log, as_of=as_of, top=top)
+
+    def importance(
+        self,
+        kind: Literal["gain", "permutation", "contribution"] = "gain",
+        *,
+        log: EventLog | None = None,
+        as_of: Instant | None = None,
+        seed: int = 0,
+    ) -> pl.DataFrame:
+        """Give each feature's importance to the model as a whole.
+
+        Parameters
+        ----------
+        kind
+            ``"gain"``: its share of what the splits gained in training, known of models that propense
+            trained. ``"permutation"``: by how much the AUC falls when its values are dealt to other
+            users, for any model. ``"contribution"``: its mean absolute contribution to the logit.
+        log
+            The events, except for gain.
+        as_of
+            For permutation the horizon after it must have passed; left out: the newest for which it
+            has. For contribution as in :meth:`score`.
+        seed
+            Of the permutations.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``feature``, ``importance`` (Float64), the largest first; for permutation also ``spread``,
+            the standard deviation over three permutations.
+
+        Raises
+        ------
+        ModelError
+            The gain is not known, or the model has no exact contributions.
+        DataError
+            The log is missing, or the horizon has not passed in it.
+        """
+        from propense import explain
+
+        return explain.importance(self, kind, log=log, as_of=as_of, seed=seed)
 
     def score_matrix(self, matrix: NDArray[np.float32]) -> NDArray[np.float32]:
         """Score rows of features, float32 of shape (n, width), NaN for missing; gives float32 (n,)."""
@@ -191,7 +351,7 @@ class Model:
             found = ", ".join(scores.columns)
             raise ModelError(f"retier needs a column 'score'; the columns are {found}")
         values = scores["score"].cast(pl.Float32).to_numpy()
-        return scores.with_columns(self._cut(values))
+        return scores.with_columns(self.tiers_of(values))
 
     def percentiles(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Rank scores among the audience at training: the share at or below, in [0, 100]."""
@@ -199,7 +359,8 @@ class Model:
         places = np.searchsorted(known, scores, side="right")
         return (100.0 * places / len(known)).astype(np.float32)
 
-    def _cut(self, scores: NDArray[np.float32]) -> pl.Series:
+    def tiers_of(self, scores: NDArray[np.float32]) -> pl.Series:
+        """Cut scores, float32 of shape (n,), into tiers by the policy now set."""
         cuts = self.cut_offs
         if self.tiers.kind == "capacity" and len(scores):
             most = upper_cut(scores, int(self.tiers.most or 0))

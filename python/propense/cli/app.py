@@ -14,6 +14,7 @@ from propense.cli import commands
 from propense.cli.audit import audit_command
 from propense.cli.bench import bench
 from propense.cli.demo import demo
+from propense.cli.explain import explain
 from propense.cli.ingest import ingest
 from propense.cli.plan import plan
 from propense.cli.report import report
@@ -68,6 +69,7 @@ app.command()(commands.train)
 app.command()(commands.score)
 app.command()(commands.export)
 app.command()(report)
+app.command()(explain)
 app.command()(plan)
 app.command("audit")(audit_command)
 app.command()(validate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ from propense.training.reference import reference
 from propense.training.rows import Question, TrainingRows
 
 STORED_CHECK_ROWS = 512
+USUAL_ROWS = 20_000
+"""Training rows, about, whose medians say what is usual."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +111,11 @@ def finish(
             as_of_us=candidate.as_of_us,
             columns=columns_read(question.log, candidate.goal, candidate.features),
             training=candidate.training
-            | {"audience": len(scores), "backtest": candidate.backtest.described()},
+            | {
+                "audience": len(scores),
+                "backtest": candidate.backtest.described(),
+                "usual": usual(matrix, candidate.features.names),
+            },
             calibration=candidate.calibration,
             tiers=policy,
             cut_offs=cuts,
@@ -123,6 +130,18 @@ def finish(
             reference=reference(question, candidate.features, candidate.as_of_us, scores),
         )
     )
+
+
+def usual(matrix: NDArray[np.float32], names: Sequence[str]) -> dict[str, float | None]:
+    """Give the median of each feature over at most 20,000 rows; None where most values are missing.
+
+    A missing value counts as less than any other, as for a feature that begins with the first event.
+    """
+    rows = matrix[:: max(1, len(matrix) // USUAL_ROWS)]
+    ordered = np.sort(np.where(np.isnan(rows), -np.inf, rows), axis=0)
+    middle = ordered[(len(ordered) - 1) // 2]
+    known = zip(names, middle, strict=True)
+    return {name: float(value) if np.isfinite(value) else None for name, value in known}
 
 
 def audience_scores(

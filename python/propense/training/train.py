@@ -116,7 +116,8 @@ def train(
         goal=goal,
         features=chosen,
         as_of_us=cut_us,
-        training=described(shipped, cuts, chosen) | {"protected": list(log.protected)},
+        training=described(shipped, cuts, chosen)
+        | {"protected": list(log.protected), "gain": gain(fit, chosen)},
         calibration={
             "method": "linear on the logit, fitted on users the trees did not see",
             "slope": fit.slope,
@@ -205,6 +206,14 @@ def described(rows: TrainingRows, cuts: Cuts, features: FeatureSet) -> dict[str,
         "held_out_run": [in_words(instant) for instant in cuts.held_out_us],
         "standing": "preliminary" if few else "full",
     }
+
+
+def gain(fit: Fit, features: FeatureSet) -> dict[str, float]:
+    """Give each feature's share of what the splits gained, of those that some split reads."""
+    gains = sum(booster.feature_importance("gain") for booster in fit.boosters)
+    total = float(np.sum(gains)) or 1.0
+    known = zip(features.names, np.asarray(gains).tolist(), strict=True)
+    return {name: value / total for name, value in known if value > 0}
 
 
 def export(fit: Fit, matrix: NDArray[np.float32]) -> tuple[bytes, dict[str, Any]]:

@@ -4,6 +4,7 @@ mod arithmetic;
 mod arrange;
 mod attributes;
 mod elementary;
+mod explanation;
 mod file;
 mod graph;
 mod model;
@@ -21,5 +22,6 @@ mod trees;
 mod value;
 mod wire;
 
+pub use explanation::{ModelExplainer, NotExplained};
 pub use model::{Lowered, NativeModel};
 pub use stop::Unsupported;
