@@ -111,14 +111,29 @@ def test_holm_is_the_step_down_correction() -> None:
     assert holm([]) == []
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
-    held = 0
-    for seed in range(80):
-        scores, profiles, _ = audience(seed, 0.8, users=4_000)
-        found = row(pp.audit(scores, profiles, ["group"]), "B")
-        held += found["ratio_low"] <= 0.8 <= found["ratio_high"]  # type: ignore[operator]
-    # 95 % of 80 is 76; fewer than 69, or all of them, would be no 95 % interval.
-    assert 69 <= held < 80
+def test_intervals_are_about_those_of_theory() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    for seed, confidence in ((0, 0.95), (1, 0.95), (2, 0.8)):
+        scores, profiles, outcomes = audience(seed, 0.8)
+        policy = pp.AuditPolicy(confidence=confidence)
+        audit = pp.audit(scores, profiles, ["group"], outcomes=outcomes, policy=policy)
+        known = scores.join(profiles, on="user_id").join(outcomes, on="user_id")
+        chosen = known.filter(pl.col("tier") == "most_likely", pl.col("group") == "B")
+        small, large = row(audit, "B"), row(audit, "A")
+        rate, tail = float(str(small["selection_rate"])), (1 - confidence) / 2
+        low, high = stats.binom.ppf([tail, 1 - tail], 1_000, rate) / 1_000
+        assert small["selection_rate_low"] == pytest.approx(low, abs=0.0025)
+        assert small["selection_rate_high"] == pytest.approx(high, abs=0.0025)
+        spread = (1 - rate) / (1_000 * rate)
+        other = float(str(large["selection_rate"]))
+        half = stats.norm.ppf(1 - tail) * np.sqrt(spread + (1 - other) / (9_000 * other))
+        ratio = float(str(small["ratio"]))
+        assert small["ratio_low"] == pytest.approx(ratio * np.exp(-half), abs=0.02)
+        assert small["ratio_high"] == pytest.approx(ratio * np.exp(half), abs=0.02)
+        right = chosen["reached"].mean()
+        width = 2 * stats.norm.ppf(1 - tail) * np.sqrt(right * (1 - right) / chosen.height)
+        found = float(str(small["precision_high"])) - float(str(small["precision_low"]))
+        assert found == pytest.approx(width, rel=0.12)
 
 
 def test_a_planted_ratio_is_found_and_named() -> None:

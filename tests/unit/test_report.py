@@ -277,6 +277,8 @@ def test_goals_and_features_in_words() -> None:
     assert interval("1d") == "1 day"
     goal = pp.Goal("g", 'count("add to cart") >= 1', horizon="7d")
     assert goal_sentence(goal) == "Who will have at least one add to cart within 7 days?"
-    assert feature_words("count(view_item, '7d')") == "count of view item, last 7 days"
-    assert feature_words("recency(*)") == "recency of any event"
-    assert feature_words("a / b + 1") == "a / b + 1"
+    assert feature_words("count(view_item, '7d')") == "view items in 7 days"
+    assert feature_words("recency(*)") == "last event … days ago"
+    assert feature_words("hour_share(*, 6, 11)") == "share of events from 6:00 to 11:59"
+    assert feature_words("sum(purchase.price, '90d')") == "total purchase price in 90 days"
+    assert feature_words("a / b + {1}") == "a / b + {1}"

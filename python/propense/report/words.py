@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from propense.explain.words import phrase
 from propense.goal import Goal
 
 _UNITS = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week"}
@@ -71,16 +72,8 @@ def _counted(match: re.Match[str]) -> str:
 
 
 def feature_words(expression: str) -> str:
-    """Say a feature: ``count(view_item, '7d')`` is "view item: count, 7 days"; others as they are."""
-    found = _SIMPLE.fullmatch(expression)
-    if found is None:
-        return expression
-    name = found["subject"].replace('"', "").replace("_", " ").replace(".", ", ")
-    name = "any event" if name == "*" else name
-    window = f", last {interval(found['window'])}" if found["window"] else ""
-    return f"{found['function'].replace('_', ' ')} of {name}{window}"
-
-
-_SIMPLE = re.compile(
-    r"(?P<function>\w+)\((?P<subject>\*|[\w.\"]+)(?:, '(?P<window>\d+[smhdw])')?\)"
-)
+    """Say a feature without a value: ``count(view_item, '7d')`` is "view items in 7 days"."""
+    said = phrase(expression).text.replace("{}", "…").replace(" … in ", " in ")
+    bare = re.sub(r"^…\s+|\s*[:=]?\s*…$", "", said.strip())
+    bare = f"share {bare}" if bare.startswith("of ") else bare
+    return bare.replace("{{", "{").replace("}}", "}")
