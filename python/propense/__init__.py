@@ -19,6 +19,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from propense.audit import Audit, AuditPolicy, audit
 from propense.events import EventLog, Profiles, read_events, read_profiles
 from propense.exceptions import (
     AccessError,
@@ -27,12 +28,14 @@ from propense.exceptions import (
     DeliveryError,
     ExpressionError,
     FailedPreconditionError,
+    FairnessError,
     GoalError,
     InvalidRequestError,
     ModelError,
     NotFoundError,
     OutputError,
     OverloadedError,
+    PlanError,
     PropenseError,
     PropenseWarning,
     SegmentError,
@@ -45,6 +48,7 @@ from propense.features import FeatureSet, compute_features
 from propense.goal import Audience, Goal, load_goal
 from propense.model import Model, load_model
 from propense.progress import progress_shown
+from propense.report import Report
 from propense.saved_log import open_log, verify_log
 from propense.segments import Segment, Transition, read_segments, segment
 from propense.server import Server, ServerTLS, serve
@@ -61,6 +65,8 @@ __all__ = [
     "TLS",
     "AccessError",
     "Audience",
+    "Audit",
+    "AuditPolicy",
     "Client",
     "DataError",
     "DeadlineError",
@@ -68,6 +74,7 @@ __all__ = [
     "EventLog",
     "ExpressionError",
     "FailedPreconditionError",
+    "FairnessError",
     "FeatureSet",
     "Goal",
     "GoalError",
@@ -77,9 +84,11 @@ __all__ = [
     "NotFoundError",
     "OutputError",
     "OverloadedError",
+    "PlanError",
     "Profiles",
     "PropenseError",
     "PropenseWarning",
+    "Report",
     "Segment",
     "SegmentError",
     "Server",
@@ -90,6 +99,7 @@ __all__ = [
     "Transition",
     "TransitionsGoneError",
     "UnavailableError",
+    "audit",
     "compute_features",
     "export_training",
     "load_goal",

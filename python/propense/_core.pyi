@@ -24,6 +24,8 @@ __all__ = [
     "declare",
     "event_types_named",
     "everyone",
+    "explain_users",
+    "explainer",
     "fingerprint",
     "initialise_onnxruntime",
     "parse_duration_us",
@@ -92,6 +94,7 @@ class OnnxModel:
     @property
     def batch_invariant(self) -> bool: ...
     def score(self, rows: NDArray[np.float32]) -> NDArray[np.float32]: ...
+    def explain(self, rows: NDArray[np.float32]) -> NDArray[np.float32]: ...
     def score_in_onnxruntime(self, rows: NDArray[np.float32]) -> NDArray[np.float32]: ...
 
 @final
@@ -210,3 +213,13 @@ def segment_users(
     as_of_us: int,
     report: Callable[[int], object] | None = None,
 ) -> tuple[NDArray[np.uint32], Any]: ...
+def explainer(model: OnnxModel) -> tuple[float, NDArray[np.uint32]]: ...
+def explain_users(
+    log: EventLog,
+    plan: Plan,
+    model: OnnxModel,
+    users: NDArray[np.uint32],
+    *,
+    as_of_us: int,
+    report: Callable[[int], object] | None = None,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]: ...

@@ -25,7 +25,9 @@ _HALF_LIVES = ("7d", "30d", "90d")
 _ID = re.compile(r"(^|[_\s-])(id|ids|uuid|guid|no|nr|num|number|code|key|hash|zip|upc|sku|ean)$")
 
 
-def automatic(summary: dict[str, Any], first: Sequence[str] = ()) -> list[str]:
+def automatic(
+    summary: dict[str, Any], first: Sequence[str] = (), protected: Sequence[str] = ()
+) -> list[str]:
     """Declare features from a log's summary.
 
     Event types are taken from the commonest down, those named in ``first`` (the goal's own) before
@@ -41,6 +43,8 @@ def automatic(summary: dict[str, Any], first: Sequence[str] = ()) -> list[str]:
         From ``EventLog.core.summary``.
     first
         Event types that come first.
+    protected
+        Profile attributes that are left out.
 
     Returns
     -------
@@ -56,7 +60,9 @@ def automatic(summary: dict[str, Any], first: Sequence[str] = ()) -> list[str]:
     if len(types) > 1:
         for kind in full:
             features += _long_form(_quoted(kind["name"]))
-    features += _attributes(summary["attributes"])
+    features += _attributes(
+        [known for known in summary["attributes"] if known["name"] not in protected]
+    )
     for kind in types[FULL_TYPES : FULL_TYPES + SHORT_TYPES]:
         features += _short_form(_quoted(kind["name"]))
     for kind in full:

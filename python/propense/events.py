@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+
+import polars as pl
 
 from propense import _core
 from propense.columns import UserColumn, property_columns, user_column
 from propense.event_table import EventColumns, exact_integers, scanned, typed_nulls
 from propense.exceptions import DataError, PropenseWarning
+from propense.goal_types import did_you_mean
 from propense.instants import from_us, in_words
 from propense.sources import Source, collect, scan, schema_of
 
@@ -24,6 +27,10 @@ class Profiles:
     """One row a user of slowly changing attributes; attach them with ``log.with_profiles``."""
 
     core: _core.Profiles
+    table: pl.DataFrame = field(repr=False, compare=False)
+    """What was read: the user column first, then the attributes."""
+    protected: tuple[str, ...] = ()
+    """Attributes that no automatic feature reads."""
 
     def __len__(self) -> int:
         """Count the users with a profile."""
@@ -45,6 +52,8 @@ class EventLog:
 
     core: _core.EventLog
     user_column: UserColumn
+    protected: tuple[str, ...] = ()
+    """Attributes that no automatic feature reads; see :meth:`with_protected`."""
 
     @property
     def n_events(self) -> int:
@@ -104,7 +113,21 @@ class EventLog:
         DataError
             The ids of the two are not of one type.
         """
-        return replace(self, core=self.core.with_profiles(profiles.core))
+        core = self.core.with_profiles(profiles.core)
+        return replace(self, core=core, protected=profiles.protected)
+
+    def with_protected(self, attributes: Sequence[str]) -> EventLog:
+        """Give the same events with these attributes, and no others, marked as protected.
+
+        No automatic feature reads a protected attribute, and :meth:`propense.Model.audit` looks at
+        them. The marks are not saved with a log.
+
+        Raises
+        ------
+        DataError
+            The log has no such attribute.
+        """
+        return replace(self, protected=known_attributes(attributes, self.attributes, "the log"))
 
     def save(self, folder: str | Path) -> Path:
         """Save the log, its profiles included, as a folder of Arrow files for :func:`open_log`.
@@ -197,7 +220,9 @@ def read_events(
     return log if profiles is None else log.with_profiles(profiles)
 
 
-def read_profiles(source: Source, *, user: str = "user_id") -> Profiles:
+def read_profiles(
+    source: Source, *, user: str = "user_id", protected: Sequence[str] = ()
+) -> Profiles:
     """Read profiles: one row a user, every other column an attribute.
 
     Parameters
@@ -206,16 +231,38 @@ def read_profiles(source: Source, *, user: str = "user_id") -> Profiles:
         As in :func:`read_events`.
     user
         Column of user ids, of the same type as the events'.
+    protected
+        Attributes that no automatic feature is to read, such as ``["age"]``.
 
     Raises
     ------
     DataError
-        A file cannot be read, the user column is missing or has missing ids, or a user has two rows.
+        A file cannot be read, the user column is missing or has missing ids, a user has two rows,
+        or a protected attribute is not there.
     """
     frame, where = scan(source, text_columns=(user,))
     schema = schema_of(frame, where)
     kept = property_columns(schema, {"user": user}, None, where)
     table = collect(frame.select(user, *kept), where)
     user_column(table[user], where)
-    table = table.with_columns(*exact_integers(table, kept))
-    return Profiles(_core.Profiles.from_arrow(typed_nulls(table, user), user))
+    marked = known_attributes(protected, kept, where)
+    exact = table.with_columns(*exact_integers(table, kept))
+    return Profiles(_core.Profiles.from_arrow(typed_nulls(exact, user), user), table, marked)
+
+
+def known_attributes(names: Sequence[str], known: Iterable[str], where: str) -> tuple[str, ...]:
+    """Give names of attributes without repetition, each of which must be known.
+
+    Raises
+    ------
+    DataError
+        Names the one that is not, and the nearest that is.
+    """
+    known = list(known)
+    for name in [names] if isinstance(names, str) else names:
+        if name not in known:
+            raise DataError(
+                f"{where} has no attribute {name!r}{did_you_mean(name, known)}; "
+                f"the attributes are {', '.join(known) or 'none: give profiles'}"
+            )
+    return tuple(dict.fromkeys([names] if isinstance(names, str) else names))

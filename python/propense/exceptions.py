@@ -40,6 +40,14 @@ class ModelError(PropenseError, RuntimeError):
     """A model or model directory cannot be used."""
 
 
+class FairnessError(PropenseError, RuntimeError):
+    """An audit's verdict does not allow what was asked."""
+
+
+class PlanError(PropenseError, ValueError):
+    """A target, level, cost, budget, value or uplift is not one that can be planned with."""
+
+
 class OutputError(PropenseError, OSError):
     """A result cannot be written where it was asked to go."""
 

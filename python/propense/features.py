@@ -75,7 +75,7 @@ class FeatureSet:
         before: Instant | None = None,
         timezone: str = "UTC",
     ) -> FeatureSet:
-        """Declare about 200 features from what the log holds.
+        """Declare about 200 features from what the log holds, protected attributes left out.
 
         Parameters
         ----------
@@ -105,7 +105,7 @@ class FeatureSet:
         if not summary["events"]:
             raise DataError(f"no event before {in_words(before_us)} to choose features from")
         first = [] if goal is None else _core.event_types_named(goal.when)
-        return cls(automatic(summary, first), timezone=timezone)
+        return cls(automatic(summary, first, log.protected), timezone=timezone)
 
     def bound(self, log: EventLog, before_us: int) -> FeatureSet:
         """Give the same features with the codes of every text feature fixed by events before then."""
@@ -198,6 +198,13 @@ def members(
     spec = FeatureSet(conditions, timezone=timezone).spec
     plan = _core.Plan.compile(spec, log.core, strict=strict, before_us=as_of_us)
     return _core.audience(log.core, plan, as_of_us)
+
+
+def names_of_attributes(features: FeatureSet, attributes: Sequence[str]) -> list[str]:
+    """Give the names of the features that read one of these profile attributes."""
+    wanted = set(attributes)
+    pairs = zip(features.names, features.expressions, strict=True)
+    return [name for name, text in pairs if wanted & set(_core.columns_named([text])[1])]
 
 
 def refuse_clashes(features: FeatureSet, taken: set[str]) -> None:

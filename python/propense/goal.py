@@ -123,10 +123,15 @@ class FeatureOptions:
 
     timezone: str = "UTC"
     expressions: list[str] | dict[str, str] | None = None
+    protected: list[str] = field(default_factory=list)
+    """Profile attributes that no automatic feature reads."""
 
     def __post_init__(self) -> None:
         """Check every field."""
         check_text("features.timezone", self.timezone)
+        names = self.protected
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise GoalError("features.protected: expected a list of names of attributes")
         texts = self.expressions
         if texts is None:
             return

@@ -18,8 +18,12 @@ MANIFEST_FILE = "manifest.json"
 CHECKS_FILE = "checks.arrow"
 AUDIENCE_FILE = "audience.arrow"
 TEST_FILE = "test.arrow"
+BACKTEST_FILE = "backtest.arrow"
+REFERENCE_FILE = "reference.arrow"
 FILES = (MODEL_FILE, CHECKS_FILE, AUDIENCE_FILE, TEST_FILE)
-MODEL_FILES = frozenset({*FILES, MANIFEST_FILE})
+LATER_FILES = (BACKTEST_FILE, REFERENCE_FILE)
+"""Files that directories of earlier versions lack; what needs one says so when it is asked."""
+MODEL_FILES = frozenset({*FILES, *LATER_FILES, MANIFEST_FILE})
 
 LIMITS_BYTES = {
     MANIFEST_FILE: 16 * 2**20,
@@ -27,6 +31,8 @@ LIMITS_BYTES = {
     CHECKS_FILE: 64 * 2**20,
     AUDIENCE_FILE: 64 * 2**20,
     TEST_FILE: 64 * 2**20,
+    BACKTEST_FILE: 64 * 2**20,
+    REFERENCE_FILE: 64 * 2**20,
 }
 """Files that are larger are not read."""
 
@@ -116,13 +122,16 @@ def read_manifest(folder: Path) -> Manifest:
 def read_checked(folder: Path, manifest: Manifest) -> dict[str, bytes]:
     """Read a model's files, each of which must have the manifest's checksum.
 
+    Later files are read if the manifest names them.
+
     Raises
     ------
     ModelError
         A file is missing or is not the one the manifest was written for.
     """
     contents = {}
-    for name in FILES:
+    named = [name for name in LATER_FILES if name in manifest.sha256]
+    for name in (*FILES, *named):
         path = folder / name
         try:
             contents[name] = _read(path)

@@ -53,10 +53,21 @@ def check_writable(
                 f"{path} holds {strangers[0]!r}, which would be lost; give a new folder, such as "
                 f"{path / 'NAME'}"
             )
+    check_folder(path)
+    return path
+
+
+def check_folder(path: Path) -> None:
+    """Check that the folder which a path is in can be written, or made.
+
+    Raises
+    ------
+    OutputError
+        It cannot.
+    """
     folder = _nearest_folder(path)
     if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
         raise OutputError(f"{path} cannot be written: no permission in {folder}")
-    return path
 
 
 def write_table(frame: pl.DataFrame, path: str | Path) -> Path:
@@ -68,12 +79,28 @@ def write_table(frame: pl.DataFrame, path: str | Path) -> Path:
         It cannot be written; nothing is left in its place.
     """
     path = check_writable(path)
+    return _replaced(path, lambda aside: _WRITERS[path.suffix](frame, aside))
+
+
+def write_text(text: str, path: str | Path) -> Path:
+    """Write a text as UTF-8; raises as :func:`write_table`."""
+    if Path(path).is_dir():
+        raise OutputError(f"{path} is a folder; give the name of a file")
+    return _replaced(Path(path), lambda aside: aside.write_text(text, encoding="utf-8"))
+
+
+def write_bytes(content: bytes, path: str | Path) -> Path:
+    """Write a file; raises as :func:`write_table`."""
+    return _replaced(Path(path), lambda aside: aside.write_bytes(content))
+
+
+def _replaced(path: Path, write: Callable[[Path], object]) -> Path:
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(handle)
         try:
-            _WRITERS[path.suffix](frame, Path(aside))
+            write(Path(aside))
             os.chmod(aside, 0o644)
             os.replace(aside, path)
         except BaseException:

@@ -16,7 +16,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from propense import manifest as files
+from propense.backtest import COLUMNS as BACKTEST_COLUMNS
+from propense.backtest import Backtest
 from propense.columns_read import ColumnsRead, check_columns
+from propense.drift import COLUMNS as REFERENCE_COLUMNS
 from propense.exceptions import ModelError, PropenseError
 from propense.features import FeatureSet
 from propense.goal import Goal, goal_from
@@ -54,6 +57,10 @@ class ModelParts:
     """Scores of the test period, shape (m,)."""
     test_labels: NDArray[np.bool_]
     """What happened in the test period, shape (m,)."""
+    backtest: Backtest | None = None
+    """How it did on past dates; None in directories of earlier versions."""
+    reference: pl.DataFrame | None = None
+    """How features and scores were spread over the audience at training, for drift; None likewise."""
 
     def with_tiers(self, policy: TierPolicy) -> ModelParts:
         """Give the same model with tiers cut by another policy."""
@@ -74,6 +81,10 @@ class ModelParts:
             files.AUDIENCE_FILE: _arrow(pl.DataFrame({"score": self.audience})),
             files.TEST_FILE: _arrow(test),
         }
+        if self.backtest is not None:
+            contents[files.BACKTEST_FILE] = _arrow(self.backtest.frame())
+        if self.reference is not None:
+            contents[files.REFERENCE_FILE] = _arrow(self.reference)
         sums = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
         return contents | {files.MANIFEST_FILE: self._manifest(sums).sealed().encode()}
 
@@ -129,6 +140,12 @@ class ModelParts:
             scores = audience["score"].to_numpy()
             if not len(scores) or not np.isfinite(scores).all() or (np.diff(scores) < 0).any():
                 raise ModelError(f"{files.AUDIENCE_FILE}: expected finite scores, ascending")
+            past = reference = None
+            if files.BACKTEST_FILE in contents:
+                rows = _table(contents, files.BACKTEST_FILE, BACKTEST_COLUMNS)
+                past = Backtest.of(rows, stated.training["backtest"])
+            if files.REFERENCE_FILE in contents:
+                reference = _table(contents, files.REFERENCE_FILE, REFERENCE_COLUMNS)
             tiers = dict(stated.tiers)
             cuts = tiers.pop("cut_offs")
             return cls(
@@ -151,6 +168,8 @@ class ModelParts:
                 audience=scores,
                 test_scores=test["score"].to_numpy(),
                 test_labels=test["label"].to_numpy(),
+                backtest=past,
+                reference=reference,
             )
         except (
             pl.exceptions.PolarsError,

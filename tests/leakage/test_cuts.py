@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from propense.cuts import MAX_PERIODS, choose_cuts
+from propense.cuts import MAX_BACKTESTS, MAX_PERIODS, backtest_us, choose_cuts, periods_before
 from propense.exceptions import TrainingError
 from propense.instants import DAY_US
 
@@ -50,3 +50,37 @@ def test_a_long_log_gives_six_months_a_short_one_what_it_can() -> None:
     short = choose_cuts(0, 31 * DAY_US, 30 * DAY_US)
     assert [instant // DAY_US for instant in short.as_of_us] == [1]
     assert short.held_out_us == ()
+
+
+@given(first_us=INSTANTS, span_us=SPANS, horizon_us=SPANS)
+@example(first_us=0, span_us=3, horizon_us=1)
+@example(first_us=0, span_us=400 * DAY_US, horizon_us=90 * DAY_US)
+def test_no_backtest_sees_or_labels_what_it_must_not(
+    first_us: int, span_us: int, horizon_us: int
+) -> None:
+    cut_us = first_us + span_us
+    dates = backtest_us(first_us, cut_us, horizon_us)
+    if span_us <= 2 * horizon_us:
+        assert dates == ()
+        return
+    assert dates[-1] == cut_us - horizon_us
+    assert list(dates) == sorted(set(dates))
+    assert len(dates) <= MAX_BACKTESTS
+    for date in dates:
+        learnt = periods_before(first_us, date, horizon_us)
+        assert learnt
+        assert all(first_us < instant <= date - horizon_us for instant in learnt)
+    assert all(date - horizon_us - first_us >= 30 * DAY_US for date in dates[:-1])
+
+
+def test_backtests_stand_a_horizon_apart_where_there_is_room_for_three() -> None:
+    def days(span: int, horizon: int) -> list[float]:
+        return [at / DAY_US for at in backtest_us(0, span * DAY_US, horizon * DAY_US)]
+
+    assert days(1_000, 90) == [550, 640, 730, 820, 910]
+    assert days(1_000, 7) == [873, 903, 933, 963, 993]
+    assert days(390, 90) == [120, 210, 300]
+    # Room for three only if they overlap.
+    assert days(310, 90) == [120, 170, 220]
+    assert days(210, 90) == [120]
+    assert days(185, 90) == [95]

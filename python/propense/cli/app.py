@@ -11,23 +11,35 @@ from rich.console import Console
 
 import propense
 from propense.cli import commands
+from propense.cli.audit import audit_command
 from propense.cli.bench import bench
 from propense.cli.clock import clock
 from propense.cli.deliveries import deliveries
 from propense.cli.demo import demo
+from propense.cli.explain import explain
 from propense.cli.ingest import ingest
+<<<<<<< HEAD
 from propense.cli.segment import segment
 from propense.cli.segments import segments
 from propense.cli.serve import serve
 from propense.cli.store import store
 from propense.cli.watch import watch
+=======
+from propense.cli.plan import plan
+from propense.cli.report import report
+from propense.cli.serve import serve
+from propense.cli.store import store
+from propense.cli.validate import validate
+>>>>>>> trust-audit
 from propense.exceptions import (
     DataError,
     DeliveryError,
     ExpressionError,
+    FairnessError,
     GoalError,
     ModelError,
     OutputError,
+    PlanError,
     PropenseError,
     SegmentError,
     ServiceError,
@@ -36,6 +48,7 @@ from propense.exceptions import (
 from propense.progress import progress_shown
 
 EXIT_CODES: dict[type[PropenseError], int] = {
+    PlanError: 2,
     DataError: 3,
     ExpressionError: 4,
     DeliveryError: 4,
@@ -45,14 +58,23 @@ EXIT_CODES: dict[type[PropenseError], int] = {
     ModelError: 6,
     OutputError: 7,
     ServiceError: 8,
+    FairnessError: 9,
 }
 INTERRUPTED = 130
 
 EPILOG = (
+<<<<<<< HEAD
     "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal, segment, "
     "destination or expression is not valid; 5 the log does not allow the training; 6 a model cannot "
     "be used; 7 a result cannot be written; 8 a server cannot be reached or started, or refuses; "
     "130 interrupted. Results go to standard output, everything else to standard error."
+=======
+    "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal or expression "
+    "is not valid; 5 the log does not allow the training; 6 a model cannot be used; 7 a result "
+    "cannot be written; 8 a server cannot be reached or started, or refuses; 9 an "
+    "audit's verdict is not the one required; 130 interrupted. "
+    "Results go to standard output, everything else to standard error."
+>>>>>>> trust-audit
 )
 
 app = typer.Typer(
@@ -67,7 +89,15 @@ app = typer.Typer(
 app.command()(commands.train)
 app.command()(commands.score)
 app.command()(commands.export)
+<<<<<<< HEAD
 app.command()(segment)
+=======
+app.command()(report)
+app.command()(explain)
+app.command()(plan)
+app.command("audit")(audit_command)
+app.command()(validate)
+>>>>>>> trust-audit
 app.command()(ingest)
 app.command()(serve)
 app.add_typer(segments)

@@ -18,7 +18,7 @@ from propense.features import FeatureSet
 from propense.goal import FeatureOptions, load_goal
 from propense.goal import GoalFile as Asked
 from propense.manifest import MODEL_FILES
-from propense.model import load_model
+from propense.model import Model, load_model
 from propense.output import check_writable, write_table
 from propense.tables import decile_table, quality_table, tier_summary, tier_table
 from propense.tiers import TierPolicy
@@ -47,6 +47,14 @@ def train(
     time_unit: options.TimeUnit = None,
     as_of: options.AsOf = None,
     seed: Annotated[int, typer.Option("--seed", help="Equal seeds give equal models.")] = 0,
+    fallback: Annotated[
+        bool,
+        typer.Option(
+            "--fallback",
+            help="With too few who reached the goal, give preliminary rates by recency and "
+            "frequency instead of refusing.",
+        ),
+    ] = False,
 ) -> None:
     """Train a model for a goal and write it as a folder: ONNX file, manifest, checks.
 
@@ -62,6 +70,7 @@ def train(
     policy = asked_tiers(asked, goal)
     check_writable(out, table=False, replaceable=MODEL_FILES)
     log = LogOptions(events, profiles, user, time, event, event_constant, time_unit).read()
+    log = log.with_protected(asked.features.protected)
     model = train_model(
         log,
         asked.goal,
@@ -70,12 +79,17 @@ def train(
         tiers=policy,
         timezone=asked.features.timezone,
         seed=seed,
+        fallback=fallback,
     )
+    before = model_at(out, asked.goal.name)
+    if before is not None:
+        model = model.following(before)
     model.save(out)
     console = Console()
     where = {
         "held_out": "on the newest period, held out",
         "out_of_fold": "on users held out; the log is too short to hold out a period",
+        "in_sample": "on what it was made from; the log is too short to hold out anything",
     }[model.metrics["kind"]]
     as_of_text = f"{asked.goal.name}: quality {where} (as of {model.metrics['as_of']})"
     console.print(quality_table(model.metrics, as_of_text))
@@ -146,6 +160,7 @@ def export(
     if out != STDOUT:
         check_writable(out)
     log = LogOptions(events, profiles, user, time, event, event_constant, time_unit).read()
+    log = log.with_protected(asked.features.protected)
     frame = export_training(
         log,
         asked.goal,
@@ -162,6 +177,15 @@ def export(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def model_at(folder: Path, name: str) -> Model | None:
+    """Give the model that a folder already holds, if it can be loaded and has a goal of this name."""
+    try:
+        model = load_model(folder)
+    except ModelError:
+        return None
+    return model if model.goal.name == name else None
 
 
 def asked_tiers(asked: Asked, path: Path) -> TierPolicy:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from propense.cli.demo_serve import serve_demo
 from propense.events import EventLog, read_events, read_profiles
+from propense.exceptions import ModelError
 from propense.features import compute_features
 from propense.goal import Goal
 from propense.instants import to_us
@@ -44,7 +45,7 @@ def demo(
     ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="And go on serving until Ctrl-C.")] = False,
 ) -> None:
-    """Simulate a ticketing app's log, train, score, and compare with what then happened.
+    """Simulate a ticketing app's log, train, score, compare with what then happened, and report.
 
     The simulator knows every user's true probability, so the scores can be checked against it.
     """
@@ -69,7 +70,13 @@ def demo(
     console.print(tier_table(tier_summary(scores, reached), title))
     console.print(rule_table(log, sim, scores, reached))
     console.print(ranking_table(sim, scores, reached))
-    for name in ("events.parquet", "goal.toml", f"models/{goal.name}", "scores.parquet"):
+    files = ["events.parquet", "goal.toml", f"models/{goal.name}", "scores.parquet"]
+    try:
+        model.report().save(out / "report.html")
+        files.append("report.html")
+    except ModelError as error:
+        console.print(f"no report: {error}", highlight=False, soft_wrap=True, markup=False)
+    for name in files:
         console.print(f"wrote {out / name}", highlight=False, soft_wrap=True)
     if serve or keep:
         serve_demo(out, goal.name, scores, sim.as_of, keep)

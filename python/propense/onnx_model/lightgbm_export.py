@@ -27,7 +27,8 @@ def from_lightgbm(
 
     The graph is TreeEnsembleRegressor, Sigmoid, Reshape. The mean and the slope are folded into the
     leaves, the intercept into the base value. Every float32 row takes the branches it takes in
-    LightGBM, whose thresholds are double. The raw score is ``Booster.predict(raw_score=True)``:
+    LightGBM, whose thresholds are double. ``nodes_hitrates`` holds the training rows that came by
+    each node, of which explanations are made. The raw score is ``Booster.predict(raw_score=True)``:
     rounds after the best iteration are left out, and for ``boosting=rf`` it is a sum, no average.
 
     Parameters
@@ -63,6 +64,19 @@ def from_lightgbm(
         for tree in _trees(dump, place=f"LightGBM booster {position}", width=width):
             ensemble.add_tree(tree, scale=slope / len(boosters))
     return _model(ensemble, intercept=intercept, width=width)
+
+
+def from_tree(root: Mapping[str, Any], *, width: int) -> onnx.ModelProto:
+    """Give the canonical model of one tree, written like a LightGBM dump, whose leaves are logits.
+
+    Raises
+    ------
+    ModelError
+        A split is of an unknown type, or a leaf is not finite in float32.
+    """
+    ensemble = _Ensemble()
+    ensemble.add_tree(root, scale=1.0)
+    return _model(ensemble, intercept=0.0, width=width)
 
 
 def thresholds(boosters: Sequence[lightgbm.Booster]) -> dict[int, np.ndarray]:
@@ -109,6 +123,8 @@ class _Node(NamedTuple):
     true_id: int = 0
     false_id: int = 0
     nan_is_true: int = 0
+    rows: float = 0.0
+    """Training rows that came by it; 0 if that is not known."""
 
 
 class _Leaf(NamedTuple):
@@ -135,6 +151,9 @@ class _Ensemble:
             source, node = waiting.pop()
             if "split_index" not in source:
                 self.leaves.append(_Leaf(tree, node, _leaf_weight(source, scale)))
+                # LightGBM does not count the rows of a tree that is a single leaf, nor do they matter.
+                rows = source.get("leaf_count", 1 if source is root else 0)
+                nodes[node] = nodes[node]._replace(rows=float(rows))
                 continue
             left, right = _append_split(nodes, node, source)
             waiting += [(source["left_child"], left), (source["right_child"], right)]
@@ -164,6 +183,7 @@ def _append_split(nodes: list[_Node], first: int, source: Mapping[str, Any]) -> 
             true_id=child[rule.left[place]],
             false_id=child[rule.left[-1]] if last else chain[place + 1],
             nan_is_true=int(place == nan_at),
+            rows=float(source.get("internal_count", 0)),
         )
     return child[True], child[False]
 
@@ -206,6 +226,7 @@ def _model(ensemble: _Ensemble, *, intercept: float, width: int) -> onnx.ModelPr
         nodes_truenodeids=[node.true_id for node in nodes],
         nodes_falsenodeids=[node.false_id for node in nodes],
         nodes_missing_value_tracks_true=[node.nan_is_true for node in nodes],
+        nodes_hitrates=[node.rows for node in nodes] if all(node.rows for node in nodes) else None,
         target_treeids=[leaf.tree for leaf in leaves],
         target_nodeids=[leaf.node for leaf in leaves],
         target_ids=[0] * len(leaves),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from propense import _core
+from propense.backtest import Backtest
 from propense.columns_read import columns_read
 from propense.exceptions import ModelError, TrainingError
 from propense.features import FeatureSet
@@ -19,9 +21,12 @@ from propense.parts import ModelParts, audience_points
 from propense.progress import track
 from propense.runtime import initialise
 from propense.tiers import TierPolicy, cut_offs
+from propense.training.reference import reference
 from propense.training.rows import Question, TrainingRows
 
 STORED_CHECK_ROWS = 512
+USUAL_ROWS = 20_000
+"""Training rows, about, whose medians say what is usual."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,7 @@ class Candidate:
     calibration: dict[str, Any]
     metrics: dict[str, Any]
     test: TestPeriod
+    backtest: Backtest
 
 
 def finish(
@@ -104,7 +110,12 @@ def finish(
             features=candidate.features,
             as_of_us=candidate.as_of_us,
             columns=columns_read(question.log, candidate.goal, candidate.features),
-            training=candidate.training,
+            training=candidate.training
+            | {
+                "audience": len(scores),
+                "backtest": candidate.backtest.described(),
+                "usual": usual(matrix, candidate.features.names),
+            },
             calibration=candidate.calibration,
             tiers=policy,
             cut_offs=cuts,
@@ -115,8 +126,22 @@ def finish(
             audience=audience_points(scores),
             test_scores=test.scores,
             test_labels=test.labels,
+            backtest=candidate.backtest,
+            reference=reference(question, candidate.features, candidate.as_of_us, scores),
         )
     )
+
+
+def usual(matrix: NDArray[np.float32], names: Sequence[str]) -> dict[str, float | None]:
+    """Give the median of each feature over at most 20,000 rows; None where most values are missing.
+
+    A missing value counts as less than any other, as for a feature that begins with the first event.
+    """
+    rows = matrix[:: max(1, len(matrix) // USUAL_ROWS)]
+    ordered = np.sort(np.where(np.isnan(rows), -np.inf, rows), axis=0)
+    middle = ordered[(len(ordered) - 1) // 2]
+    known = zip(names, middle, strict=True)
+    return {name: float(value) if np.isfinite(value) else None for name, value in known}
 
 
 def audience_scores(

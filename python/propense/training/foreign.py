@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from propense.cuts import choose_cuts
+from propense.backtest import Backtest
+from propense.cuts import backtest_us, choose_cuts
 from propense.events import EventLog
 from propense.features import FeatureSet
 from propense.goal import Goal
 from propense.instants import Instant, in_words
 from propense.model import Model
 from propense.tiers import TierPolicy
+from propense.training.backtest import past_cuts
 from propense.training.extra import require_train_extra
 from propense.training.finish import Candidate, TestPeriod, finish
 from propense.training.metrics import evaluate
@@ -67,9 +69,22 @@ def adopt(
         calibration=calibration,
         metrics=evaluate(test.label, scores) | {"kind": kind, "as_of": in_words(cuts.test_us)},
         test=TestPeriod(scores, test.label),
+        backtest=same_model(question, chosen, cut_us, onnx),
     )
     checks = {"against": "the model's own scores in plain ONNX Runtime"}
     return finish(candidate, question, onnx, checks, test.matrix, tiers or TierPolicy.quantile())
+
+
+def same_model(question: Question, chosen: FeatureSet, cut_us: int, onnx: bytes) -> Backtest:
+    """Ask the one model of every past date; what it learnt from is not known here."""
+    from propense.onnx_model.check import run_onnxruntime
+
+    instants = backtest_us(question.log.span_us[0], cut_us, question.goal.horizon_us)
+    cuts = past_cuts(
+        question, chosen, instants, lambda _at, rows: run_onnxruntime(onnx, rows.matrix), seed=0
+    )
+    finite = tuple(cut for cut in cuts if np.isfinite(cut.scores).all())
+    return Backtest(finite, retrained=False)
 
 
 def calibrate_values(model: bytes, rows: TrainingRows) -> tuple[float, float]:

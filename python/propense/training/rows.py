@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 from propense import _core
 from propense.cuts import choose_cuts
 from propense.events import EventLog
-from propense.exceptions import TrainingError
+from propense.exceptions import PropenseWarning, TrainingError
 from propense.features import (
     FeatureSet,
     compute_matrix,
     matrix_columns,
     members,
+    names_of_attributes,
     refuse_clashes,
     user_frame,
 )
@@ -203,4 +205,16 @@ def resolve_features(
         )
     elif not isinstance(features, FeatureSet):
         features = FeatureSet(features, timezone=question.timezone)
+    warn_of_protected(question.log, features)
     return features.bound(question.log, cut_us)
+
+
+def warn_of_protected(log: EventLog, features: FeatureSet) -> None:
+    """Say which features that were named read a protected attribute."""
+    read = names_of_attributes(features, log.protected)
+    if read:
+        warnings.warn(
+            f"protected attributes are read by features that were named, and stay: {', '.join(read)}",
+            PropenseWarning,
+            stacklevel=2,
+        )

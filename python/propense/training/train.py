@@ -17,7 +17,9 @@ from propense.instants import Instant, in_words
 from propense.model import Model
 from propense.progress import track
 from propense.tiers import TierPolicy
+from propense.training.backtest import past_cut, retrained
 from propense.training.extra import require_train_extra
+from propense.training.fallback import train_bands
 from propense.training.finish import Candidate, TestPeriod, finish
 from propense.training.metrics import evaluate
 from propense.training.rows import Question, TrainingRows, resolve_features
@@ -43,14 +45,16 @@ def train(
     tiers: TierPolicy | None = None,
     timezone: str = "UTC",
     seed: int = 0,
+    fallback: bool = False,
 ) -> Model:
     """Train a model: LightGBM, calibrated, exported to ONNX and checked against it.
 
     Several as_of dates train (:func:`propense.cuts.choose_cuts`). The newest whose horizon has passed
     is the test: a held-out run learns from older ones whose label windows end before it, and its
-    quality is what ``metrics`` says. The model that ships is then fitted on every date. Scores
-    are calibrated on users the trees did not see. Over 150,000 rows a random share of users is
-    learnt from.
+    quality is what ``metrics`` says. Up to four older dates are tried out in the same way
+    (:func:`propense.cuts.backtest_us`), on fewer rows; forecasts take their intervals from that. The
+    model that ships is then fitted on every date. Scores are calibrated on users the trees did not
+    see. Over 150,000 rows a random share of users is learnt from.
 
     Parameters
     ----------
@@ -70,6 +74,10 @@ def train(
         IANA time zone of days and hours, where ``features`` does not bring one.
     seed
         Equal logs, goals and seeds give equal models.
+    fallback
+        Whether, where fewer than 20 users reached the goal or fewer than 20 did not, to give a
+        ``preliminary`` model of smoothed rates by recency and frequency, with a warning, instead of
+        refusing. ``features`` are then not used.
 
     Raises
     ------
@@ -93,8 +101,12 @@ def train(
         chosen, instants, max_rows=MAX_ROWS * len(instants) // len(cuts.as_of_us), seed=seed
     )
     shipped = rows.of(cuts.as_of_us)
+    if fallback and not enough(shipped):
+        return train_bands(question, cuts, cut_us, tiers or TierPolicy.quantile())
     check_classes(shipped, goal, cut_us)
     test, metrics = hold_out(rows, cuts, seed)
+    newest = None if test is None else past_cut(question, rows.of([cuts.test_us]), test.scores)
+    past = retrained(question, chosen, cut_us, newest, seed)
     fit = fit_rows(shipped, seed, "training")
     if test is None:
         test = TestPeriod.of(shipped, cuts.test_us, fit.out_of_fold)
@@ -104,7 +116,8 @@ def train(
         goal=goal,
         features=chosen,
         as_of_us=cut_us,
-        training=described(shipped, cuts, chosen),
+        training=described(shipped, cuts, chosen)
+        | {"protected": list(log.protected), "gain": gain(fit, chosen)},
         calibration={
             "method": "linear on the logit, fitted on users the trees did not see",
             "slope": fit.slope,
@@ -112,6 +125,7 @@ def train(
         },
         metrics=metrics | {"as_of": in_words(cuts.test_us)},
         test=test,
+        backtest=past,
     )
     onnx, checks = export(fit, shipped.matrix)
     return finish(candidate, question, onnx, checks, shipped.matrix, tiers or TierPolicy.quantile())
@@ -122,8 +136,7 @@ def hold_out(rows: TrainingRows, cuts: Cuts, seed: int) -> tuple[TestPeriod | No
     if not cuts.held_out_us:
         return None, {}
     past, test = rows.of(cuts.held_out_us), rows.of([cuts.test_us])
-    few = min(past.label.sum(), (~past.label).sum()) < MIN_EACH_CLASS
-    if few or test.label.all() or not test.label.any():
+    if not enough(past) or test.label.all() or not test.label.any():
         return None, {}
     fit = fit_rows(past, seed, "training the held-out run")
     scores = predict(fit, test.matrix)
@@ -153,17 +166,23 @@ def predict(fit: Fit, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
     return probability
 
 
+def enough(rows: TrainingRows) -> bool:
+    """Say whether there are at least 20 of either kind to learn from."""
+    return bool(min(rows.label.sum(), (~rows.label).sum()) >= MIN_EACH_CLASS)
+
+
 def check_classes(rows: TrainingRows, goal: Goal, cut_us: int) -> None:
     """Refuse to learn from fewer than 20 of either kind."""
+    if enough(rows):
+        return
     positives = int(rows.label.sum())
     negatives = len(rows) - positives
-    if min(positives, negatives) >= MIN_EACH_CLASS:
-        return
     who = "reached the goal" if positives < MIN_EACH_CLASS else "did not reach the goal"
     raise TrainingError(
         f"goal {goal.name!r}: of {len(rows):,} users and dates before {in_words(cut_us)} only "
         f"{min(positives, negatives)} {who} ({goal.when} within {goal.horizon}); at least "
-        f"{MIN_EACH_CLASS} are needed. Use a longer log, another horizon or a wider goal"
+        f"{MIN_EACH_CLASS} are needed. Use a longer log, another horizon or a wider goal, or ask for "
+        "preliminary rates by recency and frequency (fallback=True, --fallback)"
     )
 
 
@@ -187,6 +206,14 @@ def described(rows: TrainingRows, cuts: Cuts, features: FeatureSet) -> dict[str,
         "held_out_run": [in_words(instant) for instant in cuts.held_out_us],
         "standing": "preliminary" if few else "full",
     }
+
+
+def gain(fit: Fit, features: FeatureSet) -> dict[str, float]:
+    """Give each feature's share of what the splits gained, of those that some split reads."""
+    gains = sum(booster.feature_importance("gain") for booster in fit.boosters)
+    total = float(np.sum(gains)) or 1.0
+    known = zip(features.names, np.asarray(gains).tolist(), strict=True)
+    return {name: value / total for name, value in known if value > 0}
 
 
 def export(fit: Fit, matrix: NDArray[np.float32]) -> tuple[bytes, dict[str, Any]]:

@@ -4,7 +4,7 @@
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use propense_core::forest::{Aggregate, Ensemble, Forest, Node, Test, Weight};
+use propense_core::forest::{Aggregate, Ensemble, Explainer, Forest, Node, Test, Weight};
 
 const FEATURES: usize = 200;
 const ROWS: usize = 1_024;
@@ -74,5 +74,36 @@ fn forest(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, forest);
+/// What explaining costs beside scoring the same rows.
+fn explanations(criterion: &mut Criterion) {
+    let mut random = Random(11);
+    let rows: Vec<f32> = (0..ROWS * FEATURES).map(|_| random.unit()).collect();
+    let mut contributions = vec![0.0; rows.len()];
+    for (trees, leaves) in [(600, 15), (300, 31), (500, 64)] {
+        let ensemble = ensemble(trees, leaves);
+        let mut covers = vec![100.0; ensemble.nodes.len()];
+        for (node, branch) in ensemble.nodes.iter().enumerate().rev() {
+            if let Node::Branch { if_true, if_false, .. } = *branch {
+                covers[node] = covers[if_true as usize] + covers[if_false as usize];
+            }
+        }
+        let (forest, explainer) =
+            (Forest::compile(&ensemble).unwrap(), Explainer::compile(&ensemble, &covers).unwrap());
+        let mut scores = vec![0.0; ROWS];
+        let mut group = criterion.benchmark_group(format!("explanations {trees} x {leaves}"));
+        for count in [1, ROWS] {
+            group.throughput(Throughput::Elements(count as u64));
+            group.bench_with_input(BenchmarkId::new("score", count), &count, |bencher, &count| {
+                bencher.iter(|| forest.score(black_box(&rows[..count * FEATURES]), &mut scores[..count]));
+            });
+            group.bench_with_input(BenchmarkId::new("explain", count), &count, |bencher, &count| {
+                let values = count * FEATURES;
+                bencher.iter(|| explainer.explain(black_box(&rows[..values]), &mut contributions[..values]));
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(benches, forest, explanations);
 criterion_main!(benches);

@@ -32,7 +32,7 @@ pub use interface::{INPUT_NAME, OUTPUT_NAME};
 pub use model_directory::{
     CutOffs, Direction, GoalText, KnownColumns, LoadedModel, ModelDirectory, ModelDirectoryError, Tier, TierPolicy,
 };
-pub use native::{Lowered, NativeModel, Unsupported};
+pub use native::{Lowered, ModelExplainer, NativeModel, NotExplained, Unsupported};
 pub use probe::{Difference, Invariance};
 pub use runtime::initialise;
 pub use session::{BLOCK_ROWS, DEFAULT_DEADLINE, EngineChoice, MAX_MODEL_BYTES, OnnxModel};

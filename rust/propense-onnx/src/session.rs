@@ -10,7 +10,7 @@ use ort::session::{RunOptions, Session};
 use crate::deadline::within;
 use crate::error::{OnnxError, Stage};
 use crate::interface::require_canonical;
-use crate::native::{Lowered, NativeModel};
+use crate::native::{Lowered, ModelExplainer, NativeModel, NotExplained};
 use crate::one_file::require_one_file;
 use crate::pool::SessionPool;
 use crate::probe::{Invariance, probe, synthetic_rows};
@@ -144,6 +144,18 @@ impl OnnxModel {
         match &self.native {
             Ok(native) => native.engine_text(),
             Err(why) => format!("ONNX Runtime: {why}"),
+        }
+    }
+
+    /// What says which feature contributed what to the logit of a score; made when first asked for.
+    ///
+    /// # Errors
+    ///
+    /// Why the model cannot be explained exactly.
+    pub fn explainer(&self) -> Result<&ModelExplainer, NotExplained> {
+        match &self.native {
+            Ok(native) => native.explainer(),
+            Err(why) => Err(NotExplained::because(format!("it runs in ONNX Runtime ({why})"))),
         }
     }
 

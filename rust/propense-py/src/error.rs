@@ -1,13 +1,20 @@
 //! The one place where errors of the Rust crates become Python exceptions.
 
+use std::convert::Infallible;
+
 use arrow_schema::ArrowError;
 use propense_core::events::EventsError;
 use propense_core::expr::ExprError;
 use propense_core::features::FeatureError;
 use propense_core::scorer::ScoreError;
+<<<<<<< HEAD
 use propense_core::segments::SegmentError;
 use propense_onnx::{ModelDirectoryError, OnnxError};
 use propense_server::{SegmentsError, ServerError, ServiceError};
+=======
+use propense_onnx::{ModelDirectoryError, NotExplained, OnnxError};
+use propense_server::{ServerError, ServiceError};
+>>>>>>> trust-audit
 use propense_store::{StoreError, WriteError};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
@@ -37,6 +44,10 @@ pub(crate) enum CoreError {
     ModelDirectory(#[from] ModelDirectoryError),
     #[error(transparent)]
     Score(#[from] ScoreError<OnnxError>),
+    #[error("{0}; model.importance(log, kind=\"permutation\") says for any model which features matter")]
+    NotExplained(#[from] NotExplained),
+    #[error(transparent)]
+    Explain(#[from] ScoreError<Infallible>),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -74,17 +85,25 @@ impl From<CoreError> for PyErr {
             | CoreError::Server(ServerError::Open(_)) => "DataError",
             CoreError::Features(FeatureError::Cancelled)
             | CoreError::Score(ScoreError::Features(FeatureError::Cancelled))
+            | CoreError::Explain(ScoreError::Features(FeatureError::Cancelled))
             | CoreError::Store(StoreError::Cancelled) => {
                 return PyKeyboardInterrupt::new_err(());
             }
             CoreError::Expression(_)
             | CoreError::Features(_)
             | CoreError::Spec(_)
+<<<<<<< HEAD
             | CoreError::Score(ScoreError::Features(_)) => "ExpressionError",
             CoreError::Segments(_) | CoreError::Definition(_) => "SegmentError",
+=======
+            | CoreError::Score(ScoreError::Features(_))
+            | CoreError::Explain(ScoreError::Features(_)) => "ExpressionError",
+>>>>>>> trust-audit
             CoreError::Model(_)
             | CoreError::ModelDirectory(_)
-            | CoreError::Score(ScoreError::Model(_) | ScoreError::Width { .. }) => "ModelError",
+            | CoreError::Score(ScoreError::Model(_) | ScoreError::Width { .. })
+            | CoreError::NotExplained(_)
+            | CoreError::Explain(ScoreError::Width { .. }) => "ModelError",
             CoreError::Store(StoreError::Occupied { .. } | StoreError::Write { .. })
             | CoreError::Write(WriteError::Busy | WriteError::NoSpace { .. } | WriteError::Failed { .. }) => {
                 "OutputError"

@@ -8,6 +8,7 @@
 
 mod detached;
 mod error;
+mod explain;
 mod features;
 mod log;
 mod model;
@@ -22,6 +23,8 @@ use pyo3::prelude::*;
 /// Computing core of propense; import `propense` instead.
 #[pymodule(name = "_core")]
 mod core_module {
+    #[pymodule_export]
+    use super::explain::{explain_users, explainer};
     #[pymodule_export]
     use super::features::{
         Plan, audience, check_audience, check_goal, columns_named, compute, compute_columns, declare,

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::thread::available_parallelism;
 
-use numpy::{PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use propense_core::features::Period;
-use propense_core::scorer::{self, ScoreError};
+use propense_core::scorer::{self, RowExplainer, ScoreError};
 use propense_onnx::{EngineChoice, Invariance, OnnxError, OnnxModel as Session, initialise};
 use pyo3::prelude::*;
 use rayon::prelude::*;
@@ -24,7 +24,7 @@ const FEW_ROWS: usize = 8;
 /// An ONNX model with one input `features` and one output `score`.
 #[pyclass(frozen, module = "propense._core")]
 pub(crate) struct OnnxModel {
-    inner: Session,
+    pub(crate) inner: Session,
 }
 
 /// Loads the ONNX Runtime library at a path, once per process.
@@ -75,6 +75,27 @@ impl OnnxModel {
             })
         })?;
         Ok(PyArray1::from_vec(py, scores))
+    }
+
+    /// Contributions of the features to the logits of the rows of a matrix.
+    fn explain<'py>(&self, py: Python<'py>, rows: PyReadonlyArray2<'py, f32>) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let shape = [rows.shape()[0], rows.shape()[1]];
+        let explainer = detached(py, None, |_| self.inner.explainer())?;
+        if shape[1] != explainer.width() {
+            return Err(CoreError::Score(ScoreError::Width { expected: explainer.width(), found: shape[1] }).into());
+        }
+        let values: Cow<'_, [f32]> = match rows.as_slice() {
+            Ok(values) => Cow::Borrowed(values),
+            Err(_) => Cow::Owned(rows.as_array().iter().copied().collect()),
+        };
+        let mut contributions = vec![0.0; values.len()];
+        detached(py, None, |_| -> Result<(), CoreError> {
+            let part = PART_ROWS * shape[1];
+            let parts = values.par_chunks(part).zip(contributions.par_chunks_mut(part));
+            parts.for_each(|(rows, contributions)| explainer.explain(rows, contributions));
+            Ok(())
+        })?;
+        PyArray1::from_vec(py, contributions).reshape(shape)
     }
 
     /// Scores of the rows of a matrix by ONNX Runtime, whatever the engine is.

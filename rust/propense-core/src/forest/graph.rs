@@ -22,6 +22,8 @@ pub(super) enum Vertex {
 pub(super) struct Graph {
     pub(super) vertices: Vec<Vertex>,
     pub(super) roots: Vec<u32>,
+    /// The vertex that stands for each node; of use only for nodes that some root reaches.
+    pub(super) places: Vec<u32>,
 }
 
 /// Builds the graph from checked nodes in an order of children before parents.
@@ -54,7 +56,8 @@ pub(super) fn build(ensemble: &Ensemble, order: &[u32]) -> Graph {
             }
         };
     }
-    Graph { vertices: builder.vertices, roots: ensemble.roots.iter().map(|&root| places[root as usize]).collect() }
+    let roots = ensemble.roots.iter().map(|&root| places[root as usize]).collect();
+    Graph { vertices: builder.vertices, roots, places }
 }
 
 struct Builder {

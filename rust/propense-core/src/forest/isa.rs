@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+use super::bins::Bins;
+use super::explain::lanes::{self, Passes, Sums};
+use super::explain::paths::PathTree;
 use super::portable;
 use super::program::{Line, Program, Totals};
 use super::search_tree::SearchTrees;
@@ -80,12 +83,12 @@ impl Detected {
     }
 
     /// Writes the bins of 1 to 64 rows of `width` values.
-    pub(super) fn bin(self, program: &Program, trees: &SearchTrees, rows: &[f32], width: usize, columns: &mut [Line]) {
+    pub(super) fn bin(self, bins: &Bins, trees: &SearchTrees, rows: &[f32], width: usize, columns: &mut [Line]) {
         match self.0 {
             // SAFETY: `new` has seen that the machine has the instructions.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => unsafe { avx512_bin::bin(&program.bins, trees, rows, width, columns) },
-            _ => portable::bin(&program.bins, trees, rows, width, columns),
+            Isa::Avx512 => unsafe { avx512_bin::bin(bins, trees, rows, width, columns) },
+            _ => portable::bin(bins, trees, rows, width, columns),
         }
     }
 
@@ -99,6 +102,19 @@ impl Detected {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => unsafe { avx2::add_trees(program, columns, planes, totals) },
             _ => portable::add_trees(program, columns, planes, totals),
+        }
+    }
+
+    /// Adds what the features of a tree contribute to the sums of 16 rows.
+    pub(super) fn explain(self, tree: &PathTree, passes: Passes<'_>, shares: &mut [lanes::Lanes], sums: &mut [Sums]) {
+        match self.0 {
+            // SAFETY: `new` has seen that the machine has the instructions.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => unsafe { lanes::explain_avx512(tree, passes, shares, sums) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => unsafe { lanes::explain_avx2(tree, passes, shares, sums) },
+            _ => lanes::explain(tree, passes, shares, sums),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! An [`Ensemble`] says what a file holds. [`Forest::compile`] checks it, turns every test into a comparison of
 //! ranks and picks an [`Engine`]. All engines send a row to the same leaves as comparing its floats would, and add
 //! the leaves' values in the order of the trees in f64, so that a score has the same bits on any of them, in any
-//! batch. [`mod@reference`] says what is right.
+//! batch. [`mod@reference`] says what is right. An [`Explainer`] says what each feature contributed to a sum.
 
 mod bins;
 mod check;
@@ -11,6 +11,7 @@ mod compiled;
 mod engine;
 mod ensemble;
 mod error;
+mod explain;
 mod graph;
 mod isa;
 mod oblivious;
@@ -38,4 +39,5 @@ pub use compiled::Forest;
 pub use engine::Engine;
 pub use ensemble::{Aggregate, Ensemble, Node, Test, Weight};
 pub use error::ForestError;
+pub use explain::{Explainer, ExplainError, MAX_PATH_FEATURES};
 pub use isa::Isa;

@@ -31,7 +31,7 @@ impl Tiles {
         let TileScratch { columns, planes, totals } = scratch;
         grow(columns, self.program.bins.columns as usize);
         grow(planes, self.program.planes);
-        self.isa.bin(&self.program, &self.trees, rows, width, columns);
+        self.isa.bin(&self.program.bins, &self.trees, rows, width, columns);
         totals.clear();
         totals.resize(self.program.outputs, Totals([0.0; TILE]));
         self.isa.add_trees(&self.program, columns, planes, totals);

@@ -1,7 +1,11 @@
 //! Features and scores of many users, a tile at a time: events in, scores out, and nothing between leaves the cache.
 
+mod explain;
+
 use rayon::prelude::*;
 use thiserror::Error;
+
+pub use explain::{Explained, RowExplainer, explain_users};
 
 use crate::events::EventLog;
 use crate::features::{Block, FeatureError, Period, Plan, Progress, Scan, ScanPlan, share_out};

@@ -4,6 +4,7 @@ mod arithmetic;
 mod arrange;
 mod attributes;
 mod elementary;
+mod explanation;
 mod file;
 mod graph;
 mod model;
@@ -22,5 +23,6 @@ mod trees;
 mod value;
 mod wire;
 
+pub use explanation::{ModelExplainer, NotExplained};
 pub use model::{Lowered, NativeModel};
 pub use stop::Unsupported;

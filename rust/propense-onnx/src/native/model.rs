@@ -4,6 +4,7 @@ use propense_core::forest::{Forest, ForestError};
 
 use crate::error::OnnxError;
 
+use super::explanation::{Explainable, ModelExplainer, NotExplained};
 use super::file::read_model;
 use super::graph::{Parts, take_apart};
 use super::monotone::steps_before;
@@ -38,6 +39,7 @@ pub struct NativeModel {
     after: Program,
     width: usize,
     reads: Vec<bool>,
+    explainable: Explainable,
 }
 
 impl NativeModel {
@@ -94,7 +96,10 @@ impl NativeModel {
             None => reads.copy_from_slice(forest.reads()),
             Some(before) => before.inputs().iter().for_each(|&feature| reads[feature as usize] = true),
         }
-        Ok(Self { forest, before, after: after.without_inputs(width as u32), width, reads })
+        let after = after.without_inputs(width as u32);
+        let covers = pool.take_covers(ensemble.nodes.len());
+        let explainable = Explainable::new(ensemble, covers, before.is_none(), &after);
+        Ok(Self { forest, before, after, width, reads, explainable })
     }
 
     /// The number of features in a row.
@@ -124,6 +129,15 @@ impl NativeModel {
     #[must_use]
     pub fn engine_text(&self) -> String {
         format!("{}: {}", self.forest.engine(), self.forest.why())
+    }
+
+    /// What says which feature contributed what to the logit of a score; made when first asked for.
+    ///
+    /// # Errors
+    ///
+    /// Why there is none for this model, such as a file that does not say how many training rows came by each node.
+    pub fn explainer(&self) -> Result<&ModelExplainer, NotExplained> {
+        self.explainable.explainer()
     }
 
     /// Score `rows`, float32 `[N, width]` row-major, into `scores`, float32 `[N]`; NaN is missing.

@@ -59,6 +59,7 @@ pub(super) fn read_trees(
         members: Vec::new(),
         weights,
         names: (0..lists.len()).map(|node| (lists.trees[node], lists.nodes[node])).collect(),
+        covers: covers(attributes, lists.len()),
     };
     for (node, &(first_weight, weight_count)) in nodes_weights.iter().enumerate() {
         trees.nodes.push(match lists.test(node)? {
@@ -75,6 +76,12 @@ pub(super) fn read_trees(
     }
     require_one_missing_side(&trees)?;
     Ok(trees)
+}
+
+/// The training rows of every node, which `nodes_hitrates` may hold; nothing if it does not. No score depends on it.
+fn covers(attributes: &Attributes<'_>, nodes: usize) -> Vec<f32> {
+    let found = numbers(attributes, "nodes_hitrates", "nodes_hitrates_as_tensor").unwrap_or_default();
+    if found.len() == nodes { found.into_iter().map(Threshold::nearest).collect() } else { Vec::new() }
 }
 
 /// Stop at a chain of tests for equality, on one feature and to one child, that differ in where NaN goes.

@@ -55,7 +55,7 @@ pub(super) fn read_trees(attributes: &Attributes<'_>, outputs: usize, aggregate:
     nodes.extend((0..leaves.len() as u32).map(leaf));
     let roots = branches.roots(attributes)?;
     let names = (0..nodes.len() as i64).map(|node| (0, node)).collect();
-    let trees = Trees { outputs, aggregate, roots, nodes, members, weights: leaves, names };
+    let trees = Trees { outputs, aggregate, roots, nodes, members, weights: leaves, names, covers: Vec::new() };
     require_one_missing_side(&trees)?;
     Ok(trees)
 }

@@ -23,6 +23,8 @@ pub(super) struct Trees {
     pub(super) weights: Vec<Weight>,
     /// The tree and node that the file calls each of `nodes`.
     pub(super) names: Vec<(i64, i64)>,
+    /// The training rows that came by each of `nodes`; empty if the file does not say.
+    pub(super) covers: Vec<f32>,
 }
 
 impl Trees {
@@ -70,6 +72,8 @@ pub(super) struct Pool {
     outputs: u32,
     /// The tree and node that the file calls each of `nodes`.
     names: Vec<(i64, i64)>,
+    /// The training rows that came by nodes; fewer than `nodes` if a group does not say.
+    covers: Vec<f32>,
     /// For each group of trees, its node of the graph and the first of its nodes.
     groups: Vec<(String, usize)>,
 }
@@ -114,6 +118,7 @@ impl Pool {
         let moved = |weight: Weight| Weight { output: weight.output + first_output, ..weight };
         self.weights.extend(trees.weights.into_iter().map(moved));
         self.names.extend(trees.names);
+        self.covers.extend(trees.covers);
         Some(first_output)
     }
 
@@ -154,6 +159,11 @@ impl Pool {
             members: std::mem::take(&mut self.members),
             weights: std::mem::take(&mut self.weights),
         }
+    }
+
+    /// The training rows that came by each node; `None` if the file does not say.
+    pub(super) fn take_covers(&mut self, nodes: usize) -> Option<Vec<f32>> {
+        Some(std::mem::take(&mut self.covers)).filter(|covers| covers.len() == nodes)
     }
 
     /// The node of the graph that holds a node of the ensemble.

@@ -1,0 +1,119 @@
+"""From a model and scores to a forecast."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from propense.backtest import Backtest
+from propense.exceptions import ModelError, PlanError
+from propense.forecast.amounts import check_amount
+from propense.forecast.counts import Crowd
+from propense.forecast.forecast import Forecast
+from propense.forecast.shift import Floats, logit, next_shift
+from propense.tiers import TIER_TYPE, TIERS
+
+if TYPE_CHECKING:
+    from propense.model import Model
+
+_RULE_BINS = 20
+
+
+def forecast(
+    model: Model, scores: pl.DataFrame | None, target: float | None, level: float
+) -> Forecast:
+    """Forecast for scored users, or for the audience at training; see ``Model.forecast``."""
+    if target is not None:
+        check_amount("target", target)
+    if not 0 < level < 1:
+        raise PlanError(f"level is {level:g}; expected a share between 0 and 1, such as 0.9")
+    parts = model._parts
+    if scores is None:
+        values, weight, users = audience_at_training(model)
+        tier = model.cut_offs.tiers(values)
+    else:
+        values = checked_scores(scores)
+        weight, users = np.ones(len(values)), scores
+        tier = checked_tiers(scores) if "tier" in scores.columns else model.retier(scores)["tier"]
+    return Forecast(
+        goal=model.goal,
+        ahead=next_shift(parts.backtest, model.goal.horizon_us),
+        crowd=Crowd(logit(values), weight),
+        tier=tier,
+        users=users,
+        rule_share=rule_share(parts.backtest, values),
+        level=level,
+        target=None if target is None else float(target),
+    )
+
+
+def audience_at_training(model: Model) -> tuple[NDArray[np.float32], Floats, None]:
+    """Give the scores of the audience at training, and how many users each stands for."""
+    values = model._parts.audience
+    users = model.training.get("audience")
+    if users is None:
+        raise ModelError(
+            "this model does not say how large its audience was; give scores, or train it again"
+        )
+    return values, np.full(len(values), int(users) / len(values)), None
+
+
+def checked_scores(scores: pl.DataFrame) -> NDArray[np.float32]:
+    """Give the column ``score``, which must hold probabilities.
+
+    Raises
+    ------
+    ModelError
+        The column is missing, empty, or holds something else.
+    """
+    if "score" not in scores.columns:
+        found = ", ".join(scores.columns)
+        raise ModelError(f"a forecast needs a column 'score'; the columns are {found}")
+    column = scores["score"]
+    if not column.dtype.is_numeric():
+        raise ModelError(f"the column 'score' holds {column.dtype}; expected probabilities")
+    values = column.cast(pl.Float32).to_numpy()
+    if not len(values):
+        raise ModelError("there are no scores to forecast from: the frame has no rows")
+    if not ((values >= 0) & (values <= 1)).all():
+        raise ModelError("a score is missing or outside [0, 1]; expected those that a model gives")
+    return values
+
+
+def checked_tiers(scores: pl.DataFrame) -> pl.Series:
+    """Give the column ``tier``.
+
+    Raises
+    ------
+    ModelError
+        It holds something else than tiers.
+    """
+    try:
+        tiers = scores["tier"].cast(pl.String).cast(TIER_TYPE)
+    except pl.exceptions.PolarsError:
+        tiers = None
+    if tiers is None or tiers.null_count():
+        raise ModelError(f"the column 'tier' holds something else than {', '.join(TIERS)}")
+    return tiers
+
+
+def rule_share(backtest: Backtest | None, values: NDArray[np.float32]) -> Floats | None:
+    """Give the share whom the rule picks among users with such scores, as on the newest past cut.
+
+    Float64 of shape (n,), by twentieths of that cut's scores; None where no past cut is known.
+    """
+    if backtest is None or not backtest.cuts:
+        return None
+    newest = backtest.cuts[-1]
+    levels = np.arange(1, _RULE_BINS) / _RULE_BINS
+    edges = np.unique(np.quantile(newest.scores, levels))
+    here = np.searchsorted(edges, newest.scores, side="right")
+    there = np.searchsorted(edges, values, side="right")
+    users = np.bincount(here, minlength=len(edges) + 1)
+    picked = np.bincount(here, weights=newest.by_rule, minlength=len(edges) + 1)
+    everywhere = float(newest.by_rule.mean())
+    share: Floats = np.where(users > 0, picked / np.maximum(users, 1), everywhere)[there]
+    return share

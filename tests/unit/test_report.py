@@ -1,0 +1,284 @@
+"""The report: its numbers against the model's own, its words, and what it leaves out."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import propense as pp
+from propense.report.facts import drivers, gains, histogram, picks, tier_facts, wilson
+from propense.report.quality import auc_interval, quality
+from propense.report.words import condition, feature_words, goal_sentence, interval
+from propense.simulator import Simulation
+
+pytest.importorskip("altair")
+pytest.importorskip("vl_convert")
+
+
+class Page(HTMLParser):
+    """What a browser would load or run, the headings, and the text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.loads: list[str] = []
+        self.headings: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        if tag not in ("meta", "br", "path", "line", "rect"):
+            self.open.append(tag)
+        for name, value in attrs:
+            if name.startswith("on") or name in ("src", "href", "xlink:href"):
+                self.loads.append(f"{tag} {name}={value}")
+            if name == "style" and value and "url(" in value:
+                self.loads.append(value)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if self.open and self.open[-1] == tag:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("meta", "br", "path", "line", "rect"):
+            return
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+        if self.open and self.open[-1] == "h2":
+            self.headings.append(data)
+
+
+def without(model: pp.Model, **changes: object) -> pp.Model:
+    return pp.Model(replace(model._parts, **changes))  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def made(model: pp.Model) -> pp.Report:
+    return model.report()
+
+
+def test_the_page_is_whole_and_loads_nothing(made: pp.Report) -> None:
+    page = Page(made.html)
+    assert page.open == []
+    assert page.loads == []
+    assert "script" not in page.tags
+    assert "link" not in page.tags
+    assert not re.search(r"(src|href)\s*=|@import|url\(\s*['\"]?http", made.html)
+    assert 'name="viewport"' in made.html
+
+
+def test_the_page_says_what_the_model_knows(made: pp.Report, model: pp.Model) -> None:
+    page = Page(made.html)
+    assert "Who will have at least one purchase within 30 days?" in page.text
+    assert quality(model).word in page.text
+    for heading in (
+        "Tiers",
+        "Can the scores be believed?",
+        "What to expect next",
+        "The data behind it",
+    ):
+        assert heading in page.headings
+    everyone = tier_facts(model)[-1]
+    assert f"{everyone.actual:,}" in page.text
+    assert everyone.actual == model.metrics["positives"]
+    assert everyone.expected == pytest.approx(model.metrics["expected_positives"], rel=1e-6)
+    total = model.forecast(level=0.95).total
+    assert f"{total.low:,}–{total.high:,}" in page.text
+    for row in model.backtest.iter_rows(named=True):
+        assert f"{row['as_of']:%Y-%m-%d}" in page.text
+
+
+def test_tiers_add_up_and_their_intervals_are_the_peers(model: pp.Model) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    *tiers, everyone = tier_facts(model)
+    for name in ("users", "actual", "expected"):
+        assert sum(getattr(each, name) for each in tiers) == pytest.approx(getattr(everyone, name))
+    for hits, users in ((0, 10), (3, 10), (10, 10), (37, 1_200)):
+        theirs = stats.binomtest(hits, users).proportion_ci(method="wilson")
+        assert wilson(hits, users) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    scores = model.test[0].astype(np.float64)
+    draws = (np.random.default_rng(0).random((2_000, len(scores))) < scores).sum(axis=1)
+    inside = (draws >= everyone.expected_low) & (draws <= everyone.expected_high)
+    assert 0.92 < inside.mean() < 0.98
+
+
+def test_gains_are_the_cumulative_hits() -> None:
+    scores = np.array([0.9, 0.8, 0.7, 0.1], dtype=np.float32)
+    curve = gains(scores, np.array([True, False, True, False]))
+    found = dict(curve.iter_rows())
+    assert [found[share] for share in (0.0, 0.25, 0.5, 0.75, 1.0)] == [0.0, 0.5, 0.5, 1.0, 1.0]
+    # Users with one score are taken in together, so the order of rows changes nothing.
+    tied = gains(np.full(4, 0.5, np.float32), np.array([True, False, False, False]))
+    assert tied["found"].to_list() == pytest.approx(tied["contacted"].to_list())
+    assert gains(scores, np.zeros(4, dtype=bool)).is_empty()
+
+
+def test_picks_are_the_backtests(model: pp.Model) -> None:
+    found = picks(model)
+    assert found is not None
+    newest = model.backtest.row(-1, named=True)
+    assert found.by_score / found.picked == pytest.approx(newest["top_rate"])
+    assert found.by_rule / found.picked == pytest.approx(newest["rule_rate"])
+    assert found.reached == newest["actual"]
+
+
+def test_the_histogram_holds_everyone_in_the_right_tier(model: pp.Model) -> None:
+    cuts = model.cut_offs
+    bins = histogram(model.audience, cuts.most, cuts.least)
+    assert bins["share"].sum() == pytest.approx(1.0)
+    shares = dict(bins.group_by("tier").agg(pl.col("share").sum()).iter_rows())
+    tiers = cuts.tiers(model.audience).cast(pl.String)
+    for tier in shares:
+        assert shares[tier] == pytest.approx((tiers == tier).mean(), abs=1e-9)
+    assert histogram(np.full(5, 0.2, np.float32), 0.5, 0.1)["share"].sum() == pytest.approx(1.0)
+
+
+def test_what_a_directory_does_not_hold_is_left_out(model: pp.Model) -> None:
+    training = {
+        key: value for key, value in model.training.items() if key not in ("audience", "gain")
+    }
+    old = without(model, backtest=None, reference=None, training=training)
+    report = old.report()
+    page = Page(report.html)
+    for heading in ("How it did before", "What to expect next", "What drives it"):
+        assert heading not in page.headings
+    assert "Is it better than choosing at random?" in page.headings
+    assert set(report.charts) == {"gains", "calibration", "scores", "tiers"}
+    assert drivers(old) is None
+    assert "None" not in page.text
+    assert "nan" not in page.text
+
+
+def test_what_changed_since_the_last_model(model: pp.Model) -> None:
+    policy = pp.TierPolicy.quantile(most=0.1)
+    other = without(model)
+    other.tiers = policy
+    page = Page(model.report(previous=other).html)
+    assert "What changed since the last model" in page.headings
+    assert f"{other.cut_offs.most:.2%}" in page.text
+    assert "15 (0 new, 0 gone)" in page.text
+    assert "What changed since the last model" not in Page(model.report().html).headings
+    remembered = Page(model.following(other).report().html)
+    assert "What changed since the last model" in remembered.headings
+
+
+def test_an_audit_is_shown(model: pp.Model, log: pp.EventLog, sim: Simulation) -> None:
+    audit = pp.audit(model.score(log, as_of=sim.as_of), sim.profiles, ["plan"])
+    page = Page(model.report(audit=audit).html)
+    assert "Is it fair?" in page.headings
+    assert "plan" in page.text
+    assert audit.policy.rules[0] in page.text
+
+
+def test_drivers_are_shares_of_the_gain(model: pp.Model) -> None:
+    gain = {"recency": 1.0, "count": 3.0}
+    known = without(model, training=model.training | {"gain": gain})
+    best = drivers(known)
+    assert best is not None
+    assert best.select("feature", "share").rows() == [("count", 0.75), ("recency", 0.25)]
+    assert "What drives it" in Page(known.report().html).headings
+
+
+def test_texts_are_escaped(model: pp.Model) -> None:
+    evil = '<script>alert(1)</script>&"'
+    goal = replace(model.goal, when="count(purchase) >= 1 OR count(purchase) < 0")
+    training = model.training | {"protected": [evil], "gain": {evil: 1.0}}
+    html = without(model, goal=goal, training=training).report().html
+    page = Page(html)
+    assert "<script" not in html
+    assert "script" not in page.tags
+    assert evil in page.text
+    assert "count(purchase) < 0" in page.text
+
+
+def test_saving_writes_the_page_and_every_chart_twice(made: pp.Report, tmp_path: Path) -> None:
+    path = made.save(tmp_path / "new" / "report.html")
+    assert path.read_text(encoding="utf-8") == made.html
+    files = sorted(file.name for file in (path.parent / "report_charts").iterdir())
+    assert files == sorted(f"{name}.{end}" for name in made.charts for end in ("png", "svg"))
+    for name in made.charts:
+        png = (path.parent / "report_charts" / f"{name}.png").read_bytes()
+        assert png.startswith(b"\x89PNG")
+        assert len(png) > 5_000
+    with pytest.raises(pp.OutputError, match="is a folder"):
+        made.save(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "word"),
+    [
+        ({"auc": 0.9}, "strong"),
+        ({"auc": 0.7}, "usable"),
+        ({"auc": 0.56}, "not usable"),
+        ({"auc": None}, "not usable"),
+        ({"auc": 0.9, "expected_positives": 20_000.0}, "not usable"),
+        ({"auc": 0.9, "standing": "preliminary"}, "preliminary"),
+        ({"auc": 0.9, "n": 900, "positives": 60, "expected_positives": 60.0}, "preliminary"),
+    ],
+)
+def test_quality_in_a_word(
+    changes: dict[str, float | str | None], word: str, model: pp.Model
+) -> None:
+    counts = {"n": 10_000, "positives": 1_000, "expected_positives": 1_050.0}
+    metrics = model.metrics | counts | {k: v for k, v in changes.items() if k in counts}
+    metrics["auc"] = {"value": changes["auc"], "n": metrics["n"], "positives": metrics["positives"]}
+    training = model.training | {"standing": changes.get("standing", "full")}
+    past = model.past
+    assert past is not None
+    # Past dates on which scores were right and ahead of the rule.
+    rng = np.random.default_rng(0)
+    scores = rng.beta(1, 6, 4_000).astype(np.float32)
+    cut = replace(
+        past.cuts[-1],
+        scores=scores,
+        labels=rng.random(4_000) < scores,
+        by_rule=rng.random(4_000) < 0.1,
+    )
+    judged = quality(
+        without(model, metrics=metrics, training=training, backtest=replace(past, cuts=(cut,)))
+    )
+    assert judged.word == word
+    assert judged.reason
+
+
+def test_the_interval_of_an_auc_is_about_the_bootstraps() -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.random(1_500) < 0.2
+    scores = rng.normal(labels * 0.9, 1.0)
+    from propense.training.metrics import auc
+
+    draws = []
+    for _ in range(300):
+        rows = rng.integers(0, 1_500, 1_500)
+        draws.append(auc(labels[rows], scores[rows]))
+    low, high = auc_interval(auc(labels, scores), int(labels.sum()), int((~labels).sum()))
+    assert (low, high) == pytest.approx(np.quantile(draws, [0.025, 0.975]), abs=0.012)
+
+
+def test_goals_and_features_in_words() -> None:
+    assert condition("count(purchase) >= 1") == "at least one purchase"
+    said = condition("count(purchase) > 2 AND count(refund) = 0")
+    assert said == "at least 3 × purchase and no refund"
+    assert condition("count(*) < 2") == "at most one event"
+    assert condition("sum(purchase.price) > 5") == "“sum(purchase.price) > 5”"
+    assert interval("1d") == "1 day"
+    goal = pp.Goal("g", 'count("add to cart") >= 1', horizon="7d")
+    assert goal_sentence(goal) == "Who will have at least one add to cart within 7 days?"
+    assert feature_words("count(view_item, '7d')") == "view items in 7 days"
+    assert feature_words("recency(*)") == "last event … days ago"
+    assert feature_words("hour_share(*, 6, 11)") == "share of events from 6:00 to 11:59"
+    assert feature_words("sum(purchase.price, '90d')") == "total purchase price in 90 days"
+    assert feature_words("a / b + {1}") == "a / b + {1}"
