@@ -65,9 +65,13 @@ pub fn explain_users<E: RowExplainer>(
     let tile = TILE_USERS.min(users.len().max(1)) * width;
     let scratch = || (Scan::new(&ready, log, period), vec![0.0; tile], vec![0.0; tile]);
     type Scratch<'s> = (Scan<'s>, Vec<f32>, Vec<f32>);
-    let of_block = |(scan, rows, shares): &mut Scratch<'_>, (block, values, contributions): (Block, &mut [f32], &mut [f32])| {
+    let of_block = |(scan, rows, shares): &mut Scratch<'_>,
+                    (block, values, contributions): (Block, &mut [f32], &mut [f32])| {
         let step = TILE_USERS * reads.len().max(1);
-        let tiles = users[block.users.clone()].chunks(TILE_USERS).zip(values.chunks_mut(step)).zip(contributions.chunks_mut(step));
+        let tiles = users[block.users.clone()]
+            .chunks(TILE_USERS)
+            .zip(values.chunks_mut(step))
+            .zip(contributions.chunks_mut(step));
         for ((users, values), contributions) in tiles {
             for (row, &user) in rows.chunks_exact_mut(width).zip(users) {
                 scan.write_row(user as usize, row);
