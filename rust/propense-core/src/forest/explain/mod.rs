@@ -1,6 +1,6 @@
 //! Exact contributions of features to the sum of a forest: path-dependent `TreeSHAP` (Lundberg et al., 2020).
 //!
-//! The game is the one of LightGBM's `pred_contrib` and of shap's `tree_path_dependent`: a split on a feature that is
+//! The game is the one of `LightGBM`'s `pred_contrib` and of shap's `tree_path_dependent`: a split on a feature that is
 //! not known sends a row to both sides, by the training rows that went there (the *covers*). How the Shapley values
 //! are found in one way down and up a tree for each of a few points is said in [`paths`].
 
@@ -185,8 +185,8 @@ fn rows_of(graph: &Graph, covers: &[f32], order: &[u32]) -> Result<Vec<f64>, Exp
             rows[vertex] = f64::from(covers[node as usize]);
         }
     }
-    for vertex in 0..graph.vertices.len() {
-        if let Vertex::Split { on_true, on_false, .. } = graph.vertices[vertex] {
+    for (vertex, kind) in graph.vertices.iter().enumerate() {
+        if let Vertex::Split { on_true, on_false, .. } = *kind {
             rows[vertex] = rows[on_true as usize] + rows[on_false as usize];
         }
     }
