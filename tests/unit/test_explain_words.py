@@ -7,7 +7,8 @@ import math
 import pytest
 
 import propense as pp
-from propense.explain.words import Phrase, phrase, sentence
+from propense.explain.forms import phrase
+from propense.explain.words import Phrase, sentence
 
 NAN = math.nan
 
@@ -36,6 +37,7 @@ NAN = math.nan
         ("sum(purchase.price, '90d')", 120.4, "total purchase price 120 in 90 days"),
         ("last(buy.channel_no)", 2, "last buy channel no 2"),
         ("max(buy.\"{price}\")", NAN, "no buy {price} known"),
+        ("sum(buy.price)", math.inf, "total buy price ∞"),
         ("attr(age)", 34, "age 34"),
         ("attr(age)", NAN, "age unknown"),
         ("attr(country) = 'GB'", 1, "country is GB: yes"),

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from propense import _core
 from propense.events import EventLog
 from propense.exceptions import DataError
-from propense.explain.words import Phrase, phrase, sentence
+from propense.explain.forms import phrase
+from propense.explain.words import Phrase, sentence
 from propense.features import members
 from propense.instants import Instant, in_words, to_us
 from propense.progress import track

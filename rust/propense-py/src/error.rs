@@ -103,7 +103,7 @@ impl From<CoreError> for PyErr {
             | CoreError::ModelDirectory(_)
             | CoreError::Score(ScoreError::Model(_) | ScoreError::Width { .. })
             | CoreError::NotExplained(_)
-            | CoreError::Explain(ScoreError::Width { .. }) => "ModelError",
+            | CoreError::Explain(ScoreError::Model(_) | ScoreError::Width { .. }) => "ModelError",
             CoreError::Store(StoreError::Occupied { .. } | StoreError::Write { .. })
             | CoreError::Write(WriteError::Busy | WriteError::NoSpace { .. } | WriteError::Failed { .. }) => {
                 "OutputError"

@@ -2,7 +2,7 @@
 
 use numpy::{PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1};
 use propense_core::features::Period;
-use propense_core::scorer::{self, RowExplainer};
+use propense_core::scorer;
 use propense_onnx::ModelExplainer;
 use pyo3::prelude::*;
 
@@ -17,10 +17,7 @@ type Matrices<'py> = (Bound<'py, PyArray2<f32>>, Bound<'py, PyArray2<f32>>);
 
 /// The base value of a model's logits and the places of the features that it reads.
 #[pyfunction]
-pub(crate) fn explainer<'py>(
-    py: Python<'py>,
-    model: &OnnxModel,
-) -> PyResult<(f64, Bound<'py, PyArray1<u32>>)> {
+pub(crate) fn explainer<'py>(py: Python<'py>, model: &OnnxModel) -> PyResult<(f64, Bound<'py, PyArray1<u32>>)> {
     let explainer = detached(py, None, |_| model.inner.explainer())?;
     Ok((explainer.base(), PyArray1::from_slice(py, explainer.reads())))
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::bins::Bins;
-use super::explain::lanes::{self, Passes, Sums};
+use super::explain::lanes::{self, Room, Sums};
 use super::explain::paths::PathTree;
 use super::portable;
 use super::program::{Line, Program, Totals};
@@ -105,16 +105,16 @@ impl Detected {
         }
     }
 
-    /// Adds what the features of a tree contribute to the sums of 16 rows.
-    pub(super) fn explain(self, tree: &PathTree, passes: Passes<'_>, shares: &mut [lanes::Lanes], sums: &mut [Sums]) {
+    /// Adds what the features of a tree contribute to the sums of a tile; see [`lanes::explain`].
+    pub(super) fn explain(self, tree: &PathTree, columns: &[Line], room: Room<'_>, reads: usize, sums: &mut [Sums]) {
         match self.0 {
             // SAFETY: `new` has seen that the machine has the instructions.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => unsafe { lanes::explain_avx512(tree, passes, shares, sums) },
+            Isa::Avx512 => unsafe { lanes::explain_avx512(tree, columns, room, reads, sums) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2 => unsafe { lanes::explain_avx2(tree, passes, shares, sums) },
-            _ => lanes::explain(tree, passes, shares, sums),
+            Isa::Avx2 => unsafe { lanes::explain_avx2(tree, columns, room, reads, sums) },
+            _ => lanes::explain(tree, columns, room, reads, sums),
         }
     }
 }

@@ -32,6 +32,9 @@ pub struct Explained {
     pub contributions: Vec<f32>,
 }
 
+/// A thread's scan, and room for the rows of a tile and their contributions.
+type Scratch<'s> = (Scan<'s>, Vec<f32>, Vec<f32>);
+
 /// What the features of each user contributed, in the order of `users`; only features that the model reads.
 ///
 /// # Errors
@@ -64,10 +67,13 @@ pub fn explain_users<E: RowExplainer>(
     parts.sort_by_key(|(block, ..)| std::cmp::Reverse(block.events));
     let tile = TILE_USERS.min(users.len().max(1)) * width;
     let scratch = || (Scan::new(&ready, log, period), vec![0.0; tile], vec![0.0; tile]);
-    type Scratch<'s> = (Scan<'s>, Vec<f32>, Vec<f32>);
-    let of_block = |(scan, rows, shares): &mut Scratch<'_>, (block, values, contributions): (Block, &mut [f32], &mut [f32])| {
+    let of_block = |(scan, rows, shares): &mut Scratch<'_>,
+                    (block, values, contributions): (Block, &mut [f32], &mut [f32])| {
         let step = TILE_USERS * reads.len().max(1);
-        let tiles = users[block.users.clone()].chunks(TILE_USERS).zip(values.chunks_mut(step)).zip(contributions.chunks_mut(step));
+        let tiles = users[block.users.clone()]
+            .chunks(TILE_USERS)
+            .zip(values.chunks_mut(step))
+            .zip(contributions.chunks_mut(step));
         for ((users, values), contributions) in tiles {
             for (row, &user) in rows.chunks_exact_mut(width).zip(users) {
                 scan.write_row(user as usize, row);

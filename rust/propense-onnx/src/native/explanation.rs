@@ -80,7 +80,11 @@ impl Explainable {
         let source = || {
             let covers = covers.ok_or("its ONNX file does not say how many training rows came by each node")?;
             let (scale, offset) = logit(after).ok_or("its score is not a logistic function of the sum of its trees")?;
-            if plain { Ok(Source { ensemble, covers, scale, offset }) } else { Err("its trees do not read features as they are") }
+            if plain {
+                Ok(Source { ensemble, covers, scale, offset })
+            } else {
+                Err("its trees do not read features as they are")
+            }
         };
         Self { source: source().map_err(NotExplained::because), explainer: OnceLock::new() }
     }

@@ -5,6 +5,8 @@
 #![allow(clippy::inline_always, reason = "instructions of a target feature reach only what is inlined")]
 
 use super::paths::{Edge, PathTree};
+use crate::forest::bins::Condition;
+use crate::forest::program::{Line, TILE};
 
 /// Rows side by side.
 pub(in crate::forest) const LANES: usize = 16;
@@ -19,12 +21,20 @@ pub(in crate::forest) struct Lanes(pub(in crate::forest) [f32; LANES]);
 #[repr(C, align(64))]
 pub(in crate::forest) struct Sums(pub(in crate::forest) [f64; LANES]);
 
+/// What a tree needs room for.
+pub(in crate::forest) struct Room<'a> {
+    /// For every place of the tree, a bit for each of 64 rows.
+    pub(in crate::forest) passes: &'a mut [u64],
+    /// A number for every place, and one for every feature of the tree.
+    pub(in crate::forest) shares: &'a mut [Lanes],
+}
+
 /// For every place of a tree, a bit for each of 64 rows that stayed on the path of the feature of its edge; `first`
 /// is the first of the 16 rows at hand.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::forest) struct Passes<'a> {
-    pub(in crate::forest) of: &'a [u64],
-    pub(in crate::forest) first: usize,
+#[derive(Clone, Copy)]
+struct Passes<'a> {
+    of: &'a [u64],
+    first: usize,
 }
 
 impl Passes<'_> {
@@ -34,11 +44,58 @@ impl Passes<'_> {
     }
 }
 
-/// Adds to `sums`, by feature, what the features of a tree contribute.
+/// Adds to `sums` what the features of a tree contribute to the rows of a tile, whose bins are in `columns`.
 ///
-/// `shares` has room for a number a place of the tree and a number a feature of it.
+/// `sums` has, for each 16 rows, a number for every feature that some tree reads.
 #[inline(always)]
-pub(in crate::forest) fn explain(tree: &PathTree, passes: Passes<'_>, shares: &mut [Lanes], sums: &mut [Sums]) {
+pub(in crate::forest) fn explain(tree: &PathTree, columns: &[Line], room: Room<'_>, reads: usize, sums: &mut [Sums]) {
+    let passes = &mut room.passes[..2 * tree.splits.len() + 1];
+    follow(tree, columns, passes);
+    for (place, sums) in sums.chunks_exact_mut(reads).enumerate() {
+        add(tree, Passes { of: passes, first: place * LANES }, room.shares, sums);
+    }
+}
+
+/// Which rows of a tile stay on the path of each edge's feature.
+#[inline(always)]
+fn follow(tree: &PathTree, columns: &[Line], passes: &mut [u64]) {
+    passes[0] = u64::MAX;
+    for (number, split) in tree.splits.iter().enumerate() {
+        let within = passes[split.above as usize];
+        let pass = match &split.condition {
+            Condition::Cut(cut) => {
+                let mut high = [0_u8; TILE];
+                for (high, &bin) in high.iter_mut().zip(&columns[cut.column as usize].0) {
+                    *high = u8::from(bin >= cut.rank);
+                }
+                if cut.high_passes { packed(&high) } else { !packed(&high) }
+            }
+            Condition::Set(set) => {
+                let mut inside = [0_u8; TILE];
+                for (inside, &bin) in inside.iter_mut().zip(&columns[set.column as usize].0) {
+                    *inside = set.bits[usize::from(bin / 8)] >> (bin % 8) & 1;
+                }
+                packed(&inside)
+            }
+        };
+        passes[2 * number + 1] = within & pass;
+        passes[2 * number + 2] = within & !pass;
+    }
+}
+
+/// The lowest bits of 64 bytes.
+#[inline(always)]
+fn packed(bytes: &[u8; TILE]) -> u64 {
+    let eights = bytes.as_chunks::<8>().0.iter().enumerate();
+    // Each product has the eight bits side by side in its highest byte.
+    eights.fold(0, |bits, (place, eight)| {
+        bits | (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * place)
+    })
+}
+
+/// Adds the contributions to 16 rows.
+#[inline(always)]
+fn add(tree: &PathTree, passes: Passes<'_>, shares: &mut [Lanes], sums: &mut [Sums]) {
     let places = 2 * tree.splits.len() + 1;
     let (products, rest) = shares.split_at_mut(places);
     let contributions = &mut rest[..tree.features.len()];
@@ -90,15 +147,27 @@ pub(in crate::forest) fn explain(tree: &PathTree, passes: Passes<'_>, shares: &m
 /// The same, compiled for processors with AVX2.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2")]
-pub(in crate::forest) fn explain_avx2(tree: &PathTree, passes: Passes<'_>, shares: &mut [Lanes], sums: &mut [Sums]) {
-    explain(tree, passes, shares, sums);
+pub(in crate::forest) fn explain_avx2(
+    tree: &PathTree,
+    columns: &[Line],
+    room: Room<'_>,
+    reads: usize,
+    sums: &mut [Sums],
+) {
+    explain(tree, columns, room, reads, sums);
 }
 
 /// The same, compiled for processors with AVX-512.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-pub(in crate::forest) fn explain_avx512(tree: &PathTree, passes: Passes<'_>, shares: &mut [Lanes], sums: &mut [Sums]) {
-    explain(tree, passes, shares, sums);
+pub(in crate::forest) fn explain_avx512(
+    tree: &PathTree,
+    columns: &[Line],
+    room: Room<'_>,
+    reads: usize,
+    sums: &mut [Sums],
+) {
+    explain(tree, columns, room, reads, sums);
 }
 
 /// One of two numbers for each row, the first where its bit is set.

@@ -1,6 +1,6 @@
 //! Exact contributions of features to the sum of a forest: path-dependent `TreeSHAP` (Lundberg et al., 2020).
 //!
-//! The game is the one of LightGBM's `pred_contrib` and of shap's `tree_path_dependent`: a split on a feature that is
+//! The game is the one of `LightGBM`'s `pred_contrib` and of shap's `tree_path_dependent`: a split on a feature that is
 //! not known sends a row to both sides, by the training rows that went there (the *covers*). How the Shapley values
 //! are found in one way down and up a tree for each of a few points is said in [`paths`].
 
@@ -14,14 +14,14 @@ use std::cell::RefCell;
 pub use error::ExplainError;
 pub use paths::MAX_PATH_FEATURES;
 
-use super::bins::{Bins, Condition};
+use super::bins::Bins;
 use super::check::check;
 use super::ensemble::{Aggregate, Ensemble};
 use super::graph::{self, Graph, Vertex};
 use super::isa::Detected;
 use super::program::{Line, TILE};
 use super::search_tree::SearchTrees;
-use lanes::{LANES, Lanes, Passes, Sums};
+use lanes::{LANES, Lanes, Room, Sums};
 use paths::{PathTree, path_tree};
 
 /// Tiles whose sums are kept at a time, so that a tree's numbers are read once for all their rows.
@@ -161,11 +161,7 @@ impl Explainer {
             grow(shares, places + tree.features.len(), Lanes([0.0; LANES]));
             let tiles = columns.chunks(per_tile).zip(sums.chunks_mut(TILE / LANES * self.reads.len()));
             for (columns, sums) in tiles {
-                follow(tree, columns, passes);
-                for (place, sums) in sums.chunks_exact_mut(self.reads.len()).enumerate() {
-                    let passes = Passes { of: &passes[..places], first: place * LANES };
-                    self.isa.explain(tree, passes, shares, sums);
-                }
+                self.isa.explain(tree, columns, Room { passes, shares }, self.reads.len(), sums);
             }
         }
         contributions.fill(0.0);
@@ -176,29 +172,6 @@ impl Explainer {
             }
         }
     }
-}
-
-/// Which rows of a tile stay on the path of each edge's feature.
-fn follow(tree: &PathTree, columns: &[Line], passes: &mut [u64]) {
-    passes[0] = u64::MAX;
-    for (number, split) in tree.splits.iter().enumerate() {
-        let within = passes[split.above as usize];
-        let pass = match &split.condition {
-            Condition::Cut(cut) => {
-                let high = bits(&columns[cut.column as usize], |bin| bin >= cut.rank);
-                if cut.high_passes { high } else { !high }
-            }
-            Condition::Set(set) => {
-                bits(&columns[set.column as usize], |bin| set.bits[usize::from(bin / 8)] >> (bin % 8) & 1 == 1)
-            }
-        };
-        passes[2 * number + 1] = within & pass;
-        passes[2 * number + 2] = within & !pass;
-    }
-}
-
-fn bits(line: &Line, holds: impl Fn(u8) -> bool) -> u64 {
-    line.0.iter().enumerate().fold(0, |bits, (row, &bin)| bits | u64::from(holds(bin)) << row)
 }
 
 /// The training rows of each vertex: of a leaf its cover, of a split those of the leaves below it.
@@ -212,8 +185,8 @@ fn rows_of(graph: &Graph, covers: &[f32], order: &[u32]) -> Result<Vec<f64>, Exp
             rows[vertex] = f64::from(covers[node as usize]);
         }
     }
-    for vertex in 0..graph.vertices.len() {
-        if let Vertex::Split { on_true, on_false, .. } = graph.vertices[vertex] {
+    for (vertex, kind) in graph.vertices.iter().enumerate() {
+        if let Vertex::Split { on_true, on_false, .. } = *kind {
             rows[vertex] = rows[on_true as usize] + rows[on_false as usize];
         }
     }

@@ -112,7 +112,8 @@ pub(super) fn path_tree(
                 let of_above = if above == 0 { 1.0 } else { places[above].share };
                 for child in [on_true, on_false] {
                     let ratio = covers[child as usize] / covers[vertex as usize];
-                    let reached = Reached { vertex: child, share: ratio * of_above, weight: weight * ratio, features: known };
+                    let reached =
+                        Reached { vertex: child, share: ratio * of_above, weight: weight * ratio, features: known };
                     places.push(reached);
                 }
                 if known > MAX_PATH_FEATURES || branches.len() > MAX_LEAVES {

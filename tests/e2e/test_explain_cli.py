@@ -1,0 +1,70 @@
+"""The command ``explain`` on a saved model: users, changes, tiers, files, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner, Result
+
+import propense as pp
+from propense.cli.app import app
+from propense.simulator import Simulation, write
+
+
+@pytest.fixture(scope="module")
+def options(sim: Simulation, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder = tmp_path_factory.mktemp("explain")
+    write(sim, folder)
+    paths = [
+        "--events",
+        f"{folder / 'events.parquet'}",
+        "--profiles",
+        f"{folder / 'profiles.parquet'}",
+    ]
+    return [*paths, "--as-of", f"{sim.as_of:%Y-%m-%d}"]
+
+
+def run(*arguments: object) -> Result:
+    environment = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    return CliRunner(env=environment).invoke(app, ["explain", *map(str, arguments)])
+
+
+def test_a_user_is_explained_in_words(
+    model: pp.Model, model_folder: Path, log: pp.EventLog, sim: Simulation, options: list[str]
+) -> None:
+    best = model.score(log, as_of=sim.as_of).sort("score", descending=True).row(0, named=True)
+    done = run(model_folder, best["user_id"], *options, "--top", 3)
+    assert done.exit_code == 0, done.output
+    assert f"{best['user_id']}: most likely, score {best['score']:.4f}" in done.output
+    few = model.explain(log, users=[best["user_id"]], as_of=sim.as_of, top=3)
+    for words in few["words"]:
+        assert words in done.output
+    assert f"{best['score']:.1%}" in done.output
+
+
+def test_a_change_is_explained(
+    model_folder: Path, model: pp.Model, log: pp.EventLog, sim: Simulation, options: list[str]
+) -> None:
+    user = model.score(log, as_of="2024-12-01")["user_id"][0]
+    done = run(model_folder, user, *options, "--since", "2024-12-01")
+    assert done.exit_code == 0, done.output
+    assert "before:" in done.output
+    assert "all other features" in done.output
+
+
+def test_tiers_and_files(model_folder: Path, options: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "tiers.csv"
+    done = run(model_folder, *options, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert "what sets each tier apart" in done.output
+    frame = pl.read_csv(out)
+    assert frame["tier"].n_unique() == 3
+    assert frame.height == 15
+
+
+def test_bad_calls_are_refused(model_folder: Path, options: list[str]) -> None:
+    assert isinstance(run(model_folder, "nobody", *options).exception, pp.DataError)
+    assert run(model_folder, *options, "--since", "2024-12-01").exit_code == 2
+    assert run(model_folder, "u0000001", *options, "--top", 0).exit_code == 2
