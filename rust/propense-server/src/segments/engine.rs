@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::time::Instant;
 
+use propense_core::segments::SegmentDefinition;
 use propense_store::{Note as StoreNote, Observer, Snapshot, Touched};
 use serde_json::json;
 
@@ -254,7 +255,9 @@ impl Engine {
         let by_rule = |segment: usize| {
             rules.set.definition(segment).is_some_and(|new| {
                 let old = state.rules.set.number(name(segment)).and_then(|old| state.rules.set.definition(old));
-                old != Some(new)
+                // Who answers for it and what for changes nobody's membership.
+                let (owner, description) = (new.owner.clone(), new.description.clone());
+                old.is_none_or(|old| SegmentDefinition { owner, description, ..old.clone() } != *new)
             })
         };
         rules.with_readers(by_model).into_iter().for_each(|segment| causes[segment] = Some(Cause::ModelChange));

@@ -106,6 +106,12 @@ impl Drop for LiveSegments {
 }
 
 impl LiveSegments {
+    /// The store whose users they are of.
+    #[must_use]
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
     /// No timer is seen to any more, and who waits for transitions is told that there will be none. Writes go on.
     pub(crate) fn stop(&self) {
         self.shared.stopping.store(true, SeqCst);
