@@ -52,6 +52,9 @@ class FileOfTransitions:
         last = {one.segment: one.kind for one in self._all() if one.user_id == user_id}
         return frozenset(name for name in segments if last.get(name) == "enter")
 
+    def known(self, user_ids: Sequence[str]) -> set[str]:
+        return set(user_ids)
+
     def record(self, messages: Sequence[Message]) -> None:
         rows = [json.dumps([one.destination, one.number]) + "\n" for one in messages]
         with (self._folder / "messages.jsonl").open("a") as file:

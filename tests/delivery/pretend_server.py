@@ -26,6 +26,7 @@ class PretendServer:
         self.messages: list[Message] = []
         self.on_message: Callable[[Message], None] = lambda message: None
         self.away = False
+        self.erased: set[str] = set()
         self.first_kept = 1
         self._news = threading.Condition(threading.RLock())
 
@@ -78,6 +79,10 @@ class PretendServer:
         self._answer()
         with self._news:
             return frozenset(one for one in segments if self.members.get((user_id, one), False))
+
+    def known(self, user_ids: Sequence[str]) -> set[str]:
+        self._answer()
+        return set(user_ids) - self.erased
 
     def record(self, messages: Sequence[Message]) -> None:
         self._answer()

@@ -21,7 +21,7 @@ from receiver import SECRET, Receiver, Request, receiver
 from serving import LONG
 
 SEGMENTS = ("at_risk", "vip")
-KILLS = 100 if LONG else 25
+KILLS = 100 if LONG else 12
 STEPS = 40 * KILLS
 
 

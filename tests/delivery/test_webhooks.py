@@ -262,6 +262,8 @@ def test_an_answer_may_be_neither_slow_nor_endless(server: PretendServer, tmp_pa
             server.move("cat", "vip")
             until(lambda: len(endings) == 3)
     assert endings == ["dripping", "endless", "headers"]
+    # The first two had answered.
+    assert [row["user_id"] for row in items(tmp_path, "crm")] == ["cat"]
 
 
 def test_a_name_that_changes_its_address_is_not_followed_into_the_private_network(
@@ -333,17 +335,38 @@ def test_a_slow_answer_delays_no_other_user(
     gate = threading.Event()
 
     def answer(request: Request) -> tuple[int, dict[str, str]]:
-        if request.data["user_id"] == "slow":
-            gate.wait(20)
+        if str(request.data["user_id"]).startswith("slow"):
+            gate.wait(60)
         return 200, {}
 
     receiving.answer = answer
-    server.move("slow", "vip")
-    server.move("slow", "vip")
+    for user in ("slow-1", "slow-2") * 2:
+        server.move(user, "vip")
     for number in range(60):
         server.move(f"u{number}", "vip")
-    with Deliveries([webhook(receiving.url, concurrency=2)], server, tmp_path):
+    with Deliveries([webhook(receiving.url, concurrency=3)], server, tmp_path):
         until(lambda: len(receiving.accepted) == 60)
+        assert not any(row["attempts"] for row in items(tmp_path, "crm"))
         gate.set()
         until(lambda: caught_up(tmp_path, "crm", server))
-    assert [one.type for one in receiving.accepted[-2:]] == ["segment.enter", "segment.exit"]
+    slow = [kind for user, _, kind in receiving.moves() if user == "slow-1"]
+    assert slow == ["enter", "exit"]
+
+
+def test_of_an_erased_user_nothing_stays_but_the_news(
+    server: PretendServer, receiving: Receiver, tmp_path: Path
+) -> None:
+    receiving.answer = lambda request: (500, {})
+    for user in ("canary-dead", "canary-told", "bob"):
+        server.move(user, "vip")
+    with Deliveries([webhook(receiving.url, retry=QUICK | {"attempts": 2})], server, tmp_path):
+        until(lambda: len(items(tmp_path, "crm", "dead")) == 3)
+    server.erased |= {"canary-dead", "canary-told"}
+    server.move("canary-told", "vip", "erased")
+    receiving.answer = lambda request: (200, {})
+    with Deliveries([webhook(receiving.url)], server, tmp_path):
+        until(lambda: receiving.accepted)
+        until(lambda: [row["user_id"] for row in items(tmp_path, "crm")] == ["bob"])
+    assert receiving.moves() == [("canary-told", "vip", "exit")]
+    for path in tmp_path.iterdir():
+        assert b"canary" not in path.read_bytes()

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from propense.delivery import control
+if TYPE_CHECKING:
+    from propense.delivery.control import DestinationState
 
 deliveries = typer.Typer(
     name="deliveries",
@@ -42,6 +43,8 @@ def overview(
         return
     if store is None:
         raise typer.BadParameter("give the folder of the store", param_hint="--store")
+    from propense.delivery import control
+
     states = control.destination_states(store)
     if as_json:
         _print_json(states)
@@ -63,6 +66,8 @@ def overview(
 @deliveries.command()
 def dead(name: Name, store: Store, as_json: AsJson = False) -> None:
     """List a destination's dead letters, with the ids that replay takes."""
+    from propense.delivery import control
+
     letters = control.dead_letters(store, name)
     if as_json:
         _print_json(letters)
@@ -86,6 +91,8 @@ def replay(
     ] = None,
 ) -> None:
     """Put dead letters back in the queue; what is delivered again has the same id as before."""
+    from propense.delivery import control
+
     count = control.replay(store, name, number or ())
     print(f"{count:,} dead letters of {name} are in the queue again")
 
@@ -93,6 +100,8 @@ def replay(
 @deliveries.command()
 def pause(name: Name, store: Store) -> None:
     """Deliver nothing to a destination until it is resumed; nothing is lost."""
+    from propense.delivery import control
+
     control.pause(store, name)
     print(f"{name} is paused")
 
@@ -107,6 +116,8 @@ def resume(
     ] = None,
 ) -> None:
     """Deliver to a destination again that was paused by hand, or by a receiver that is gone."""
+    from propense.delivery import control
+
     control.resume(store, name, after)
     print(f"{name} goes on")
 
@@ -120,11 +131,13 @@ def forget(
     """Forget a destination that is no longer configured, with all that was not delivered."""
     if not yes:
         typer.confirm(f"forget {name}, its cursor, queue and dead letters?", abort=True)
+    from propense.delivery import control
+
     control.forget(store, name)
     print(f"{name} is forgotten")
 
 
-def _standing(state: control.DestinationState) -> str:
+def _standing(state: DestinationState) -> str:
     if state.paused is not None:
         return f"paused: {state.paused}"
     if state.last_error is not None and state.last_error_at is not None:

@@ -65,6 +65,17 @@ class ClientSource:
             return frozenset()
         return frozenset(one.segment for one in found.segments if one.is_member)
 
+    def known(self, user_ids: Sequence[str]) -> set[str]:
+        """Ask for each of them."""
+        return {user_id for user_id in user_ids if self._knows(user_id)}
+
+    def _knows(self, user_id: str) -> bool:
+        try:
+            self._client.get_user(user_id)
+        except NotFoundError:
+            return False
+        return True
+
     def record(self, messages: Sequence[Message]) -> None:
         """Ingest messages; the number and the destination make them the same when sent again."""
         self._client.ingest(message_events(messages), event_id="event_id")

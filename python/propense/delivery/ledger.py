@@ -263,13 +263,25 @@ class Ledger:
             (error, now_us(), self._name, number),
         )
 
-    def forget(self, user_ids: Iterable[str]) -> None:
-        """Leave no byte of users who were erased; only the news of it stays in the queue."""
+    def users(self, after: str, limit: int) -> list[str]:
+        """Give users of whom anything is in the queue or among the dead letters, ascending."""
+        rows = self._sql.execute(
+            "SELECT DISTINCT user_id FROM item INDEXED BY item_by_user"
+            " WHERE destination = ? AND user_id > ? ORDER BY user_id LIMIT ?",
+            (self._name, after, limit),
+        )
+        return [str(row["user_id"]) for row in rows]
+
+    def forget(self, user_ids: Iterable[str], under_way: Container[int] = ()) -> None:
+        """Leave no byte of users who were erased; only the news of it stays until it is delivered."""
         for user_id in user_ids:
-            self._sql.execute(
-                "DELETE FROM item WHERE destination = ? AND user_id = ? AND cause <> 'erased'",
+            found = self._sql.execute(
+                "SELECT number FROM item INDEXED BY item_by_user"
+                " WHERE destination = ? AND user_id = ? AND cause <> 'erased'",
                 (self._name, user_id),
-            )
+            ).fetchall()
+            gone = [row["number"] for row in found if row["number"] not in under_way]
+            self._each("DELETE FROM item", gone)
         self._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     @contextmanager

@@ -15,7 +15,7 @@ def say(level: int, event: str, destination: str, problem: str) -> None:
     LOGGER.log(level, "%s: %s: %s", destination, event, problem, extra={"line": (event, fields)})
 
 
-class JsonLines(logging.Formatter):
+class JsonLogLines(logging.Formatter):
     """Writes records as the server writes its lines."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -30,7 +30,7 @@ class JsonLines(logging.Formatter):
 def log_to_standard_error() -> None:
     """Have deliveries write to standard error, beside the server."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLogLines())
     LOGGER.addHandler(handler)
     LOGGER.propagate = False
     LOGGER.setLevel(logging.INFO)

@@ -44,6 +44,10 @@ class ServerSource:
         """Give a user's segments; of what is not known, nobody is a member."""
         return frozenset(self._core.segments_of(user_id, list(segments)))
 
+    def known(self, user_ids: Sequence[str]) -> set[str]:
+        """Give those of whom the store knows anything."""
+        return set(self._core.known_users(list(user_ids)))
+
     def record(self, messages: Sequence[Message]) -> None:
         """Write messages; when this returns, they are on the disk and rules have seen them."""
         rows = event_rows(

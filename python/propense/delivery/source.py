@@ -53,6 +53,9 @@ class TransitionSource(Protocol):
     def segments_of(self, user_id: str, segments: Sequence[str]) -> frozenset[str]:
         """Give which of these segments the user is in now; none for a user who is not known."""
 
+    def known(self, user_ids: Sequence[str]) -> set[str]:
+        """Give those of these users of whom the store knows anything: not those who were erased."""
+
     def record(self, messages: Sequence[Message]) -> None:
         """Write messages as events; written again, they count once.
 

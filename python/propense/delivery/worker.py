@@ -23,6 +23,7 @@ READ_ITEMS = 2_000
 MOST_WAITING = 100_000
 """With so many items waiting nothing more is read: the rest is safe in the store."""
 _WAIT_S, _LOOK_S = 0.25, 2.0
+_SWEEP_USERS, _SWEEP_S = 500, 60.0
 _AWAY_S = (0.2, 10.0)
 
 
@@ -57,6 +58,9 @@ class Worker(threading.Thread):
         self._stopping = threading.Event()
         self._pace = Pace(destination.retry.first_s, destination.retry.longest_s)
         self._away, self._look_at = 0, 0.0
+        self._sweep_at, self._swept = 0.0, ""
+        # Whether the cursor is one of this server's: another would know none of the users.
+        self._in_step = False
         # By number, with when it counts as sent by the server's clock.
         self._under_way = dict[int, tuple[Item, int]]()
         self._read_names = sorted({*destination.segments, *filter(None, [destination.only_if])})
@@ -99,6 +103,7 @@ class Worker(threading.Thread):
         try:
             self._register(ledger)
             rules.record()
+            self._forget_erased(ledger)
             paused = ledger.paused is not None
             moved = self._deliver(ledger, sink, rules, may_take=not paused)
             if paused:
@@ -125,6 +130,7 @@ class Worker(threading.Thread):
             self._wait_aside(ledger, wait_s)
             return
         page = self._source.read(self._read_names, ledger.cursor, READ_ITEMS, wait_s)
+        self._in_step = True
         if page.transitions or page.up_to > ledger.cursor:
             ledger.enqueue(
                 page.transitions,
@@ -133,6 +139,23 @@ class Worker(threading.Thread):
                 only_if=self._destination.only_if,
                 under_way=self._under_way,
             )
+            erased = {one.user_id for one in page.transitions if one.cause == "erased"}
+            if erased:
+                ledger.forget(erased, self._under_way)
+
+    def _forget_erased(self, ledger: Ledger) -> None:
+        """Look, some users at a time, whether those who wait in here are known to the server still.
+
+        Of a user who was erased and was in no segment, no transition tells.
+        """
+        if not self._in_step or time.monotonic() < self._sweep_at:
+            return
+        users = ledger.users(self._swept, _SWEEP_USERS)
+        erased = set(users) - self._source.known(users) if users else set[str]()
+        if erased:
+            ledger.forget(erased, self._under_way)
+        self._swept = users[-1] if len(users) == _SWEEP_USERS else ""
+        self._sweep_at = time.monotonic() + (0.0 if self._swept else _SWEEP_S)
 
     def _wait_aside(self, ledger: Ledger, wait_s: float) -> None:
         """Wait without reading, and keep how far the server is meanwhile."""
@@ -210,9 +233,9 @@ class Worker(threading.Thread):
         for item, _ in ended:
             del self._under_way[item.number]
         rules.release([item for item, _ in ended])
-        erased = {i.transition.user_id for i in done if i.transition.cause == "erased"}
+        erased = {item.transition.user_id for item in done if item.transition.cause == "erased"}
         if erased:
-            ledger.forget(erased)
+            ledger.forget(erased, self._under_way)
         now = time.monotonic()
         for _, outcome in ended:
             if outcome.result == "delivered":

@@ -221,3 +221,19 @@ proptest! {
         use_everywhere(&words.concat());
     }
 }
+
+#[test]
+fn awaited_events_may_be_counted_by_the_properties_they_will_have() {
+    let (log, awaited) = (small_log(), UnknownEvents::RefuseBut("message"));
+    let bound = |text: &str| {
+        let bound = parse(text).and_then(|expr| Binder::new(&log, awaited).bind(&expr, text));
+        bound.map(|_| ()).map_err(|error| error.to_string())
+    };
+    assert_eq!(bound("count(message, '7d') FILTER (WHERE channel = 'email' AND segment <> 'vip') < 3"), Ok(()));
+    assert_eq!(bound("recency(message) > 1 OR count(message) FILTER (WHERE destination IN ('a', 'b')) = 0"), Ok(()));
+    let misspelt = bound("count(message) FILTER (WHERE chanel = 'email') < 3").unwrap_err();
+    assert!(misspelt.contains("unknown property \"chanel\""), "{misspelt}");
+    assert!(misspelt.contains("did you mean \"channel\"?"), "{misspelt}");
+    assert!(bound("count(message) FILTER (WHERE channel = 3) < 3").is_err());
+    assert!(bound("count(massage) FILTER (WHERE channel = 'email') < 3").is_err());
+}

@@ -144,6 +144,15 @@ impl Server {
         Ok(standings.into_iter().filter(|standing| standing.is_member).map(|standing| standing.segment).collect())
     }
 
+    /// Those of some users of whom the store knows anything.
+    fn known_users(&self, py: Python<'_>, users: Vec<String>) -> PyResult<Vec<String>> {
+        let live = self.live()?;
+        Ok(py.detach(|| {
+            let snapshot = live.store().snapshot();
+            users.into_iter().filter(|user| snapshot.has_user(user)).collect()
+        }))
+    }
+
     /// Writes the events of an Arrow stream and waits until they are on the disk.
     fn ingest(&self, py: Python<'_>, arrow_ipc: Vec<u8>) -> PyResult<()> {
         let live = self.live()?;

@@ -133,9 +133,14 @@ impl<'a> Binder<'a> {
     }
 }
 
-/// Binds a FILTER's condition.
-pub(super) fn bind_filter(log: &EventLog, condition: &Expr, text: &str) -> Result<BoundFilter, ExprError> {
-    let mut names = EventScope { log, leaves: Vec::new() };
+/// Binds a FILTER's condition; one that reads properties which are only expected as yet is checked, but not to be run.
+pub(super) fn bind_filter(
+    log: &EventLog,
+    condition: &Expr,
+    text: &str,
+    expected: &'static [&'static str],
+) -> Result<BoundFilter, ExprError> {
+    let mut names = EventScope { log, leaves: Vec::new(), expected };
     let mut checker = Typer { text, scope: &mut names };
     let typed = checker.expr(condition)?;
     checker.require(&typed, ColumnKind::Boolean, "the condition of FILTER")?;

@@ -16,6 +16,9 @@ use crate::events::{Column, ColumnKind, EventLog};
 /// The property under which a FILTER sees the event type itself.
 pub(crate) const EVENT_TYPE: &str = "event";
 
+/// The properties of delivered messages, all of them texts; rules may name them before there is one.
+pub(super) const MESSAGE_PROPERTIES: [&str; 3] = ["channel", "destination", "segment"];
+
 /// A node with the type of its value.
 pub(super) struct Typed<'a> {
     pub(super) node: Node,
@@ -55,6 +58,8 @@ pub enum EventLeaf {
 pub(super) struct EventScope<'a> {
     pub(super) log: &'a EventLog,
     pub(super) leaves: Vec<EventLeaf>,
+    /// Texts that events to come will have; what is bound to them is to be checked, not to be run.
+    pub(super) expected: &'static [&'static str],
 }
 
 impl<'a> Scope<'a> for EventScope<'a> {
@@ -62,9 +67,14 @@ impl<'a> Scope<'a> for EventScope<'a> {
         let (leaf, kind, dictionary) = if name == EVENT_TYPE {
             (EventLeaf::EventType, ColumnKind::Text, self.log.event_types())
         } else {
-            let place = find(self.log.columns(), "property", text, name, position)?;
-            let column = &self.log.columns()[place];
-            (EventLeaf::Column(place), column.kind, column.dictionary.as_slice())
+            match find(self.log.columns(), "property", text, name, position) {
+                Ok(place) => {
+                    let column = &self.log.columns()[place];
+                    (EventLeaf::Column(place), column.kind, column.dictionary.as_slice())
+                }
+                Err(_) if self.expected.contains(&name) => (EventLeaf::EventType, ColumnKind::Text, &[][..]),
+                Err(unknown) => return Err(self.nearer(unknown)),
+            }
         };
         let number = self.leaves.iter().position(|known| *known == leaf).unwrap_or_else(|| {
             self.leaves.push(leaf);
@@ -98,6 +108,17 @@ impl<'a> Scope<'a> for EventScope<'a> {
     }
 }
 
+impl EventScope<'_> {
+    /// An unknown name beside those that are expected.
+    fn nearer(&self, mut unknown: ExprError) -> ExprError {
+        if let ExprError::UnknownName { name, nearest: found, .. } = &mut unknown {
+            let known = self.log.columns().iter().map(|column| column.name.as_str());
+            *found = nearest(name, known.chain(self.expected.iter().copied()));
+        }
+        unknown
+    }
+}
+
 /// The texts of tiers, as a dictionary.
 static TIERS: LazyLock<Vec<String>> = LazyLock::new(|| Externals::TIERS.map(str::to_owned).to_vec());
 
@@ -128,6 +149,10 @@ impl<'a> Scope<'a> for UserScope<'a, '_> {
     fn aggregate(&mut self, text: &str, aggregate: &Aggregate) -> Result<Typed<'a>, ExprError> {
         let events = self.event_set(text, aggregate)?;
         if events == EventSet::Empty && !self.knows_properties(aggregate) {
+            if let (UnknownEvents::RefuseBut(_), Some(condition)) = (self.unknown_events, &aggregate.selector.filter) {
+                // A misspelt one would be noticed only when the first of these events comes.
+                bind_filter(self.log, condition, text, &MESSAGE_PROPERTIES)?;
+            }
             return Ok(self.of_no_events(aggregate));
         }
         let place = match &aggregate.argument {
@@ -138,7 +163,7 @@ impl<'a> Scope<'a> for UserScope<'a, '_> {
         let kind = result_kind(text, aggregate.function, column)?;
         let filter = match &aggregate.selector.filter {
             None => None,
-            Some(condition) => Some(bind_filter(self.log, condition, text)?),
+            Some(condition) => Some(bind_filter(self.log, condition, text, &[])?),
         };
         let bound = BoundAggregate {
             function: aggregate.function,
