@@ -15,7 +15,7 @@ import propense as pp
 from propense.delivery import Webhook, read_destinations
 from propense.delivery.backoff import LONGEST_ASKED_S, Pace, full_jitter
 from propense.delivery.signature import secret_key, signatures
-from propense.delivery.webhook import _retry_after_s
+from propense.delivery.webhook import _host, _retry_after_s, _url
 
 WEBHOOK = f"""
 segments = ["at_risk", "buys.most_likely"]
@@ -146,5 +146,20 @@ def test_retry_after_is_seconds_or_a_date() -> None:
     assert asked("120") == 120.0
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)
     assert 80 < (asked(soon) or 0) <= 91
+    assert asked("9" * 400) == asked("Fri, 31 Dec 9999 23:59:59 GMT") == LONGEST_ASKED_S
     assert asked("Thu, 01 Jan 1970 00:00:00 GMT") == 0.0
     assert [asked(text) for text in ("", "soon", "-5", "1e9", "٣")] == [None] * 5
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://CRM.example./a?b=c", b"crm.example"),
+        ("https://crm.example:8443", b"crm.example:8443"),
+        ("http://[2606:4700::1111]:80/", b"[2606:4700::1111]"),
+        ("https://[2606:4700::1111]:444/", b"[2606:4700::1111]:444"),
+        ("https://bücher.example/", b"xn--bcher-kva.example"),
+    ],
+)
+def test_the_host_is_named_as_it_is_connected_to(url: str, host: bytes) -> None:
+    assert _host(_url(url)) == host

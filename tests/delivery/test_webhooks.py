@@ -262,6 +262,8 @@ def test_an_answer_may_be_neither_slow_nor_endless(server: PretendServer, tmp_pa
             server.move("cat", "vip")
             until(lambda: len(endings) == 3)
     assert endings == ["dripping", "endless", "headers"]
+    # The first two had answered.
+    assert [row["user_id"] for row in items(tmp_path, "crm")] == ["cat"]
 
 
 def test_a_name_that_changes_its_address_is_not_followed_into_the_private_network(

@@ -6,6 +6,7 @@ import ssl
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from queue import Empty, SimpleQueue
@@ -13,6 +14,7 @@ from queue import Empty, SimpleQueue
 import certifi
 import httpcore
 
+from propense.delivery.backoff import LONGEST_ASKED_S
 from propense.delivery.connections import CheckedBackend, Deadline
 from propense.delivery.destination import Webhook
 from propense.delivery.payload import webhook_body
@@ -93,7 +95,7 @@ class WebhookSink:
         message_id = f"tr_{self._origin}_{self._destination.name}_{item.number}"
         now_s = int(time.time())
         headers = [
-            (b"Host", self._url.host + _port(self._url)),
+            (b"Host", _host(self._url)),
             (b"Content-Type", b"application/json"),
             (b"Content-Length", str(len(body)).encode()),
             (b"User-Agent", b"propense"),
@@ -110,11 +112,15 @@ class WebhookSink:
                 "POST", self._url, headers=headers, content=body, extensions={"timeout": timeout}
             ) as response:
                 outcome = _outcome(response)
-                read = 0
-                for part in response.iter_stream():
-                    read += len(part)
-                    if read > _ANSWER_BYTES:
-                        break
+                # It has answered; what is wrong with the rest only costs the connection.
+                with suppress(
+                    httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError
+                ):
+                    read = 0
+                    for part in response.iter_stream():
+                        read += len(part)
+                        if read > _ANSWER_BYTES:
+                            break
                 return outcome
         except (httpcore.TimeoutException, TimeoutError):
             return Outcome("failed", f"no answer within {self._destination.timeout_s:g} s")
@@ -140,19 +146,19 @@ def _outcome(response: httpcore.Response) -> Outcome:
 
 
 def _retry_after_s(response: httpcore.Response) -> float | None:
-    """Give for how long the receiver wants to be left alone: seconds, or until a date."""
+    """Give for how long the receiver is to be left alone: the seconds, or until the date, it says."""
     values = [value for name, value in response.headers if name.lower() == b"retry-after"]
     if not values:
         return None
     text = values[0].decode("latin-1").strip()
     if text.isascii() and text.isdigit():
-        return float(text[:9])
+        return min(float(text), LONGEST_ASKED_S)
     try:
         until = parsedate_to_datetime(text)
     except ValueError:
         return None
     until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
-    return max(0.0, (until - datetime.now(UTC)).total_seconds())
+    return min(max(0.0, (until - datetime.now(UTC)).total_seconds()), LONGEST_ASKED_S)
 
 
 def _url(text: str) -> httpcore.URL:
@@ -161,9 +167,11 @@ def _url(text: str) -> httpcore.URL:
     return httpcore.URL(scheme=parts.scheme, host=host, port=port, target=target)
 
 
-def _port(url: httpcore.URL) -> bytes:
+def _host(url: httpcore.URL) -> bytes:
+    """Give the header ``Host``."""
+    host = b"[" + url.host + b"]" if b":" in url.host else url.host
     usual = {b"https": 443, b"http": 80}[url.scheme]
-    return b"" if url.port == usual else f":{url.port}".encode()
+    return host if url.port == usual else host + f":{url.port}".encode()
 
 
 def _tls(destination: Webhook) -> ssl.SSLContext:
