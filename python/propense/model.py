@@ -74,11 +74,6 @@ class Model:
         return self._core.engine
 
     @property
-    def core(self) -> _core.OnnxModel:
-        """What scores, for the parts of propense that are in Rust."""
-        return self._core
-
-    @property
     def features(self) -> FeatureSet:
         """The features the model reads, in order."""
         return self._parts.features

@@ -18,19 +18,14 @@ from propense.cli.deliveries import deliveries
 from propense.cli.demo import demo
 from propense.cli.explain import explain
 from propense.cli.ingest import ingest
-<<<<<<< HEAD
+from propense.cli.plan import plan
+from propense.cli.report import report
 from propense.cli.segment import segment
 from propense.cli.segments import segments
 from propense.cli.serve import serve
 from propense.cli.store import store
-from propense.cli.watch import watch
-=======
-from propense.cli.plan import plan
-from propense.cli.report import report
-from propense.cli.serve import serve
-from propense.cli.store import store
 from propense.cli.validate import validate
->>>>>>> trust-audit
+from propense.cli.watch import watch
 from propense.exceptions import (
     DataError,
     DeliveryError,
@@ -63,18 +58,11 @@ EXIT_CODES: dict[type[PropenseError], int] = {
 INTERRUPTED = 130
 
 EPILOG = (
-<<<<<<< HEAD
     "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal, segment, "
     "destination or expression is not valid; 5 the log does not allow the training; 6 a model cannot "
-    "be used; 7 a result cannot be written; 8 a server cannot be reached or started, or refuses; "
-    "130 interrupted. Results go to standard output, everything else to standard error."
-=======
-    "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal or expression "
-    "is not valid; 5 the log does not allow the training; 6 a model cannot be used; 7 a result "
-    "cannot be written; 8 a server cannot be reached or started, or refuses; 9 an "
+    "be used; 7 a result cannot be written; 8 a server cannot be reached or started, or refuses; 9 an "
     "audit's verdict is not the one required; 130 interrupted. "
     "Results go to standard output, everything else to standard error."
->>>>>>> trust-audit
 )
 
 app = typer.Typer(
@@ -89,15 +77,12 @@ app = typer.Typer(
 app.command()(commands.train)
 app.command()(commands.score)
 app.command()(commands.export)
-<<<<<<< HEAD
 app.command()(segment)
-=======
 app.command()(report)
 app.command()(explain)
 app.command()(plan)
 app.command("audit")(audit_command)
 app.command()(validate)
->>>>>>> trust-audit
 app.command()(ingest)
 app.command()(serve)
 app.add_typer(segments)

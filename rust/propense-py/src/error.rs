@@ -7,14 +7,9 @@ use propense_core::events::EventsError;
 use propense_core::expr::ExprError;
 use propense_core::features::FeatureError;
 use propense_core::scorer::ScoreError;
-<<<<<<< HEAD
 use propense_core::segments::SegmentError;
-use propense_onnx::{ModelDirectoryError, OnnxError};
-use propense_server::{SegmentsError, ServerError, ServiceError};
-=======
 use propense_onnx::{ModelDirectoryError, NotExplained, OnnxError};
-use propense_server::{ServerError, ServiceError};
->>>>>>> trust-audit
+use propense_server::{SegmentsError, ServerError, ServiceError};
 use propense_store::{StoreError, WriteError};
 use pyo3::exceptions::{PyKeyboardInterrupt, PyRuntimeError};
 use pyo3::prelude::*;
@@ -92,13 +87,9 @@ impl From<CoreError> for PyErr {
             CoreError::Expression(_)
             | CoreError::Features(_)
             | CoreError::Spec(_)
-<<<<<<< HEAD
-            | CoreError::Score(ScoreError::Features(_)) => "ExpressionError",
-            CoreError::Segments(_) | CoreError::Definition(_) => "SegmentError",
-=======
             | CoreError::Score(ScoreError::Features(_))
             | CoreError::Explain(ScoreError::Features(_)) => "ExpressionError",
->>>>>>> trust-audit
+            CoreError::Segments(_) | CoreError::Definition(_) => "SegmentError",
             CoreError::Model(_)
             | CoreError::ModelDirectory(_)
             | CoreError::Score(ScoreError::Model(_) | ScoreError::Width { .. })
