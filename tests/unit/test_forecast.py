@@ -120,10 +120,10 @@ def test_intervals_contain_the_truth_of_simulated_periods(spread: float, cuts: i
 def test_what_chance_does_is_not_taken_for_spread() -> None:
     """With no spread, many past cuts of few users and of many tell the same."""
     rng = np.random.default_rng(3)
-    for users in (300, 10_000):
+    for users, most in ((300, 0.2), (10_000, 0.1)):
         p = rng.beta(1, 12, size=users)
         scales = [next_shift(backtest_of(p, np.zeros(5), rng), HORIZON_US).scale for _ in range(20)]
-        assert np.mean(scales) < 0.25
+        assert np.mean(scales) < most
 
 
 def test_more_past_cuts_that_were_right_make_the_interval_narrower() -> None:
