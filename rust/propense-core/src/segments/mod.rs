@@ -21,6 +21,7 @@ mod reads;
 pub mod reference;
 mod rules;
 mod running;
+mod settle;
 mod standing;
 
 pub use bound::BoundRules;
