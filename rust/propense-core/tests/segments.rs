@@ -51,7 +51,7 @@ fn what_is_wrong_is_named_with_its_place_and_the_nearest_name() {
         ("tier(buys) IN ('least')", &["unknown tier \"least\""]),
         ("in_segment(vipp)", &["unknown segment \"vipp\" at column 12", "did you mean \"vip\""]),
         ("in_segment(\"buys.most_likly\")", &["unknown segment", "\"buys.most_likely\""]),
-        ("attr(country) = 3", &["= near column 6", "expected text, found number"]),
+        ("attr(country) = 3", &["= near column 6", "a text in single quotes", "found number"]),
         ("count(buy) = 'one'", &["= near column 7", "a number and a text"]),
         ("score(buys) = 'high'", &["= near column 7", "a number and a text"]),
         ("tier(buys) > 3", &["near column 6", "found number"]),

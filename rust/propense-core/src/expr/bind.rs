@@ -240,8 +240,9 @@ impl<'a, S: Scope<'a>> Typer<'_, '_, S> {
             _ if left.node.is_null() => (right.kind, ColumnKind::Boolean),
             _ => (left.kind, ColumnKind::Boolean),
         };
-        if operands == ColumnKind::Text && right.kind == ColumnKind::Text {
-            return Err(self.type_error(op.symbol(), "a text in single quotes on one side", "text on both"));
+        if operands == ColumnKind::Text {
+            let found = if right.kind == ColumnKind::Text { "text on both" } else { right.kind.name() };
+            return Err(self.type_error(op.symbol(), "a text in single quotes on one side", found));
         }
         self.require(&left, operands, op.symbol())?;
         self.require(&right, operands, op.symbol())?;

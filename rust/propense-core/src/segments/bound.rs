@@ -13,6 +13,8 @@ pub struct BoundRules {
     pub(super) all: Stage,
     /// Of those that depend on who was in them and what they read; `None` if there are none, or no others.
     pub(super) lasting: Option<Stage>,
+    /// Whether a segment that depends on who was in it reads another such.
+    pub(super) nested: bool,
 }
 
 /// Some segments, ready to be evaluated together.
@@ -85,7 +87,9 @@ impl RuleSet {
         let all = stage(&vec![true; self.len()])?;
         let lasting = self.closure(|segment| self.path_dependent()[segment]);
         let some = lasting.contains(&true) && lasting.contains(&false);
-        Ok(BoundRules { rules: self.clone(), all, lasting: some.then(|| stage(&lasting)).transpose()? })
+        let lasts = |segment: &usize| self.path_dependent()[*segment];
+        let nested = (0..self.len()).filter(lasts).any(|segment| self.depends_on(segment).iter().any(lasts));
+        Ok(BoundRules { rules: self.clone(), all, nested, lasting: some.then(|| stage(&lasting)).transpose()? })
     }
 
     fn stage(

@@ -2,6 +2,7 @@
 
 use super::bound::BoundRules;
 use super::running::{Running, Values};
+use super::settle::Past;
 use super::standing::{Standing, Transition, UserScores};
 use crate::events::EventLog;
 
@@ -13,6 +14,7 @@ pub struct Evaluator<'a> {
     /// The segments that depend on who was in them and what they read, where these are not all.
     lasting: Option<Running<'a>>,
     values: Values,
+    past: Past,
 }
 
 impl<'a> Evaluator<'a> {
@@ -21,7 +23,7 @@ impl<'a> Evaluator<'a> {
     pub fn new(rules: &'a BoundRules, log: &'a EventLog) -> Self {
         let running = |stage| Running::new(stage, log);
         let (all, lasting) = (running(&rules.all), rules.lasting.as_ref().map(running));
-        Self { rules, log, all, lasting, values: Values::new(rules.rules()) }
+        Self { rules, log, all, lasting, values: Values::new(rules.rules()), past: Past::default() }
     }
 
     /// Where a user stands at one instant in every segment, in the order of [`RuleSet::names`](super::RuleSet::names):
@@ -61,8 +63,12 @@ impl<'a> Evaluator<'a> {
         replay(&mut self.all, &mut self.values, self.log, user, as_of_us, scores, out)
     }
 
-    /// Where a user stands at an instant in every segment as [`Evaluator::replay`] has it, at less cost: of those
-    /// segments that do not depend on who was in them, a member is one since `as_of_us`.
+    /// Where a user stands at an instant in every segment as [`Evaluator::replay`] has it, from as little of the past as
+    /// decides. What differs is `since_us`: of segments that do not depend on who was in them a member is one since
+    /// `as_of_us`; of others since an instant that, if it is not the right one, is so long ago that the shortest stay is
+    /// over, so that everything later is the same.
+    ///
+    /// A rule that cannot be solved together with a `min_stay` may differ from a replay within a minute of a change.
     ///
     /// # Errors
     /// The scores' own.
@@ -78,7 +84,15 @@ impl<'a> Evaluator<'a> {
             return self.at(user, as_of_us, scores, None, out);
         }
         let lasting = self.lasting.as_mut().unwrap_or(&mut self.all);
-        replay(lasting, &mut self.values, self.log, user, as_of_us, scores, out)?;
+        let first_us = self.log.time_us()[self.log.rows(user)].first().copied().unwrap_or(as_of_us);
+        if self.rules.nested {
+            replay(lasting, &mut self.values, self.log, user, as_of_us, scores, out)?;
+        } else {
+            out.fill(Standing::OUT);
+            if first_us < as_of_us {
+                self.past.settle(lasting, &mut self.values, user, (first_us, as_of_us), scores, out)?;
+            }
+        }
         for (standing, _) in out.iter_mut().zip(path_dependent).filter(|(_, lasts)| !**lasts) {
             *standing = Standing::OUT;
         }

@@ -21,6 +21,7 @@ mod reads;
 pub mod reference;
 mod rules;
 mod running;
+mod settle;
 mod standing;
 
 /// The type of the events that delivered messages become. Rules may name it before there is one, for caps on messages.

@@ -2,14 +2,15 @@
 
 use super::bound::{Group, Stage, Step};
 use super::rules::RuleSet;
+use super::settle::{HOLD, RAW};
 use super::standing::{Score, Standing, Transition, UserScores};
 use crate::events::EventLog;
-use crate::expr::{Clock, Externals};
+use crate::expr::{Clock, Externals, Program};
 use crate::features::{Period, Scan};
 
 /// A stage with its scans.
 pub(super) struct Running<'a> {
-    stage: &'a Stage,
+    pub(super) stage: &'a Stage,
     log: &'a EventLog,
     /// One a group.
     scans: Vec<Scan<'a>>,
@@ -54,15 +55,8 @@ impl<'a> Running<'a> {
         standings: &mut [Standing],
         on: &mut impl FnMut(Transition),
     ) -> Result<(), S::Error> {
+        self.look(values, user, now_us, scores)?;
         let Self { stage, scans, .. } = self;
-        for scan in scans.iter_mut() {
-            scan.move_to(now_us);
-            scan.gather(user);
-        }
-        if stage.reads_models {
-            scores.scores(user, now_us, &stage.models, &mut values.scores)?;
-            values.fill_scores();
-        }
         let Values { rules, externals, .. } = values;
         let names: Externals = rules.externals();
         for step in &stage.steps {
@@ -80,6 +74,60 @@ impl<'a> Running<'a> {
                 standings[step.segment] = Standing { member, since_us };
                 on(Transition { segment: step.segment, enter: member, time_us: now_us });
             }
+        }
+        Ok(())
+    }
+
+    /// Adds, for each segment that lasts, in order, whether its rule is true at an instant, and whether it or `stay` is.
+    ///
+    /// None of them reads another that lasts.
+    pub(super) fn flags<S: UserScores + ?Sized>(
+        &mut self,
+        values: &mut Values,
+        user: usize,
+        now_us: i64,
+        scores: &mut S,
+        flags: &mut Vec<u8>,
+    ) -> Result<(), S::Error> {
+        self.look(values, user, now_us, scores)?;
+        let Self { stage, scans, .. } = self;
+        let Values { rules, externals, .. } = values;
+        let names: Externals = rules.externals();
+        for step in &stage.steps {
+            let (group, scan) = (&stage.groups[step.group], &scans[step.group]);
+            if group.reads_clock {
+                let (hour, weekday) = group.plan.wall_clock(now_us);
+                externals[names.now(Clock::Hour)] = f64::from(hour);
+                externals[names.now(Clock::Weekday)] = f64::from(weekday);
+            }
+            let holds = |program: &Program| scan.value(program, user, externals) == 1.0;
+            if step.lasts() {
+                let raw = holds(&step.rule);
+                let hold = raw || step.stay.as_ref().is_some_and(holds);
+                flags.push(if raw { RAW | HOLD } else { u8::from(hold) * HOLD });
+            } else {
+                let member = step.member(now_us, Standing::OUT, holds);
+                externals[names.segment(step.segment)] = f64::from(u8::from(member));
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks at a user's events and scores at an instant.
+    fn look<S: UserScores + ?Sized>(
+        &mut self,
+        values: &mut Values,
+        user: usize,
+        now_us: i64,
+        scores: &mut S,
+    ) -> Result<(), S::Error> {
+        for scan in &mut self.scans {
+            scan.move_to(now_us);
+            scan.gather(user);
+        }
+        if self.stage.reads_models {
+            scores.scores(user, now_us, &self.stage.models, &mut values.scores)?;
+            values.fill_scores();
         }
         Ok(())
     }
@@ -118,10 +166,19 @@ impl<'a> Running<'a> {
 }
 
 impl Step {
-    /// Whether a user is in the segment at an instant, who stood in it `before`.
-    fn member(&self, now_us: i64, before: Standing, holds: impl Fn(&crate::expr::Program) -> bool) -> bool {
+    /// Whether who is in it depends on who was.
+    pub(super) fn lasts(&self) -> bool {
+        self.stay.is_some() || self.min_stay_us.is_some()
+    }
+
+    pub(super) fn is_valid(&self, now_us: i64) -> bool {
         let (from_us, until_us) = self.valid_us;
-        if now_us < from_us || now_us >= until_us {
+        from_us <= now_us && now_us < until_us
+    }
+
+    /// Whether a user is in the segment at an instant, who stood in it `before`.
+    fn member(&self, now_us: i64, before: Standing, holds: impl Fn(&Program) -> bool) -> bool {
+        if !self.is_valid(now_us) {
             return false;
         }
         if holds(&self.rule) {
