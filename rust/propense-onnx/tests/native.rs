@@ -77,3 +77,11 @@ fn every_cut_and_flip_of_a_file_is_survived() {
         }
     }
 }
+
+#[test]
+fn trees_without_the_rows_of_their_nodes_are_not_explained() {
+    let model = native("trees.onnx");
+    let why = model.explainer().unwrap_err().to_string();
+    assert!(why.contains("does not say how many training rows came by each node"), "{why}");
+    assert!(model.explainer().is_err());
+}
