@@ -23,6 +23,11 @@ from propense.progress import track
 if TYPE_CHECKING:
     from propense.model import Model
 
+COLUMNS = frozenset(
+    ["feature", "value", "contribution", "words", "change"]
+    + [f"{name}_{when}" for name in ("value", "contribution") for when in ("before", "after")]
+)
+"""Columns of explanations, beside the users'."""
 PART_USERS = 65_536
 """Users whose matrices are in memory at a time."""
 
@@ -52,8 +57,14 @@ class Asked:
         ModelError
             The model cannot be explained exactly.
         DataError
-            A user has no event before the as_of, or is not in the audience.
+            A user is not in the log or not in the audience, or the user column is named like a column
+            of explanations.
         """
+        if log.user_column.name in COLUMNS:
+            raise DataError(
+                f"the user column is named {log.user_column.name!r}, like a column of explanations; "
+                "rename it before reading the log"
+            )
         base, reads = _core.explainer(model.core)
         timezone = model.features.timezone
         as_of_us = log.span_us[1] + 1 if as_of is None else to_us(as_of, timezone)

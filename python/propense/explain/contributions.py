@@ -101,7 +101,7 @@ def _few(
     said[:, 0], said[:, -1] = "where everyone starts", "all other features"
     said[:, 1:-1] = np.array(words.each(listed.ravel(), shown.ravel()), object).reshape(count, top)
     frame = _frame(asked, places, rows, codes.ravel(), known.ravel(), contribution.ravel(), kinds)
-    return frame.with_columns(pl.Series("words", said.ravel(), pl.String))
+    return frame.with_columns(pl.Series("words", said.ravel().tolist(), pl.String))
 
 
 def _none(count: int) -> NDArray[np.intp]:

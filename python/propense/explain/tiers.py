@@ -55,7 +55,7 @@ def explain_tiers(
                     "typical_of_all": typical[column],
                     "contribution": mean[column],
                     "apart": apart[column],
-                    "words": f"{said}, {everyone} of all",
+                    "words": f"{said}, {everyone} overall",
                 }
             )
     types = {"tier": TIER_TYPE, "feature": pl.String, "typical": pl.Float64}

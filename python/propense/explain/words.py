@@ -42,6 +42,7 @@ def sentence(phrase: Phrase, value: float | None, usual: float | None, *, known:
 
 def number(value: float) -> str:
     """Write a number as briefly as it can be told from others: 4, 0.25, 12.5, 1,204."""
+    value += 0.0  # zero has no sign
     size = abs(value)
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"

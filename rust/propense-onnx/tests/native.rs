@@ -109,3 +109,11 @@ fn scores_change_only_at_the_thresholds() {
     }
     assert!(changed > 0);
 }
+
+#[test]
+fn trees_without_the_rows_of_their_nodes_are_not_explained() {
+    let model = native("trees.onnx");
+    let why = model.explainer().unwrap_err().to_string();
+    assert!(why.contains("does not say how many training rows came by each node"), "{why}");
+    assert!(model.explainer().is_err());
+}

@@ -39,7 +39,7 @@ pub(crate) enum CoreError {
     ModelDirectory(#[from] ModelDirectoryError),
     #[error(transparent)]
     Score(#[from] ScoreError<OnnxError>),
-    #[error("{0}; model.importance(log, kind=\"permutation\") says for any model which features matter")]
+    #[error("{0}; model.importance(\"permutation\", log=log) says for any model which features matter")]
     NotExplained(#[from] NotExplained),
     #[error(transparent)]
     Explain(#[from] ScoreError<Infallible>),
