@@ -39,5 +39,5 @@ pub use compiled::Forest;
 pub use engine::Engine;
 pub use ensemble::{Aggregate, Ensemble, Node, Test, Weight};
 pub use error::ForestError;
-pub use explain::{Explainer, ExplainError, MAX_PATH_FEATURES};
+pub use explain::{ExplainError, Explainer, MAX_PATH_FEATURES};
 pub use isa::Isa;
