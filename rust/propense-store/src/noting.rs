@@ -35,7 +35,7 @@ impl Committer {
         let written = self.write(record, note);
         match &written {
             Ok(_) => shared.memory.publish_staged(staging),
-            Err(_) => shared.memory.take_back(staging),
+            Err(_) => staging.take_back(),
         }
         if !touched.is_empty() {
             hold(observer).settled(written.as_ref().ok().copied());

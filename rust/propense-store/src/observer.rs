@@ -65,6 +65,9 @@ pub trait Observer: Send {
     /// Takes in a note, or a checkpoint, from the last time the store was open: the newest checkpoint and everything after
     /// it, in order; all notes if there is none. Which of the two it is the payload must say.
     ///
+    /// Notes are missing in between only if a damaged store was repaired: `position` then jumps, and [`Self::opened`] says
+    /// that the observer is behind.
+    ///
     /// # Errors
     /// What is wrong with the payload; the store is then not opened.
     fn replay(&mut self, sequence: u64, position: u64, payload: &[u8]) -> Result<(), String>;

@@ -67,6 +67,13 @@ impl Staging {
         users.sort_unstable();
         TouchedUsers(users)
     }
+
+    /// Takes the rows out of memory again.
+    pub(crate) fn take_back(self) {
+        if let (Some(memtable), Some(mark)) = (active(&self.view), self.mark) {
+            write(&memtable.table).shorten(mark);
+        }
+    }
 }
 
 impl Memory {
@@ -110,13 +117,6 @@ impl Memory {
         view.users += staging.view.users - staging.users_before;
         view.shape = staging.view.shape;
         self.publish(view);
-    }
-
-    /// Takes the staged rows out of memory again.
-    pub(crate) fn take_back(&self, staging: Staging) {
-        if let (Some(memtable), Some(mark)) = (active(&staging.view), staging.mark) {
-            write(&memtable.table).shorten(mark);
-        }
     }
 }
 

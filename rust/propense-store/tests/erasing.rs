@@ -141,11 +141,11 @@ fn without_its_observer_a_store_with_notes_erases_nobody() {
     drop(store);
     // What was written without the observer it is told of when it is back, and only then.
     let store = Watched::open(&folder, options()).unwrap();
-    let folded = store.folded();
-    assert_eq!(folded.counts["someone new"], 1);
+    let known = store.folded();
+    assert_eq!(known.counts["someone new"], 1);
     drop(store);
     let store = Watched::open(&folder, options()).unwrap();
-    assert_eq!(store.folded(), folded);
+    assert_eq!(store.folded(), known);
     store.erase(USER).unwrap();
     assert_eq!(traces(&folder), Vec::<PathBuf>::new());
 }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use contents::{holds, observed};
+use contents::{holds, observed, read_observed};
 use crash::{DiskState, FATES, Fate, Kept};
 use disk::{RecordingDisk, Step};
 use observer::Watched;
@@ -88,7 +88,7 @@ impl Recorded {
         let store_folder = root.join("store");
         let store =
             Watched::open(&store_folder, options(LocalDisk)).unwrap_or_else(|error| panic!("{error}; {}", what()));
-        let found = observed(&store);
+        let found = read_observed(&store).unwrap_or_else(|error| panic!("{error}; {}", what()));
         let same = |model: &Model| {
             (&model.events, &model.profiles, &model.folded) == (&found.events, &found.profiles, &found.folded)
         };

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::ops::Deref;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -83,7 +84,7 @@ impl Observer for Scribe {
             assert!(is_new || *attributes);
             assert!(!is_new || log.rows(place).any(|row| log.time_us()[row] == *earliest_us));
             let position = before.position + place as u64 + 1;
-            lines += &format!("{position}\t{user}\t{count}\n");
+            writeln!(lines, "{position}\t{user}\t{count}").unwrap();
         }
         self.note(lines)
     }
@@ -129,7 +130,11 @@ impl Observer for Scribe {
         let counts_now = users.iter().enumerate().map(|(place, user)| (user, log.rows(place).len().to_string()));
         let gone = counts.keys().filter(|user| !users.contains(user)).map(|user| (user, GONE.to_owned()));
         let lines = counts_now.chain(gone).zip(position + 1..);
-        self.note(lines.map(|((user, count), position)| format!("{position}\t{user}\t{count}\n")).collect())
+        let mut text = String::new();
+        for ((user, count), position) in lines {
+            writeln!(text, "{position}\t{user}\t{count}").unwrap();
+        }
+        self.note(text)
     }
 
     fn checkpoint(&mut self) -> Option<Vec<u8>> {

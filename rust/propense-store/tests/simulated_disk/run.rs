@@ -63,11 +63,11 @@ impl Model {
                 let new = events.iter().filter(|event| !erased.contains(&user_of(**event)));
                 let new: BTreeSet<usize> = new.filter(|event| !self.events.contains(event)).copied().collect();
                 self.events.extend(&new);
-                self.touch(new.iter().map(|event| user_of(*event)).collect());
+                self.touch(&new.iter().map(|event| user_of(*event)).collect());
             }
             Operation::Profile(user, value) if !self.erased.contains(user) => {
                 self.profiles.insert(user.clone(), value.clone());
-                self.touch([user.clone()].into());
+                self.touch(&[user.clone()].into());
             }
             Operation::Erase(user) => {
                 self.events.retain(|event| user_of(*event) != *user);
@@ -80,7 +80,7 @@ impl Model {
         }
     }
 
-    fn touch(&mut self, users: BTreeSet<String>) {
+    fn touch(&mut self, users: &BTreeSet<String>) {
         self.folded.position += users.len() as u64;
         let mut counts = [0; USERS];
         self.events.iter().for_each(|event| counts[event / 2 * 7 % USERS] += 1);
@@ -123,7 +123,6 @@ pub fn options(disk: impl propense_store::Disk + Send + Sync + 'static) -> Store
         background: false,
         notes_bytes: 1_500,
         keep_notes: 3,
-        ..StoreOptions::default()
     }
 }
 
