@@ -71,12 +71,10 @@ impl<M> Models<M> {
             log.line("info", "model", json!({"model": name, "outcome": outcome, "digest": digest, "message": message}));
         }
         let served = self.current();
-        let named = |(name, served): (&'_ String, &'_ Arc<Served<M>>)| (name.clone(), Arc::clone(served));
-        let served: Vec<(String, Arc<Served<M>>)> = served.iter().map(named).collect();
-        let models: Vec<(&str, &str, &M)> = served
-            .iter()
-            .map(|(name, served)| (name.as_str(), served.version.digest.as_str(), &served.model))
-            .collect();
+        let model = |(name, served): (&'_ String, &'_ Arc<Served<M>>)| (name.clone(), Arc::clone(served));
+        let held: Vec<(String, Arc<Served<M>>)> = served.iter().map(model).collect();
+        let models: Vec<(&str, &str, &M)> =
+            held.iter().map(|(name, served)| (name.as_str(), served.version.digest.as_str(), &served.model)).collect();
         backend.serve_models(&models).map_err(|error| of_write(error, Rows::Events))?;
         Ok(reloaded)
     }

@@ -55,7 +55,7 @@ impl Change {
         }
         let rules = Rules::new(definitions, served, known())?;
         match rules.bind(view, UnknownEvents::Empty) {
-            Err(ServingError::Segments(error)) => Err(error.into()),
+            Err(ServingError::Segments(error)) => Err(SegmentsError::Definition(error)),
             Err(error) => Err(SegmentsError::Evaluation(error.into())),
             Ok(_) => Ok(rules),
         }

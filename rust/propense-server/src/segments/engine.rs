@@ -108,8 +108,8 @@ impl Engine {
         for tile in &prepared.tiles {
             let mut first_moved = 0;
             for (place, row) in tile.rows.iter().enumerate() {
-                let stale = pass.as_ref().filter(|_| state.is_stale(row.user));
-                let cause_of = |segment: usize| stale.and_then(|pass| pass.causes[segment]).unwrap_or(cause);
+                let of_pass = pass.as_ref().filter(|_| state.is_stale(row.user));
+                let cause_of = |segment: usize| of_pass.and_then(|pass| pass.causes[segment]).unwrap_or(cause);
                 notes.extend(note_of(standings, tile, place, first_moved, at_us, cause_of));
                 first_moved = row.moved_end;
             }

@@ -11,7 +11,7 @@ use crate::backend::ModelError;
 pub enum SegmentsError {
     /// Definitions do not fit together, or do not fit the events; those in force stay.
     #[error(transparent)]
-    Definition(#[from] SegmentError),
+    Definition(Box<SegmentError>),
     /// There is no such segment.
     #[error("there is no segment {name:?}")]
     Unknown {
@@ -54,4 +54,10 @@ pub enum SegmentsError {
     /// The store did not write what followed.
     #[error(transparent)]
     Write(#[from] WriteError),
+}
+
+impl From<SegmentError> for SegmentsError {
+    fn from(error: SegmentError) -> Self {
+        Self::Definition(Box::new(error))
+    }
 }

@@ -297,11 +297,11 @@ mod tests {
         }
 
         #[test]
-        fn damaged_bytes_are_refused_and_not_believed(note in note(), place in any::<prop::sample::Index>(), bit in 0..8) {
+        fn damaged_bytes_are_refused_and_not_believed(note in note(), place in any::<prop::sample::Index>(), bit in 0_u8..8) {
             let mut bytes = note.encode();
             let cut = place.index(bytes.len());
             prop_assert!(Note::decode(&bytes[..cut]).is_err());
-            bytes[cut] ^= 1 << bit;
+            bytes[cut] ^= 1_u8 << bit;
             // Another note, or none; but an answer.
             let _ = Note::decode(&bytes);
         }

@@ -298,14 +298,14 @@ fn definition_of(place: usize, definition: proto::SegmentDefinition) -> Result<S
 /// What is wrong with definitions, and where among those of the request.
 fn located(names: &[String], error: SegmentsError) -> ServiceError {
     let SegmentsError::Definition(wrong) = &error else { return of_segments(error, "definitions") };
-    let field = match wrong {
+    let field = match wrong.as_ref() {
         SegmentError::Name { .. } | SegmentError::DuplicateName { .. } => "name",
         SegmentError::Rule { part, .. } | SegmentError::NotACondition { part, .. } => part.name(),
         SegmentError::TimeZone { .. } => "timezone",
         SegmentError::NeverValid { .. } => "valid_until",
         SegmentError::Cycle { .. } => "rule",
     };
-    let in_cycle = |name: &String| matches!(wrong, SegmentError::Cycle { path } if path.contains(name));
+    let in_cycle = |name: &String| matches!(wrong.as_ref(), SegmentError::Cycle { path } if path.contains(name));
     let place = names.iter().position(|name| name == wrong.segment() || in_cycle(name));
     let path = place.map_or_else(|| "definitions".to_owned(), |place| format!("definitions[{place}].{field}"));
     of_segments(error, &path)

@@ -28,10 +28,16 @@ pub(crate) enum ServingError {
     Model(#[from] ScoreError<OnnxError>),
     /// The rules of segments do not fit the columns.
     #[error(transparent)]
-    Segments(#[from] SegmentError),
+    Segments(Box<SegmentError>),
     /// Events did not make a log.
     #[error(transparent)]
     Events(#[from] EventsError),
+}
+
+impl From<SegmentError> for ServingError {
+    fn from(error: SegmentError) -> Self {
+        Self::Segments(Box::new(error))
+    }
 }
 
 impl From<ServingError> for ModelError {
