@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,7 +55,7 @@ class Receiver:
 
 
 @contextmanager
-def receiver(**options: object) -> Iterator[Receiver]:
+def receiver(tls: ssl.SSLContext | None = None, **options: object) -> Iterator[Receiver]:
     """Run a receiver for the length of a block."""
     made = Receiver(**options)  # type: ignore[arg-type]
 
@@ -110,6 +111,8 @@ def receiver(**options: object) -> Iterator[Receiver]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     made.url = f"http://127.0.0.1:{server.server_address[1]}/hooks"
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

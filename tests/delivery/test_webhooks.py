@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import random
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -298,6 +301,47 @@ def test_a_name_that_changes_its_address_is_not_followed_into_the_private_networ
     assert set(connected) == {"93.184.215.14"}
     assert receiving.connections == 0
     assert len(asked) == 10
+
+
+def test_the_certificate_is_that_of_the_name_though_the_address_is_connected_to(
+    server: PretendServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make a certificate with")
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    wanted = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=crm"]
+    wanted += ["-addext", "subjectAltName=DNS:crm.example", "-keyout", str(key), "-out"]
+    subprocess.run([openssl, *wanted, str(certificate)], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    here = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+    really = socket.getaddrinfo
+
+    def lookup(host: str, *arguments: object, **options: object) -> list[object]:
+        named = host.endswith(".example")
+        return here if named else really(host, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    with receiver(tls=context) as receiving:
+        port = int(receiving.url.rpartition(":")[2].partition("/")[0])
+        options = {"ca": certificate, "retry": QUICK | {"attempts": 2}}
+        destinations = [
+            webhook(
+                f"https://{host}.example:{port}/",
+                name=host,
+                allow_private=[f"{host}.example"],
+                **options,
+            )
+            for host in ("crm", "other")
+        ]
+        server.move("ann", "vip")
+        with Deliveries(destinations, server, tmp_path):
+            until(lambda: items(tmp_path, "other", "dead"))
+            until(lambda: receiving.accepted)
+    assert len(receiving.requests) == 1
+    (dead,) = items(tmp_path, "other")
+    assert "certificate" in str(dead["error"]).lower()
 
 
 def test_a_host_with_one_private_address_among_its_addresses_is_refused(

@@ -50,6 +50,7 @@ class Deliveries:
         claims = Claims()
         checked = check_destinations(destinations)
         makers = [_maker(destination) for destination in checked]
+        ledger.parent.mkdir(parents=True, exist_ok=True)
         sql = connect(ledger, durable=True)
         try:
             # Whoever was contacted just before the end is not contacted before that is an event.
