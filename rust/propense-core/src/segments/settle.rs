@@ -68,10 +68,10 @@ impl Past {
             }
             if from_us == first_us {
                 // Before the first event nobody is in.
-                for (place, step) in lasting.iter().enumerate().filter(|(place, _)| self.decided[*place].is_none()) {
-                    let member = step.is_valid(first_us) && self.flags[place] & RAW != 0;
+                for ((step, decided), flags) in lasting.iter().zip(&mut self.decided).zip(&self.flags) {
+                    let member = step.is_valid(first_us) && flags & RAW != 0;
                     let standing = if member { Standing { member, since_us: first_us } } else { Standing::OUT };
-                    self.decided[place] = Some((first_us, standing));
+                    decided.get_or_insert((first_us, standing));
                 }
                 break;
             }
@@ -79,7 +79,8 @@ impl Past {
             span_us = span_us.saturating_mul(2).max(longest_us).max(LEAST_SPAN_US);
             // A multiple of the rechecks, so that what cannot be solved is looked at where a replay does.
             let earlier_us = as_of_us.saturating_sub(span_us).div_euclid(RECHECK_US).saturating_mul(RECHECK_US);
-            let earlier_us = earlier_us.clamp(first_us, from_us);
+            // A user's first event may be further back than any length of time.
+            let earlier_us = if span_us == i64::MAX { first_us } else { earlier_us.clamp(first_us, from_us) };
             self.look(running, values, user, (earlier_us, from_us), scores, standings)?;
             from_us = earlier_us;
         }
