@@ -125,12 +125,6 @@ impl LiveSegments {
         &self.shared.clock
     }
 
-    /// The store whose users they are of.
-    #[must_use]
-    pub fn store(&self) -> &Store {
-        &self.store
-    }
-
     /// All segments.
     #[must_use]
     pub fn list(&self, with_overlaps: bool) -> SegmentsList {
