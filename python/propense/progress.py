@@ -32,6 +32,16 @@ def progress_shown() -> Iterator[None]:
 
 
 @contextmanager
+def progress_hidden() -> Iterator[None]:
+    """Show no bars for the work inside, of which one bar outside tells."""
+    token = _SHOWN.set(False)
+    try:
+        yield
+    finally:
+        _SHOWN.reset(token)
+
+
+@contextmanager
 def track(description: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
     """Yield a function that takes how much is done, and shows a bar of it.
 

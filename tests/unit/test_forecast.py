@@ -105,7 +105,7 @@ def test_none_and_all_have_finite_shifts(reached: int) -> None:
 def test_intervals_contain_the_truth_of_simulated_periods(spread: float, cuts: int) -> None:
     """Nominally 90 %; the prior's caution gives more where cuts are few or alike."""
     rng = np.random.default_rng([round(spread * 10), cuts])
-    inside, runs = 0, 200
+    inside, runs = 0, 100
     for _ in range(runs):
         p = rng.beta(1, 12, size=2_000)
         past = backtest_of(p, rng.normal(0, spread, cuts), rng)
@@ -120,10 +120,10 @@ def test_intervals_contain_the_truth_of_simulated_periods(spread: float, cuts: i
 def test_what_chance_does_is_not_taken_for_spread() -> None:
     """With no spread, many past cuts of few users and of many tell the same."""
     rng = np.random.default_rng(3)
-    for users in (300, 10_000):
+    for users, most in ((300, 0.2), (10_000, 0.1)):
         p = rng.beta(1, 12, size=users)
         scales = [next_shift(backtest_of(p, np.zeros(5), rng), HORIZON_US).scale for _ in range(20)]
-        assert np.mean(scales) < 0.25
+        assert np.mean(scales) < most
 
 
 def test_more_past_cuts_that_were_right_make_the_interval_narrower() -> None:
@@ -162,7 +162,7 @@ def test_verdicts_are_right_in_simulated_scenarios(goal: pp.Goal) -> None:
     bands = {"sell_out": (0.3, 0.75), "in_between": (0.9, 1.1), "flop": (1.33, 3.0)}
     if goal is PREVENT:
         bands["sell_out"], bands["flop"] = bands["flop"], bands["sell_out"]
-    right, wrong_outcome, runs = 0, 0, 200
+    right, wrong_outcome, runs = 0, 0, 100
     for _ in range(runs):
         spread = rng.choice([0.02, 0.08])
         p = rng.beta(1, rng.uniform(3, 25), size=5_000)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from propense.backtest import Backtest, PastCut
 from propense.cuts import backtest_us, periods_before
 from propense.features import FeatureSet
-from propense.instants import in_words
+from propense.progress import progress_hidden, track
 from propense.training.rows import Question, TrainingRows
 
 ROWS = 10_000
@@ -27,12 +27,16 @@ def past_cuts(
     question: Question, features: FeatureSet, instants: Sequence[int], scorer: Scorer, seed: int
 ) -> list[PastCut]:
     """Score the audience, or a random share of it, at each past date."""
+    if not instants:
+        return []
     cuts = []
-    for instant in instants:
-        rows = question.rows(features, [instant], max_rows=MEASURED_ROWS, seed=seed)
-        scores = scorer(instant, rows) if len(rows) else None
-        if scores is not None:
-            cuts.append(past_cut(question, rows, scores))
+    with track("trying the model on past dates", len(instants)) as report, progress_hidden():
+        for done, instant in enumerate(instants, start=1):
+            rows = question.rows(features, [instant], max_rows=MEASURED_ROWS, seed=seed)
+            scores = scorer(instant, rows) if len(rows) else None
+            if scores is not None:
+                cuts.append(past_cut(question, rows, scores))
+            report(done)
     return cuts
 
 
@@ -64,8 +68,7 @@ def retrained(
         past = question.rows(features, dates, max_rows=ROWS, seed=seed)
         if not enough(past):
             return None
-        fit = fit_rows(past, seed, f"backtest as of {in_words(instant)}")
-        return predict(fit, rows.matrix)
+        return predict(fit_rows(past, seed, "training"), rows.matrix)
 
     done = () if newest is None else (newest,)
     instants = backtest_us(first_us, cut_us, horizon_us)
