@@ -122,8 +122,8 @@ def test_intervals_are_about_those_of_theory() -> None:
         small, large = row(audit, "B"), row(audit, "A")
         rate, tail = float(str(small["selection_rate"])), (1 - confidence) / 2
         low, high = stats.binom.ppf([tail, 1 - tail], 1_000, rate) / 1_000
-        assert small["selection_rate_low"] == pytest.approx(low, abs=0.0025)
-        assert small["selection_rate_high"] == pytest.approx(high, abs=0.0025)
+        assert small["selection_rate_low"] == pytest.approx(low, abs=0.004)
+        assert small["selection_rate_high"] == pytest.approx(high, abs=0.004)
         spread = (1 - rate) / (1_000 * rate)
         other = float(str(large["selection_rate"]))
         half = stats.norm.ppf(1 - tail) * np.sqrt(spread + (1 - other) / (9_000 * other))
@@ -133,7 +133,7 @@ def test_intervals_are_about_those_of_theory() -> None:
         right = chosen["reached"].mean()
         width = 2 * stats.norm.ppf(1 - tail) * np.sqrt(right * (1 - right) / chosen.height)
         found = float(str(small["precision_high"])) - float(str(small["precision_low"]))
-        assert found == pytest.approx(width, rel=0.12)
+        assert found == pytest.approx(width, rel=0.2)
 
 
 def test_a_planted_ratio_is_found_and_named() -> None:

@@ -12,6 +12,7 @@ use crate::expr::{BinaryOp, ColumnNames, Expr, Externals, Literal, parse_segment
 
 /// One segment, parsed.
 #[derive(Debug, Clone)]
+#[allow(clippy::struct_field_names)]
 pub(super) struct Rule {
     /// As it was defined, in canonical texts; `None` for a tier of a model.
     pub(super) definition: Option<SegmentDefinition>,
@@ -120,12 +121,12 @@ impl RuleSet {
         let names: Vec<String> = segments.iter().map(|(name, _)| name.clone()).collect();
         let mut rules = Vec::with_capacity(segments.len());
         for (name, mut rule) in segments {
-            let mut named = Named::default();
+            let mut reads = Named::default();
             for (part, expr, text) in rule.parts() {
                 let located = |source| SegmentError::Rule { segment: name.clone(), part, source };
-                named.add(expr, text, &models, &names).map_err(located)?;
+                reads.add(expr, text, &models, &names).map_err(located)?;
             }
-            rule.named = named;
+            rule.named = reads;
             rules.push(rule);
         }
         let reads: Vec<Vec<usize>> = rules.iter().map(|rule| rule.named.segments.clone()).collect();
