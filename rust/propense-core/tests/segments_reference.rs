@@ -45,7 +45,8 @@ fn case(
     });
     parts.prop_map(|((events, profiles), segments, models, (one_us, other_us))| {
         // The end of time stands for never.
-        let (earlier_us, later_us) = (one_us.min(other_us), one_us.max(other_us).min(i64::MAX - 1));
+        let (one_us, other_us) = (one_us.min(i64::MAX - 1), other_us.min(i64::MAX - 1));
+        let (earlier_us, later_us) = (one_us.min(other_us), one_us.max(other_us));
         Case { events, profiles, segments, models, earlier_us, later_us }
     })
 }
