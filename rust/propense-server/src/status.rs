@@ -124,8 +124,9 @@ pub(crate) fn of_segments(error: SegmentsError, path: &str) -> ServiceError {
         SegmentsError::OfModel => ServiceError::SegmentOfModel { path },
         SegmentsError::Gone { first } => ServiceError::TransitionsGone { path, first },
         SegmentsError::Ahead { last } => ServiceError::TransitionsAhead { path, last },
-        SegmentsError::Unreadable(problem) => ServiceError::SegmentsFailed { problem },
-        SegmentsError::Evaluation(ModelError(problem)) => ServiceError::SegmentsFailed { problem },
+        SegmentsError::Unreadable(problem) | SegmentsError::Evaluation(ModelError(problem)) => {
+            ServiceError::SegmentsFailed { problem }
+        }
         SegmentsError::ClockNotSimulated => ServiceError::ClockNotSimulated,
         SegmentsError::ClockBackwards => ServiceError::Invalid { path, problem: error.to_string() },
         SegmentsError::Write(error) => of_write(error, Rows::Profiles),

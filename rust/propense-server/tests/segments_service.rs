@@ -114,7 +114,7 @@ impl Served {
 async fn next(stream: &mut Streaming<WatchTransitionsResponse>, count: usize) -> Vec<Transition> {
     let mut transitions = Vec::new();
     while transitions.len() < count {
-        let message = tokio::time::timeout(PATIENCE, stream.message()).await.expect("in time").unwrap().unwrap();
+        let message = tokio::time::timeout(PATIENCE, stream.message()).await.unwrap().unwrap().unwrap();
         transitions.extend(message.transitions);
     }
     transitions

@@ -6,7 +6,7 @@
 //!     [--seconds 20]
 //! ```
 //!
-//! `M` is a folder of models; their tiers are segments, and twenty more are put. The store is kept in `F` and filled once.
+//! `M` is a folder of models, which need ONNX Runtime: `PROPENSE_ORT_LIBRARY` is the path of its library; their tiers are segments, and twenty more are put. The store is kept in `F` and filled once.
 //! One line of JSON a measurement goes to standard output.
 
 mod filling;
@@ -65,7 +65,7 @@ fn now_us() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as i64)
 }
 
-fn tell(what: &str, measured: serde_json::Value) {
+fn tell(what: &str, measured: &serde_json::Value) {
     println!("{}", json!({"what": what, "measured": measured}));
 }
 
@@ -76,7 +76,10 @@ fn main() -> Result<(), Failure> {
         std::fs::create_dir_all(&settings.folder)?;
         let began = Instant::now();
         fill(&store, settings.users, settings.events, now_us())?;
-        tell("fill", json!({"seconds": began.elapsed().as_secs_f64()}));
+        tell("fill", &json!({"seconds": began.elapsed().as_secs_f64()}));
+    }
+    if let Some(library) = std::env::var_os("PROPENSE_ORT_LIBRARY") {
+        propense_onnx::initialise(Path::new(&library))?;
     }
     let server = serve(&settings, &store)?;
     let live = server.segments().ok_or("no segments")?;
@@ -93,7 +96,7 @@ fn serve(settings: &Settings, store: &Path) -> Result<Server, Failure> {
     let live = LiveOptions { log: Some(options.log.clone()), ..LiveOptions::default() };
     let store = store.to_owned();
     let server = Server::bind(options, move || Ok(StoreBackend::open(store, StoreOptions::default(), live)?))?;
-    while !server.wait_ready(Duration::from_secs(60))? {}
+    while !server.wait_ready(Duration::from_mins(1))? {}
     Ok(server)
 }
 
@@ -102,13 +105,16 @@ fn timed(what: &str, live: &LiveSegments) -> Result<f64, Failure> {
     let began = Instant::now();
     live.catch_up()?;
     let seconds = began.elapsed().as_secs_f64();
-    tell(what, json!({"seconds": seconds, "transitions": live.last_transition()}));
+    tell(what, &json!({"seconds": seconds, "transitions": live.last_transition()}));
     Ok(seconds)
 }
 
 /// When each probe was acknowledged, and when it was seen.
 #[derive(Default)]
-struct Probes(Mutex<HashMap<String, (Option<Instant>, Option<Instant>)>>);
+struct Probes(Mutex<HashMap<String, Probe>>);
+
+/// Acknowledged, and seen.
+type Probe = (Option<Instant>, Option<Instant>);
 
 impl Probes {
     fn note(&self, user: &str, seen: bool) {
@@ -138,6 +144,9 @@ impl Probes {
 /// Events at a rate, a watcher over gRPC, and in the middle a new segment.
 fn under_load(settings: &Settings, server: &Server, live: &Arc<LiveSegments>) -> Result<(), Failure> {
     let probes = Arc::new(Probes::default());
+    let mut first = EventBatch::new();
+    first.push_event("first probe", now_us() - 1, "probe", None)?;
+    live.store().ingest(first)?;
     let probe = SegmentDefinition::new("probe", "count(probe, '1h') >= 1");
     live.put(vec![probe])?;
     timed("evaluation of one more segment", live)?;
@@ -158,7 +167,7 @@ fn under_load(settings: &Settings, server: &Server, live: &Arc<LiveSegments>) ->
     while live.get("late")?.backfill.is_some() {
         thread::sleep(Duration::from_millis(20));
     }
-    tell("backfill beside the load", json!({"seconds": put.elapsed().as_secs_f64()}));
+    tell("backfill beside the load", &json!({"seconds": put.elapsed().as_secs_f64()}));
     thread::sleep(half.saturating_sub(put.elapsed()));
     stop.store(true, SeqCst);
     let _ = ingest.join();
@@ -168,7 +177,7 @@ fn under_load(settings: &Settings, server: &Server, live: &Arc<LiveSegments>) ->
     let percentile = |share: f64| delays.get((delays.len() as f64 * share) as usize).copied();
     tell(
         "acknowledged to seen by a watcher",
-        json!({
+        &json!({
             "events_per_s": sent.load(SeqCst) as f64 / seconds, "refused": refused.load(SeqCst), "probes": delays.len(),
             "unseen": unseen, "p50_ms": percentile(0.5), "p99_ms": percentile(0.99), "max_ms": delays.last(),
             "resident_bytes": resident_bytes(),
@@ -209,7 +218,9 @@ fn ingest(
         let told = Arc::clone(&refused);
         let reply = Box::new(move |written: Result<_, _>| match written {
             Ok(_) => {
-                of_batch.iter().for_each(|user| probes.note(user, false));
+                for user in &of_batch {
+                    probes.note(user, false);
+                }
                 sent.fetch_add(events, SeqCst);
             }
             Err(_) => drop(refused.fetch_add(events, SeqCst)),

@@ -7,6 +7,7 @@ use propense_core::segments::{MESSAGE, RuleSet, SegmentDefinition};
 use propense_store::Snapshot;
 
 use super::error::SegmentsError;
+use super::note::Columns;
 use super::rules::{Models, Rules};
 use super::shared::State;
 use crate::serving::{ServingError, USUAL_SPAN_US};
@@ -53,7 +54,9 @@ impl Change {
             }
             Self::Models(_) => {}
         }
-        let rules = Rules::new(definitions, served, known())?;
+        let mut rules = Rules::new(&definitions, served, known())?;
+        let shape = view.shape().map_err(|error| SegmentsError::Evaluation(ServingError::from(error).into()))?;
+        rules.columns = Columns::of(&rules.set.columns(), &shape);
         match rules.bind(view, UnknownEvents::Empty) {
             Err(ServingError::Segments(error)) => Err(SegmentsError::Definition(error)),
             Err(error) => Err(SegmentsError::Evaluation(error.into())),

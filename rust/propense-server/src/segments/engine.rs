@@ -17,7 +17,7 @@ use super::ask::{Ask, Change, Refusal, refuse};
 use super::evaluate::{Task, Way, evaluate};
 use super::note::{Base, Kind, Note, PassBase, Step, UserNote};
 use super::pass::Pass;
-use super::prepared::{Prepared, note_of};
+use super::prepared::{NextPass, Prepared, note_of};
 use super::restore;
 use super::rules::Rules;
 use super::shared::{Shared, State};
@@ -96,7 +96,8 @@ impl Engine {
         for tile in evaluated {
             match tile {
                 Ok(tile) => prepared.tiles.push(tile),
-                Err((users, error)) => {
+                Err(failed) => {
+                    let (users, error) = *failed;
                     self.shared.counts.failed.fetch_add(users.len() as u64, Relaxed);
                     let problem = error.to_string();
                     self.shared.log.line("error", "segments", json!({"users": users.len(), "problem": problem}));
@@ -175,7 +176,7 @@ impl Engine {
                 if is_last {
                     base = Some(base_of(rules, None));
                 }
-                prepared.pass = Some((!is_last).then_some(next));
+                prepared.pass = if is_last { NextPass::Done } else { NextPass::GoesOn(next) };
             }
         }
         let state = shared.read();
@@ -236,7 +237,7 @@ impl Engine {
         let rules = Arc::new(rules);
         let base = base_of(&rules, Some(&pass));
         prepared.rules = Some((rules, served));
-        prepared.pass = Some(Some(pass));
+        prepared.pass = NextPass::GoesOn(pass);
         prepared.epoch = Some(state.epoch + 1);
         prepared.wakes = wakes;
         drop(state);
@@ -308,7 +309,12 @@ impl Engine {
 
 /// What is kept of what is in force.
 fn base_of(rules: &Rules, pass: Option<&Pass>) -> Base {
-    Base { definitions: rules.definitions.clone(), models: rules.digests(), pass: pass.map(|pass| pass.base(rules)) }
+    Base {
+        definitions: rules.definitions.clone(),
+        models: rules.digests(),
+        columns: rules.columns.clone(),
+        pass: pass.map(|pass| pass.base(rules)),
+    }
 }
 
 /// Users, ascending, whose time has come or whose turn it is.

@@ -8,7 +8,7 @@ use propense_core::segments::{Evaluator, Score, Standing, Transition as Moved, U
 use propense_store::Snapshot;
 use rayon::prelude::*;
 
-use super::rules::Rules;
+use super::rules::{BoundModel, Rules};
 use super::standings::Standings;
 use crate::serving::{Bound, ServedModel, ServingError};
 
@@ -58,6 +58,9 @@ pub(super) struct Row {
     pub(super) is_step: bool,
 }
 
+/// Users who could not be evaluated, and why.
+pub(super) type Failed = (Vec<u32>, ServingError);
+
 /// Evaluates users, who ascend, at an instant. Of a tile that fails, its users and the reason.
 pub(super) fn evaluate(
     view: &Snapshot,
@@ -65,10 +68,10 @@ pub(super) fn evaluate(
     standings: &Standings,
     tasks: &[Task<'_>],
     at_us: i64,
-) -> Vec<Result<Tile, (Vec<u32>, ServingError)>> {
+) -> Vec<Result<Tile, Box<Failed>>> {
     let one = |tasks: &[Task<'_>]| {
         let users = || tasks.iter().map(|task| task.user).collect();
-        evaluate_tile(view, rules, standings, tasks, at_us).map_err(|error| (users(), error))
+        evaluate_tile(view, rules, standings, tasks, at_us).map_err(|error| Box::new((users(), error)))
     };
     if tasks.len() <= TILE / 4 {
         // Waking other threads would take longer.
@@ -143,9 +146,6 @@ pub(super) fn replay(view: &Snapshot, rules: &Rules, id: &str, at_us: i64) -> Re
     Evaluator::new(&bound.rules, &gathered.log).replay(0, at_us, &mut scores, &mut standings)?;
     Ok(standings)
 }
-
-/// A model and its plans; `None` for one that is not there.
-type BoundModel = Option<(Arc<ServedModel>, Arc<Bound>)>;
 
 /// The scores of a tile's users: at one instant each they are there, at others they are made when asked for.
 struct TileScores<'a> {

@@ -90,6 +90,12 @@ impl Engaged {
     /// Together with the store that was opened with the engine.
     pub(crate) fn live(self, store: &Arc<Store>) -> LiveSegments {
         let Self(shared, at_start) = self;
+        // What rules read is there, if only as missing values, though nothing in the store has it any more.
+        let [properties, attributes] = shared.read().rules.columns.kinds();
+        if let Err(problem) = store.declare(&properties, &attributes) {
+            let problem = problem.to_string();
+            shared.log.line("error", "segments", json!({"problem": problem}));
+        }
         let (of_worker, of_store) = (Arc::clone(&shared), Arc::downgrade(store));
         let worker = thread::Builder::new().name("segments".to_owned());
         let worker = worker.spawn(move || worker::run(&of_worker, &of_store)).ok();

@@ -14,9 +14,11 @@
 //! Numbers are LEB128, instants zigzag first. A user with an empty id is one who was erased: `skipped` is how many numbers
 //! theirs were.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use propense_core::events::{Column, ColumnKind, EventLog};
+use propense_core::expr::ColumnNames;
 use propense_core::segments::SegmentDefinition;
 use serde::{Deserialize, Serialize};
 
@@ -39,8 +41,43 @@ pub(super) struct Base {
     pub(super) definitions: Vec<SegmentDefinition>,
     /// Names of models and digests of the versions that segments were evaluated by; empty for one that is not there.
     pub(super) models: BTreeMap<String, String>,
+    /// Columns that rules read, whether anything in the store still has them.
+    #[serde(default)]
+    pub(super) columns: Columns,
     /// If users are still to be evaluated.
     pub(super) pass: Option<PassBase>,
+}
+
+/// Kinds of columns by name: `number`, `boolean`, `time` or `text`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Columns {
+    pub(super) properties: BTreeMap<String, String>,
+    pub(super) attributes: BTreeMap<String, String>,
+}
+
+impl Columns {
+    /// Those of a log that rules name.
+    pub(super) fn of(names: &ColumnNames, shape: &EventLog) -> Self {
+        let kinds = |columns: &[Column], names: &BTreeSet<String>| {
+            let read = columns.iter().filter(|column| names.contains(&column.name));
+            read.map(|column| (column.name.clone(), column.kind.name().to_owned())).collect()
+        };
+        Self {
+            properties: kinds(shape.columns(), &names.properties),
+            attributes: kinds(shape.attributes(), &names.attributes),
+        }
+    }
+
+    /// Properties and attributes with their kinds.
+    pub(super) fn kinds(&self) -> [BTreeMap<String, ColumnKind>; 2] {
+        const ALL: [ColumnKind; 4] = [ColumnKind::Number, ColumnKind::Boolean, ColumnKind::Time, ColumnKind::Text];
+        [&self.properties, &self.attributes].map(|columns| {
+            let kind = |(name, kind): (&String, &String)| {
+                ALL.into_iter().find(|known| known.name() == kind).map(|kind| (name.clone(), kind))
+            };
+            columns.iter().filter_map(kind).collect()
+        })
+    }
 }
 
 /// Why all users are evaluated anew.

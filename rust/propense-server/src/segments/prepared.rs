@@ -1,5 +1,6 @@
 //! What a commit leads to, until it is on the disk.
 
+use std::mem;
 use std::sync::Arc;
 
 use propense_core::segments::Transition as Moved;
@@ -14,6 +15,18 @@ use super::transition::{Cause, Transition};
 
 /// A user who could not be evaluated is tried again after this long.
 const AGAIN_US: i64 = 60_000_000;
+
+/// What becomes of the pass.
+#[derive(Default)]
+pub(super) enum NextPass {
+    /// It is as it was, or there is none.
+    #[default]
+    Same,
+    /// Everybody was evaluated.
+    Done,
+    /// It has come so far, or begins.
+    GoesOn(Pass),
+}
 
 /// Prepared aside; it becomes true once the commit is on the disk.
 #[derive(Default)]
@@ -32,7 +45,7 @@ pub(super) struct Prepared {
     /// What is in force from now on.
     pub(super) rules: Option<(Arc<Rules>, Models)>,
     /// The pass from now on.
-    pub(super) pass: Option<Option<Pass>>,
+    pub(super) pass: NextPass,
     /// If a pass begins, its epoch.
     pub(super) epoch: Option<u32>,
     pub(super) forgotten: Option<u32>,
@@ -67,8 +80,10 @@ impl Prepared {
             standings.relayout(&rules.names, &rules.lasting);
             (state.rules, state.served) = (rules, served);
         }
-        if let Some(pass) = self.pass.take() {
-            state.pass = pass;
+        match mem::take(&mut self.pass) {
+            NextPass::Same => {}
+            NextPass::Done => state.pass = None,
+            NextPass::GoesOn(pass) => state.pass = Some(pass),
         }
         if let Some(epoch) = self.epoch {
             state.epoch = epoch;

@@ -42,7 +42,10 @@ fn rules_of(engine: &mut Engine, base: &Base) -> Result<Rules, String> {
     let names = base.models.keys().cloned();
     let definitions = base.definitions.clone();
     // Every tier of these models has its place, whether a rule reads it or not.
-    Rules::placed(definitions, names.collect()).map_err(|error| error.to_string())
+    let names: Vec<String> = names.collect();
+    let mut rules = Rules::placed(&definitions, &names).map_err(|error| error.to_string())?;
+    rules.columns.clone_from(&base.columns);
+    Ok(rules)
 }
 
 /// What a note says of users.
@@ -89,6 +92,7 @@ pub(super) fn opened(engine: &mut Engine, behind: bool) -> Option<StoreNote> {
     let base = Base {
         definitions: state.rules.definitions.clone(),
         models: engine.digests.clone(),
+        columns: state.rules.columns.clone(),
         pass: engine.unfinished.clone(),
     };
     let note =
@@ -104,7 +108,12 @@ pub(super) fn checkpoint(engine: &Engine) -> Vec<u8> {
         Some(pass) => Some(pass.base(rules)),
         None => engine.unfinished.clone(),
     };
-    let base = Base { definitions: rules.definitions.clone(), models: engine.digests.clone(), pass };
+    let base = Base {
+        definitions: rules.definitions.clone(),
+        models: engine.digests.clone(),
+        columns: rules.columns.clone(),
+        pass,
+    };
     let mut users = Vec::new();
     for user in 0..standings.users.len() as u32 {
         let enter = |segment: usize| Step {

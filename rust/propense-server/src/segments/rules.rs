@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use propense_core::expr::UnknownEvents;
-use propense_core::segments::{BoundRules, RuleSet, SegmentDefinition, SegmentError};
+use propense_core::segments::{BoundRules, RuleSet, SegmentDefinition};
 use propense_store::{Gathered, Snapshot};
 
+use super::error::SegmentsError;
+use super::note::Columns;
 use crate::serving::{Bound, ServedModel, ServingError, USUAL_SPAN_US};
 
 /// A version of a model.
@@ -28,10 +30,15 @@ pub(super) struct Rules {
     pub(super) models: Vec<Option<Model>>,
     /// The set's names.
     pub(super) names: Vec<Arc<str>>,
+    /// The columns that the rules read.
+    pub(super) columns: Columns,
     /// The segments that depend on who was in them.
     pub(super) lasting: Vec<usize>,
     bound: Mutex<Option<Arc<BoundSet>>>,
 }
+
+/// A model and its plans; `None` for one that is not there.
+pub(super) type BoundModel = Option<(Arc<ServedModel>, Arc<Bound>)>;
 
 /// Rules and models bound to columns.
 pub(super) struct BoundSet {
@@ -42,25 +49,25 @@ pub(super) struct BoundSet {
 impl Rules {
     /// Rules over the models that are served, and those that are not any more but are still read.
     pub(super) fn new(
-        definitions: Vec<SegmentDefinition>,
+        definitions: &[SegmentDefinition],
         served: &Models,
         known: impl Iterator<Item = String>,
-    ) -> Result<Self, SegmentError> {
+    ) -> Result<Self, SegmentsError> {
         let gone: Vec<String> = known.filter(|name| !served.contains_key(name)).collect();
         let names: Vec<String> = served.keys().cloned().chain(gone.iter().cloned()).collect();
-        let mut set = RuleSet::new(&definitions, &names)?;
+        let mut set = RuleSet::new(definitions, &names)?;
         if !gone.is_empty() {
             let is_read = |name: &String| is_read(&set, name);
             let names: Vec<String> =
                 served.keys().cloned().chain(gone.iter().filter(|name| is_read(name)).cloned()).collect();
-            set = RuleSet::new(&definitions, &names)?;
+            set = RuleSet::new(definitions, &names)?;
         }
         Ok(Self::of(set, served))
     }
 
     /// Rules over models of which only the names are known as yet.
-    pub(super) fn placed(definitions: Vec<SegmentDefinition>, models: Vec<String>) -> Result<Self, SegmentError> {
-        Ok(Self::of(RuleSet::new(&definitions, &models)?, &Models::new()))
+    pub(super) fn placed(definitions: &[SegmentDefinition], models: &[String]) -> Result<Self, SegmentsError> {
+        Ok(Self::of(RuleSet::new(definitions, models)?, &Models::new()))
     }
 
     /// No rules and no models.
@@ -74,7 +81,7 @@ impl Rules {
         let models = set.models().iter().map(|name| served.get(name).cloned()).collect();
         let names = set.names().iter().map(|name| Arc::from(name.as_str())).collect();
         let lasting = numbers.filter(|&segment| set.path_dependent()[segment]).collect();
-        Self { set, definitions, models, names, lasting, bound: Mutex::default() }
+        Self { set, definitions, models, names, columns: Columns::default(), lasting, bound: Mutex::default() }
     }
 
     /// Digests by name; empty for a model that is not served.
@@ -124,7 +131,7 @@ impl Rules {
         &self,
         view: &Snapshot,
         gathered: &Gathered,
-    ) -> Result<Vec<Option<(Arc<ServedModel>, Arc<Bound>)>>, ServingError> {
+    ) -> Result<Vec<BoundModel>, ServingError> {
         let bound = |model: &Option<Model>| {
             let Some(Model { served, .. }) = model else { return Ok(None) };
             Ok(Some((Arc::clone(served), served.bound_to(view, gathered, false)?)))

@@ -159,12 +159,16 @@ mod tests {
                             if some.is_empty() {
                                 break;
                             }
-                            some.iter().for_each(|&user| timers.set(user, NEVER));
+                            for &user in &some {
+                                timers.set(user, NEVER);
+                            }
                             due.extend(some);
                         }
                         due.sort_unstable();
                         let expected: Vec<u32> = (0..20).filter(|&user| plain[user as usize] <= now_us).collect();
-                        expected.iter().for_each(|&user| plain[user as usize] = NEVER);
+                        for &user in &expected {
+                            plain[user as usize] = NEVER;
+                        }
                         prop_assert_eq!(due, expected);
                     }
                     1 => {

@@ -53,8 +53,11 @@ impl UserScores for BatchScores<'_> {
     }
 }
 
+/// Those of the features and of the audience.
+pub type Plans = ([Plan; 2], [Changes; 2]);
+
 /// A model's plans and changes over a log.
-pub fn plans(model: &LoadedModel, log: &EventLog) -> ([Plan; 2], [Changes; 2]) {
+pub fn plans(model: &LoadedModel, log: &EventLog) -> Plans {
     let conditions: Vec<_> = model.audience.iter().map(|text| (None, text.clone())).collect();
     let conditions = FeatureSpec::declare(&conditions, model.timezone()).unwrap();
     let compile = |spec| Plan::compile(spec, log, UnknownEvents::Empty, i64::MAX).unwrap();
@@ -69,7 +72,7 @@ impl<'a> Batch<'a> {
     pub fn new(
         log: &'a EventLog,
         definitions: &'a [SegmentDefinition],
-        model: Option<(&'a LoadedModel, &'a ([Plan; 2], [Changes; 2]))>,
+        model: Option<(&'a LoadedModel, &'a Plans)>,
     ) -> Self {
         let models: Vec<String> = model.iter().map(|_| MODEL.to_owned()).collect();
         let rules = RuleSet::new(definitions, &models).unwrap();
@@ -86,12 +89,11 @@ impl<'a> Batch<'a> {
     pub fn standings(&self, user: usize, as_of_us: i64) -> Vec<Standing> {
         let mut out = vec![Standing::OUT; self.names().len()];
         let mut evaluator = Evaluator::new(&self.bound, self.log);
-        match self.scores {
-            Some(mut scores) => evaluator.replay(user, as_of_us, &mut scores, &mut out).unwrap(),
-            None => {
-                let mut none = propense_core::segments::NoScores;
-                evaluator.replay(user, as_of_us, &mut none, &mut out).unwrap();
-            }
+        if let Some(mut scores) = self.scores {
+            evaluator.replay(user, as_of_us, &mut scores, &mut out).unwrap();
+        } else {
+            let mut none = propense_core::segments::NoScores;
+            evaluator.replay(user, as_of_us, &mut none, &mut out).unwrap();
         }
         out
     }

@@ -88,7 +88,7 @@ pub fn segment(dice: &mut Dice, place: usize, reads: Reads, now_us: i64) -> Segm
         definition.valid_until_us = Some(now_us + DAY_US + dice.within_us(3 * DAY_US));
     }
     if reads.clock && dice.one_in(2) {
-        definition.timezone = dice.pick(&["Europe/London", "Asia/Kathmandu"]).to_owned();
+        dice.pick(&["Europe/London", "Asia/Kathmandu"]).clone_into(&mut definition.timezone);
     }
     definition
 }
