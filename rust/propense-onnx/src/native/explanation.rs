@@ -54,7 +54,9 @@ impl RowExplainer for ModelExplainer {
     fn explain(&self, rows: &[f32], contributions: &mut [f32]) {
         self.explainer.explain(rows, contributions);
         if self.scale != 1.0 {
-            contributions.iter_mut().for_each(|value| *value = (self.scale * f64::from(*value)) as f32);
+            for value in contributions.iter_mut() {
+                *value = (self.scale * f64::from(*value)) as f32;
+            }
         }
     }
 }
