@@ -150,7 +150,9 @@ impl RuleSet {
         validity_us.sort_unstable();
         validity_us.dedup();
         let mut changes = Changes::default();
-        groups.iter().for_each(|group| changes.add_conditions(&group.plan));
+        for group in &groups {
+            changes.add_conditions(&group.plan);
+        }
         Ok(Stage {
             steps: steps.into_iter().flatten().collect(),
             groups,

@@ -313,7 +313,9 @@ fn compared<'e>(expr: &'e Expr, atoms: &mut Vec<Atom<'e>>) -> bool {
             _ => true,
         },
         Expr::InList(operand, list) if as_is(operand) => {
-            list.iter().for_each(|literal| add(operand, &Expr::Literal(literal.clone())));
+            for literal in list {
+                add(operand, &Expr::Literal(literal.clone()));
+            }
             false
         }
         Expr::Binary(_, left, right) => {
