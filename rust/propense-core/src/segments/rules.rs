@@ -18,7 +18,7 @@ pub(super) struct Rule {
     pub(super) definition: Option<SegmentDefinition>,
     /// The texts of its rule and its `stay` as they were written: positions in errors count in them.
     written: [String; 2],
-    pub(super) rule: Expr,
+    pub(super) enter: Expr,
     pub(super) stay: Option<Expr>,
     pub(super) min_stay_us: Option<i64>,
     pub(super) named: Named,
@@ -30,7 +30,7 @@ impl Rule {
         let constant = Expr::Literal(Literal::Text(tier.to_owned()));
         let rule = Expr::Binary(BinaryOp::Equal, Box::new(value), Box::new(constant));
         let written = [rule.to_string(), String::new()];
-        Self { definition: None, written, rule, stay: None, min_stay_us: None, named: Named::default() }
+        Self { definition: None, written, enter: rule, stay: None, min_stay_us: None, named: Named::default() }
     }
 
     fn of(definition: &SegmentDefinition) -> Result<Self, SegmentError> {
@@ -47,13 +47,13 @@ impl Rule {
         let stay = definition.stay.as_deref().map(parse_segment_rule).transpose().map_err(located(Part::Stay))?;
         let min_stay_us = canonical.min_stay_us()?;
         let written = [definition.rule.clone(), definition.stay.clone().unwrap_or_default()];
-        Ok(Self { written, rule, stay, min_stay_us, named: Named::default(), definition: Some(canonical) })
+        Ok(Self { written, enter: rule, stay, min_stay_us, named: Named::default(), definition: Some(canonical) })
     }
 
     /// The expressions of the segment, with the texts they were written as.
     pub(super) fn parts(&self) -> impl Iterator<Item = (Part, &Expr, &str)> {
         let [rule, stay] = &self.written;
-        let rule = [(Part::Rule, &self.rule, rule.as_str())];
+        let rule = [(Part::Rule, &self.enter, rule.as_str())];
         rule.into_iter().chain(self.stay.iter().map(|expr| (Part::Stay, expr, stay.as_str())))
     }
 
@@ -185,7 +185,7 @@ impl RuleSet {
     /// A segment's rule in its canonical text, of a tier's too.
     #[must_use]
     pub fn rule_text(&self, segment: usize) -> String {
-        self.0.rules[segment].rule.to_string()
+        self.0.rules[segment].enter.to_string()
     }
 
     /// The numbers of all segments, each after those it reads.
