@@ -53,7 +53,7 @@ pub fn explain_users<E: RowExplainer>(
     }
     let mut is_read = vec![false; width];
     reads.iter().for_each(|&feature| is_read[feature as usize] = true);
-    let ready = ScanPlan::new(log, plan, Some(&is_read));
+    let scan_plan = ScanPlan::new(log, plan, Some(&is_read));
     let mut values = vec![0.0; users.len() * reads.len()];
     let mut contributions = vec![0.0; users.len() * reads.len()];
     let (mut rest, mut rest_of_contributions) = (values.as_mut_slice(), contributions.as_mut_slice());
@@ -66,7 +66,7 @@ pub fn explain_users<E: RowExplainer>(
         .collect();
     parts.sort_by_key(|(block, ..)| std::cmp::Reverse(block.events));
     let tile = TILE_USERS.min(users.len().max(1)) * width;
-    let scratch = || (Scan::new(&ready, log, period), vec![0.0; tile], vec![0.0; tile]);
+    let scratch = || (Scan::new(&scan_plan, log, period), vec![0.0; tile], vec![0.0; tile]);
     let of_block = |(scan, rows, shares): &mut Scratch<'_>,
                     (block, values, contributions): (Block, &mut [f32], &mut [f32])| {
         let step = TILE_USERS * reads.len().max(1);

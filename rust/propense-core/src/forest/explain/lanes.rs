@@ -122,7 +122,7 @@ fn add(tree: &PathTree, passes: Passes<'_>, shares: &mut [Lanes], sums: &mut [Su
             products[place as usize] = times(products[place as usize], Lanes([value; LANES]));
         }
         for (number, (split, factors)) in tree.splits.iter().zip(factors).enumerate().rev() {
-            let (passed, failed) = (products[2 * number + 1], products[2 * number + 2]);
+            let (below_yes, below_no) = (products[2 * number + 1], products[2 * number + 2]);
             let [yes, no] = &factors.0;
             let (pass, fail) = (passes.at(2 * number + 1), passes.at(2 * number + 2));
             let (of_yes, of_no) = if split.above == 0 {
@@ -133,8 +133,8 @@ fn add(tree: &PathTree, passes: Passes<'_>, shares: &mut [Lanes], sums: &mut [Su
                 (share(pass, yes), share(fail, no))
             };
             let slot = &mut contributions[split.slot as usize];
-            *slot = plus(*slot, plus(times(passed, of_yes), times(failed, of_no)));
-            products[split.place as usize] = plus(passed, failed);
+            *slot = plus(*slot, plus(times(below_yes, of_yes), times(below_no, of_no)));
+            products[split.place as usize] = plus(below_yes, below_no);
         }
     }
     for (&feature, contribution) in tree.features.iter().zip(contributions) {
