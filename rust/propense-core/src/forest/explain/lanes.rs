@@ -48,14 +48,8 @@ impl Passes<'_> {
 ///
 /// `sums` has, for each 16 rows, a number for every feature that some tree reads.
 #[inline(always)]
-pub(in crate::forest) fn explain(
-    tree: &PathTree,
-    columns: &[Line],
-    room: &mut Room<'_>,
-    reads: usize,
-    sums: &mut [Sums],
-) {
-    let passes = &mut room.passes[..=2 * tree.splits.len()];
+pub(in crate::forest) fn explain(tree: &PathTree, columns: &[Line], room: Room<'_>, reads: usize, sums: &mut [Sums]) {
+    let passes = &mut room.passes[..2 * tree.splits.len() + 1];
     follow(tree, columns, passes);
     for (place, sums) in sums.chunks_exact_mut(reads).enumerate() {
         add(tree, Passes { of: passes, first: place * LANES }, room.shares, sums);
@@ -128,7 +122,7 @@ fn add(tree: &PathTree, passes: Passes<'_>, shares: &mut [Lanes], sums: &mut [Su
             products[place as usize] = times(products[place as usize], Lanes([value; LANES]));
         }
         for (number, (split, factors)) in tree.splits.iter().zip(factors).enumerate().rev() {
-            let (of_pass, of_fail) = (products[2 * number + 1], products[2 * number + 2]);
+            let (below_yes, below_no) = (products[2 * number + 1], products[2 * number + 2]);
             let [yes, no] = &factors.0;
             let (pass, fail) = (passes.at(2 * number + 1), passes.at(2 * number + 2));
             let (of_yes, of_no) = if split.above == 0 {
@@ -139,8 +133,8 @@ fn add(tree: &PathTree, passes: Passes<'_>, shares: &mut [Lanes], sums: &mut [Su
                 (share(pass, yes), share(fail, no))
             };
             let slot = &mut contributions[split.slot as usize];
-            *slot = plus(*slot, plus(times(of_pass, of_yes), times(of_fail, of_no)));
-            products[split.place as usize] = plus(of_pass, of_fail);
+            *slot = plus(*slot, plus(times(below_yes, of_yes), times(below_no, of_no)));
+            products[split.place as usize] = plus(below_yes, below_no);
         }
     }
     for (&feature, contribution) in tree.features.iter().zip(contributions) {
@@ -156,7 +150,7 @@ fn add(tree: &PathTree, passes: Passes<'_>, shares: &mut [Lanes], sums: &mut [Su
 pub(in crate::forest) fn explain_avx2(
     tree: &PathTree,
     columns: &[Line],
-    room: &mut Room<'_>,
+    room: Room<'_>,
     reads: usize,
     sums: &mut [Sums],
 ) {
@@ -169,7 +163,7 @@ pub(in crate::forest) fn explain_avx2(
 pub(in crate::forest) fn explain_avx512(
     tree: &PathTree,
     columns: &[Line],
-    room: &mut Room<'_>,
+    room: Room<'_>,
     reads: usize,
     sums: &mut [Sums],
 ) {
