@@ -106,7 +106,7 @@ proptest! {
     ) {
         let kind = if chain { Kind::Chain } else { Kind::Bushy };
         let aggregate = if average { Aggregate::Average } else { Aggregate::Sum };
-        let ensemble = grow(Shape { leaves, width, kind, aggregate, ..SMALL }, seed);
+        let ensemble = grow(Shape { width, leaves, kind, aggregate, ..SMALL }, seed);
         let covers = covers(&ensemble, seed);
         match Explainer::compile(&ensemble, &covers) {
             Ok(_) => compare(&ensemble, &covers, &rows(&ensemble, 9, seed)),

@@ -30,7 +30,7 @@ pub(crate) enum CoreError {
     #[error("the feature spec is not valid: {0}")]
     Spec(#[from] serde_json::Error),
     #[error(transparent)]
-    Segments(#[from] SegmentError),
+    Segments(Box<SegmentError>),
     #[error("the definition of a segment is not valid: {0}")]
     Definition(serde_json::Error),
     #[error(transparent)]
@@ -57,6 +57,12 @@ pub(crate) enum CoreError {
     NotLive,
     #[error("{0}")]
     Arguments(String),
+}
+
+impl From<SegmentError> for CoreError {
+    fn from(error: SegmentError) -> Self {
+        Self::Segments(Box::new(error))
+    }
 }
 
 impl From<CoreError> for PyErr {

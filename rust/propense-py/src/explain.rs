@@ -37,10 +37,10 @@ pub(crate) fn explain_users<'py>(
     let users = known_users(log, &users)?;
     let period = Period::before(as_of_us);
     let explainer: &ModelExplainer = model.inner.explainer().map_err(CoreError::from)?;
-    let explained = detached(py, report, |progress| {
+    let of_users = detached(py, report, |progress| {
         scorer::explain_users(&log.inner, &plan.inner, period, &users, explainer, progress)
     })?;
     let shape = [users.len(), explainer.reads().len()];
     let matrix = |values| PyArray1::from_vec(py, values).reshape(shape);
-    Ok((matrix(explained.contributions)?, matrix(explained.values)?))
+    Ok((matrix(of_users.contributions)?, matrix(of_users.values)?))
 }

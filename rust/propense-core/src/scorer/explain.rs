@@ -52,7 +52,9 @@ pub fn explain_users<E: RowExplainer>(
         return Err(ScoreError::Width { expected: width, found: plan.width() });
     }
     let mut is_read = vec![false; width];
-    reads.iter().for_each(|&feature| is_read[feature as usize] = true);
+    for &feature in reads {
+        is_read[feature as usize] = true;
+    }
     let scan_plan = ScanPlan::new(log, plan, Some(&is_read));
     let mut values = vec![0.0; users.len() * reads.len()];
     let mut contributions = vec![0.0; users.len() * reads.len()];

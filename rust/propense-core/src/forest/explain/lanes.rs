@@ -48,8 +48,8 @@ impl Passes<'_> {
 ///
 /// `sums` has, for each 16 rows, a number for every feature that some tree reads.
 #[inline(always)]
-pub(in crate::forest) fn explain(tree: &PathTree, columns: &[Line], room: Room<'_>, reads: usize, sums: &mut [Sums]) {
-    let passes = &mut room.passes[..2 * tree.splits.len() + 1];
+pub(in crate::forest) fn explain(tree: &PathTree, columns: &[Line], room: &mut Room<'_>, reads: usize, sums: &mut [Sums]) {
+    let passes = &mut room.passes[..=2 * tree.splits.len()];
     follow(tree, columns, passes);
     for (place, sums) in sums.chunks_exact_mut(reads).enumerate() {
         add(tree, Passes { of: passes, first: place * LANES }, room.shares, sums);
@@ -150,7 +150,7 @@ fn add(tree: &PathTree, passes: Passes<'_>, shares: &mut [Lanes], sums: &mut [Su
 pub(in crate::forest) fn explain_avx2(
     tree: &PathTree,
     columns: &[Line],
-    room: Room<'_>,
+    room: &mut Room<'_>,
     reads: usize,
     sums: &mut [Sums],
 ) {
@@ -163,7 +163,7 @@ pub(in crate::forest) fn explain_avx2(
 pub(in crate::forest) fn explain_avx512(
     tree: &PathTree,
     columns: &[Line],
-    room: Room<'_>,
+    room: &mut Room<'_>,
     reads: usize,
     sums: &mut [Sums],
 ) {

@@ -161,7 +161,7 @@ impl Explainer {
             grow(shares, places + tree.features.len(), Lanes([0.0; LANES]));
             let tiles = columns.chunks(per_tile).zip(sums.chunks_mut(TILE / LANES * self.reads.len()));
             for (columns, sums) in tiles {
-                self.isa.explain(tree, columns, Room { passes, shares }, self.reads.len(), sums);
+                self.isa.explain(tree, columns, &mut Room { passes, shares }, self.reads.len(), sums);
             }
         }
         contributions.fill(0.0);
