@@ -53,9 +53,12 @@ fn kinds(before: &Program) -> Vec<Kind> {
             },
             Operation::Binary(binary, left, right) => match (binary, of(&kinds, left), of(&kinds, right)) {
                 (_, Kind::Constant, Kind::Constant) => Kind::Constant,
-                (Binary::Add | Binary::Subtract | Binary::Multiply, kind, Kind::Constant)
-                | (Binary::Add | Binary::Subtract | Binary::Multiply, Kind::Constant, kind)
-                | (Binary::Divide | Binary::Impute, kind, Kind::Constant) => kind,
+                (
+                    Binary::Add | Binary::Subtract | Binary::Multiply | Binary::Divide | Binary::Impute,
+                    kind,
+                    Kind::Constant,
+                )
+                | (Binary::Add | Binary::Subtract | Binary::Multiply, Kind::Constant, kind) => kind,
                 _ => Kind::Other,
             },
         };
