@@ -109,7 +109,7 @@ impl Engine {
         for tile in &prepared.tiles {
             let mut first_moved = 0;
             for (place, row) in tile.rows.iter().enumerate() {
-                let of_pass = pass.as_ref().filter(|_| state.is_stale(row.user));
+                let of_pass = pass.as_ref().filter(|_| state.is_stale(row.user) && !row.is_new);
                 let cause_of = |segment: usize| of_pass.and_then(|pass| pass.causes[segment]).unwrap_or(cause);
                 notes.extend(note_of(standings, tile, place, first_moved, at_us, cause_of));
                 first_moved = row.moved_end;
@@ -328,7 +328,7 @@ fn tasks<'a>(users: &'a [(String, u32)], state: &State) -> Vec<Task<'a>> {
             first_us => Way::Step { first_us },
         }
     };
-    users.iter().map(|(id, user)| Task { id, user: *user, way: way(*user) }).collect()
+    users.iter().map(|(id, user)| Task { id, user: *user, way: way(*user), is_new: false }).collect()
 }
 
 /// Who leaves with segments that go.
@@ -364,17 +364,21 @@ impl Observer for Engine {
             drop(state);
             return self.finish(prepared, Vec::new(), Some(base));
         }
-        let users: Vec<u32> = touched.iter().map(|touched| state.standings.add(touched.user)).collect();
+        let mut add = |touched: &Touched<'_>| {
+            let is_new = state.standings.users.find(touched.user).is_none();
+            (state.standings.add(touched.user), is_new)
+        };
+        let users: Vec<(u32, bool)> = touched.iter().map(&mut add).collect();
         drop(state);
         let state = shared.read();
-        let task = |(touched, &user): (&'_ Touched<'_>, &u32)| {
+        let task = |(touched, (user, is_new)): (&'_ Touched<'_>, (u32, bool))| {
             let last_us = state.standings.last_us[user as usize];
             let is_late = touched.earliest_us < last_us || touched.attributes;
-            (user, if is_late || state.is_stale(user) { Way::Anew } else { Way::Net })
+            (user, if is_late || state.is_stale(user) { Way::Anew } else { Way::Net }, is_new)
         };
-        let ways: Vec<(u32, Way)> = touched.iter().zip(&users).map(task).collect();
-        let tasks =
-            touched.iter().zip(ways).map(|(touched, (user, way))| Task { id: touched.user, user, way }).collect();
+        let ways: Vec<(u32, Way, bool)> = touched.iter().zip(users).map(task).collect();
+        let tasks = touched.iter().zip(ways);
+        let tasks = tasks.map(|(touched, (user, way, is_new))| Task { id: touched.user, user, way, is_new }).collect();
         let notes = self.evaluate(view, &state, &[tasks], Cause::Event, &mut prepared);
         drop(state);
         self.finish(prepared, notes, None)

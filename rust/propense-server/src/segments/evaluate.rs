@@ -21,6 +21,8 @@ pub(super) struct Task<'a> {
     pub(super) id: &'a str,
     pub(super) user: u32,
     pub(super) way: Way,
+    /// Whether nobody knew the user before, so that a pass is not why they enter.
+    pub(super) is_new: bool,
 }
 
 /// How to come to where a user stands now.
@@ -56,6 +58,7 @@ pub(super) struct Row {
     /// Whether what moved is in the tile's list: the part before this end, from the last row's end on.
     pub(super) moved_end: usize,
     pub(super) is_step: bool,
+    pub(super) is_new: bool,
 }
 
 /// Users who could not be evaluated, and why.
@@ -131,7 +134,7 @@ fn evaluate_tile(
             tile.bits[first + segment / 64] |= u64::from(standing.member) << (segment % 64);
         }
         tile.since_us.extend(rules.lasting.iter().map(|&segment| now[segment].since_us));
-        tile.rows.push(Row { user: task.user, next_us, moved_end: tile.moved.len(), is_step });
+        tile.rows.push(Row { user: task.user, next_us, moved_end: tile.moved.len(), is_step, is_new: task.is_new });
     }
     Ok(tile)
 }
