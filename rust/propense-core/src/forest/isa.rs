@@ -106,7 +106,14 @@ impl Detected {
     }
 
     /// Adds what the features of a tree contribute to the sums of a tile; see [`lanes::explain`].
-    pub(super) fn explain(self, tree: &PathTree, columns: &[Line], room: &mut Room<'_>, reads: usize, sums: &mut [Sums]) {
+    pub(super) fn explain(
+        self,
+        tree: &PathTree,
+        columns: &[Line],
+        room: &mut Room<'_>,
+        reads: usize,
+        sums: &mut [Sums],
+    ) {
         match self.0 {
             // SAFETY: `new` has seen that the machine has the instructions.
             #[cfg(target_arch = "x86_64")]

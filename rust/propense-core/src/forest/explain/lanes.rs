@@ -48,7 +48,13 @@ impl Passes<'_> {
 ///
 /// `sums` has, for each 16 rows, a number for every feature that some tree reads.
 #[inline(always)]
-pub(in crate::forest) fn explain(tree: &PathTree, columns: &[Line], room: &mut Room<'_>, reads: usize, sums: &mut [Sums]) {
+pub(in crate::forest) fn explain(
+    tree: &PathTree,
+    columns: &[Line],
+    room: &mut Room<'_>,
+    reads: usize,
+    sums: &mut [Sums],
+) {
     let passes = &mut room.passes[..=2 * tree.splits.len()];
     follow(tree, columns, passes);
     for (place, sums) in sums.chunks_exact_mut(reads).enumerate() {
