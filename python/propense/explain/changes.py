@@ -78,7 +78,8 @@ def explain_change(
 
 
 def _ids(asked: Asked, rows: Any) -> pl.DataFrame:
-    return user_frame(asked.log, asked.users)[rows]
+    users: pl.DataFrame = user_frame(asked.log, asked.users)[rows]
+    return users
 
 
 def _said(words: Words, columns: Any, before: Any, after: Any) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -58,7 +58,7 @@ def explain_tiers(
                     "words": f"{said}, {everyone} overall",
                 }
             )
-    types = {"tier": TIER_TYPE, "feature": pl.String, "typical": pl.Float64}
+    types: dict[str, Any] = {"tier": TIER_TYPE, "feature": pl.String, "typical": pl.Float64}
     types |= {"typical_of_all": pl.Float64, "contribution": pl.Float64, "apart": pl.Float64}
     return pl.DataFrame(rows, schema=types | {"words": pl.String}).with_columns(
         pl.col("typical", "typical_of_all").fill_nan(None)

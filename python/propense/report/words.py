@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from propense.explain.words import phrase
+from propense.explain.forms import phrase
 from propense.goal import Goal
 
 _UNITS = {"s": "second", "m": "minute", "h": "hour", "d": "day", "w": "week"}
