@@ -1,7 +1,7 @@
 //! An observer's notes: what followed from each commit, kept for longer than the write-ahead log.
 //!
 //! A note is acknowledged with its commit, in whose record it stands. From there it goes to `notes/000001.notes`, … (see
-//! [`file`]); what is not yet in a synced file is kept in memory, and is in segments of the write-ahead log that are not
+//! [`mod@file`]); what is not yet in a synced file is kept in memory, and is in segments of the write-ahead log that are not
 //! removed before. Opening reads the files up to the first record that is not whole and takes the rest from the log.
 //!
 //! - Notes are counted from 1 without gaps; by its number it is known whether a note is in the files already.
