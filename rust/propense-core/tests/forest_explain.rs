@@ -129,7 +129,7 @@ fn any_test_is_explained() {
 
 #[test]
 fn contributions_of_a_large_forest_add_up_and_do_not_depend_on_company() {
-    let shape = Shape { width: 60, trees: 200, leaves: 64, thresholds: 300, ..PLAIN };
+    let shape = Shape { width: 60, trees: 40, leaves: 64, thresholds: 300, ..PLAIN };
     let mut ensemble = grow(shape, 5);
     for node in &mut ensemble.nodes {
         // Every number is at or below infinity, so that such a test would be no split.
@@ -139,7 +139,7 @@ fn contributions_of_a_large_forest_add_up_and_do_not_depend_on_company() {
     }
     let covers = covers(&ensemble, 5);
     let explainer = compiled(&ensemble, &covers);
-    let rows = rows(&ensemble, 600, 5);
+    let rows = rows(&ensemble, 150, 5);
     let mut found = vec![f32::NAN; rows.len()];
     explainer.explain(&rows, &mut found);
     let scores = reference::score(&ensemble, &rows);
@@ -147,7 +147,7 @@ fn contributions_of_a_large_forest_add_up_and_do_not_depend_on_company() {
         let sum = explainer.base() + found.iter().map(|value| f64::from(*value)).sum::<f64>();
         assert!((sum - f64::from(*score)).abs() < 1e-5, "{sum} {score}");
     }
-    for size in [1, 15, 17, 64, 65, 257] {
+    for size in [1, 17, 64, 65] {
         let mut alone = vec![f32::NAN; rows.len()];
         for (rows, alone) in rows.chunks(size * shape.width).zip(alone.chunks_mut(size * shape.width)) {
             explainer.explain(rows, alone);
