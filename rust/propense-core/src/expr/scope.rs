@@ -148,7 +148,9 @@ impl<'a> Scope<'a> for UserScope<'a, '_> {
 
     fn aggregate(&mut self, text: &str, aggregate: &Aggregate) -> Result<Typed<'a>, ExprError> {
         let events = self.event_set(text, aggregate)?;
-        if events == EventSet::Empty && !self.knows_properties(aggregate) {
+        // The rule of a segment is in force before the first event that it waits for.
+        let waits = self.externals.is_some() || matches!(self.unknown_events, UnknownEvents::RefuseBut(_));
+        if events == EventSet::Empty && waits && !self.knows_properties(aggregate) {
             if let (UnknownEvents::RefuseBut(_), Some(condition)) = (self.unknown_events, &aggregate.selector.filter) {
                 // A misspelt one would be noticed only when the first of these events comes.
                 bind_filter(self.log, condition, text, &MESSAGE_PROPERTIES)?;
