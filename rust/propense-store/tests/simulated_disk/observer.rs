@@ -187,8 +187,24 @@ impl Watched {
     /// [`Self::folded`], or why notes cannot be read.
     pub fn try_folded(&self) -> Result<Folded, NotesError> {
         let folded = self.settled.lock().unwrap().clone();
+        let (mut first, mut followed) = self.follow()?;
+        // Files may be cleaned of an erased user between two reads of them, when what failed before is tried again.
+        if first == 0 && followed.counts != folded.counts {
+            (first, followed) = self.follow()?;
+        }
+        assert_eq!(followed.position, folded.position, "from {first} on");
+        assert_eq!(self.store.notes_position(), folded.position);
+        if first == 0 {
+            assert_eq!(followed.counts, folded.counts);
+        }
+        assert!(matches!(self.store.notes_after(first.wrapping_sub(1), 1), Err(NotesError::Gone { .. })) || first == 0);
+        Ok(folded)
+    }
+
+    /// The position from which on notes are kept, and what they lead to.
+    fn follow(&self) -> Result<(u64, Folded), NotesError> {
         let mut first = 0;
-        let mut followed = Folded { position: first, ..Folded::default() };
+        let mut followed = Folded::default();
         let mut calls = 0;
         loop {
             // Few bytes at a time, or many.
@@ -205,7 +221,7 @@ impl Watched {
             };
             calls += 1;
             if notes.is_empty() {
-                break;
+                return Ok((first, followed));
             }
             for (position, payload) in notes {
                 assert!(position > followed.position);
@@ -213,12 +229,5 @@ impl Watched {
                 assert_eq!(followed.position, position);
             }
         }
-        assert_eq!(followed.position, folded.position, "from {first} on");
-        assert_eq!(self.store.notes_position(), folded.position);
-        if first == 0 {
-            assert_eq!(followed.counts, folded.counts);
-        }
-        assert!(matches!(self.store.notes_after(first.wrapping_sub(1), 1), Err(NotesError::Gone { .. })) || first == 0);
-        Ok(folded)
     }
 }
