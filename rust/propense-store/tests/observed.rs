@@ -12,6 +12,7 @@ use std::any::Any;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use observer::Watched;
 use propense_store::{LocalDisk, Note, NotesError, Observer, Snapshot, Store, StoreOptions, Touched, WriteError};
@@ -137,8 +138,12 @@ fn those_who_follow_miss_nothing_while_files_come_and_go() {
             .collect();
         let mut event = 0;
         while store.notes_position() < 3_000 {
-            store.ingest(batch(&(event..event + 20).collect::<Vec<_>>())).unwrap();
-            event += 20;
+            match store.ingest(batch(&(event..event + 20).collect::<Vec<_>>())) {
+                Ok(_) => event += 20,
+                // Sealing is behind.
+                Err(WriteError::Busy) => thread::sleep(Duration::from_millis(1)),
+                Err(error) => panic!("{error}"),
+            }
         }
         store.erase(&user_of(3)).unwrap();
         for follower in followers {
