@@ -198,9 +198,29 @@ fn quiet_hours_follow_the_wall_clock() {
 }
 
 #[test]
+fn fractions_are_solved_to_the_microsecond() {
+    let start_us = instant_us("2024-01-01T00:00:30Z");
+    let hour_us = DAY_US / 24;
+    let views = [0, 2, 3].map(|hour| event(0, start_us + hour * hour_us, "view"));
+    for (rule, expected_us) in [
+        ("recency(view) * 24 >= 1", vec![hour_us, 2 * hour_us + 1, 3 * hour_us, 3 * hour_us + 1, 4 * hour_us]),
+        // (t - 3) / t >= 0.75, t in hours.
+        ("recency(view) / tenure(view) > 0.7499999999", vec![1, 2 * hour_us + 1, 12 * hour_us - 17]),
+        ("tenure(view) > 2 * recency(view) + 1", vec![]),
+        // Every 1.5 hours a view: so long after the last that two were due.
+        ("recency(view) / ((tenure(view) - recency(view)) / (count(view) - 1)) >= 2", vec![6 * hour_us]),
+        ("24 / (2 - recency(view)) BETWEEN 12 AND 24", vec![1, 27 * hour_us + 1]),
+    ] {
+        let found = transitions(&SegmentDefinition::new("a", rule), &views, start_us + 2 * DAY_US);
+        let found: Vec<i64> = found.into_iter().map(|(now_us, _)| now_us - start_us).collect();
+        assert_eq!(found, expected_us, "{rule}");
+    }
+}
+
+#[test]
 fn what_cannot_be_solved_is_looked_at_every_minute() {
     let start_us = instant_us("2024-01-01T00:00:30Z");
-    let rule = SegmentDefinition::new("lapsed", "recency(view) * 24 >= 1");
+    let rule = SegmentDefinition::new("lapsed", "recency(view) * recency(view) * 576 >= 1");
     let found = transitions(&rule, &[event(0, start_us, "view")], start_us + DAY_US);
     assert_eq!(found, [(instant_us("2024-01-01T01:01:00Z"), true)]);
     assert_eq!(found[0].0 % RECHECK_US, 0);

@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use support::logs::{Event, Profile, events, log, profiles};
 use support::moments::{instant_us, moments};
-use support::rules::{MODELS, Scores, Sketch, definitions, sketch};
+use support::rules::{MODELS, Scores, Sketch, definitions, is_usual, sketch};
 
 /// The usual number of cases, divided where a case is long.
 fn config(divisor: u32) -> ProptestConfig {
@@ -41,7 +41,8 @@ fn case(
     let parts = times.prop_flat_map(move |times_us| {
         let instants = (select(times_us.clone()), select(times_us.clone()));
         let data = (events(times_us.clone()), profiles(times_us.clone()));
-        (data, definitions(times_us, zones, clock), vec(sketch(), MODELS.len()), instants)
+        let models = vec(sketch(is_usual(&times_us)), MODELS.len());
+        (data, definitions(times_us, zones, clock), models, instants)
     });
     parts.prop_map(|((events, profiles), segments, models, (one_us, other_us))| {
         // The end of time stands for never.

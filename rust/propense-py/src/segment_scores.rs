@@ -26,12 +26,12 @@ pub(crate) struct SegmentModel<'a> {
 
 impl<'a> SegmentModel<'a> {
     pub(crate) fn new(log: &CoreLog, features: &Plan, audience: &Plan, session: &'a Session, cuts: (f32, f32)) -> Self {
-        let changes = Changes::new(features, session.reads(), session.thresholds().as_deref());
+        let changes = Changes::new(log, features, session.reads(), session.thresholds().as_deref());
         Self {
             session,
             features: ScanPlan::new(log, features, session.reads()),
             audience: ScanPlan::new(log, audience, None),
-            changes: [changes, Changes::new(audience, None, None)],
+            changes: [changes, Changes::new(log, audience, None, None)],
             cuts,
         }
     }

@@ -26,6 +26,16 @@ pub enum Node {
 }
 
 impl Node {
+    /// The step's value, given its leaves'.
+    pub(crate) fn eval<F: Fn(usize) -> f64>(&self, leaf: &F) -> f64 {
+        eval(self, leaf)
+    }
+
+    /// Calls `each` with the number of every leaf.
+    pub(crate) fn for_each_leaf(&self, each: &mut impl FnMut(usize)) {
+        for_each_leaf(self, each);
+    }
+
     /// Whether it is the constant NULL.
     pub(super) fn is_null(&self) -> bool {
         matches!(self, Self::Constant(value) if value.is_nan())

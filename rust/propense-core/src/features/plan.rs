@@ -136,6 +136,16 @@ impl Plan {
         Ok(Self { spec, leaves, outputs, calendar })
     }
 
+    /// A plan of some of the leaves as they are.
+    pub(super) fn of_leaves(&self, leaves: &[usize]) -> Self {
+        Self {
+            spec: FeatureSpec { features: Vec::new(), vocabularies: BTreeMap::default(), ..self.spec.clone() },
+            leaves: self.leaves.clone(),
+            outputs: leaves.iter().map(|&leaf| Program { root: Node::Leaf(leaf) }).collect(),
+            calendar: self.calendar.clone(),
+        }
+    }
+
     /// The local hour, 0 to 23, and day of the week, 1 (Monday) to 7.
     pub(crate) fn wall_clock(&self, time_us: i64) -> (u8, u8) {
         let local = self.calendar.local(time_us, &mut 0);

@@ -151,7 +151,7 @@ impl RuleSet {
         validity_us.dedup();
         let mut changes = Changes::default();
         for group in &groups {
-            changes.add_conditions(&group.plan);
+            changes.add_conditions(shape, &group.plan);
         }
         Ok(Stage {
             steps: steps.into_iter().flatten().collect(),

@@ -14,7 +14,7 @@ use jiff::tz::TimeZone;
 use super::definition::SegmentDefinition;
 use super::standing::{Score, Standing};
 use crate::events::EventLog;
-use crate::expr::{Clock, Expr, Function, Literal, MathFunction, parse_duration_us, parse_segment_rule};
+use crate::expr::{BinaryOp, Clock, Expr, Function, Literal, MathFunction, parse_duration_us, parse_segment_rule};
 use crate::features::RECHECK_US;
 use crate::features::reference::{Moment, Value, evaluate_with};
 
@@ -49,13 +49,13 @@ struct Segment {
 }
 
 /// A value that may change with time alone, and a number that it is compared with.
-enum Atom<'o> {
+enum Atom {
     /// Whether it is the number or above.
-    Reaches(&'o Expr, f64),
+    Reaches(Expr, f64),
     /// Whether it is above the number.
-    Exceeds(&'o Expr, f64),
+    Exceeds(Expr, f64),
     /// Whether the nearest f32 is the number or above.
-    Single(&'o Expr, f32),
+    Single(Expr, f32),
 }
 
 impl<'a> Oracle<'a> {
@@ -206,7 +206,7 @@ impl<'a> Oracle<'a> {
             rechecks |= compared(expr, &mut atoms);
         }
         for (feature, steps) in self.models.iter().flat_map(|model| &model.features) {
-            atoms.extend(steps.iter().map(|&step| Atom::Single(feature, step)));
+            atoms.extend(steps.iter().map(|&step| Atom::Single(feature.clone(), step)));
         }
         for &time_us in times_us {
             for &length_us in &lengths_us {
@@ -280,7 +280,7 @@ fn flip_us(answer: impl Fn(i64) -> bool, mut before_us: i64, mut at_us: i64) -> 
 
 /// Adds the comparisons of an expression that may change with time alone; says whether any such value is put to another
 /// use.
-fn compared<'e>(expr: &'e Expr, atoms: &mut Vec<Atom<'e>>) -> bool {
+fn compared(expr: &Expr, atoms: &mut Vec<Atom>) -> bool {
     let ages = |expr: &Expr| {
         expr.parts().iter().any(|part| {
             let of =
@@ -291,31 +291,31 @@ fn compared<'e>(expr: &'e Expr, atoms: &mut Vec<Atom<'e>>) -> bool {
     if !ages(expr) {
         return false;
     }
-    // A value that is compared as it is, or another in its place.
-    let as_is = |expr: &Expr| match expr {
-        Expr::Aggregate(_) => true,
-        Expr::Math(MathFunction::Coalesce, operands) => {
-            operands.iter().all(|operand| matches!(operand, Expr::Aggregate(_) | Expr::Literal(_)))
-        }
-        _ => false,
+    let mut add = |value: &Expr, number: f64| {
+        atoms.extend([Atom::Reaches(value.clone(), number), Atom::Exceeds(value.clone(), number)]);
     };
-    let mut add = |value: &'e Expr, constant: &Expr| {
-        if let Expr::Literal(Literal::Number(number)) = constant {
-            atoms.extend([Atom::Reaches(value, *number), Atom::Exceeds(value, *number)]);
-        }
+    let number = |expr: &Expr| match expr {
+        Expr::Literal(Literal::Number(number)) => Some(*number),
+        _ => None,
     };
     match expr {
-        Expr::Binary(op, left, right) if op.is_comparison() => match (left.as_ref(), right.as_ref()) {
-            (value, constant @ Expr::Literal(_)) | (constant @ Expr::Literal(_), value) if as_is(value) => {
-                add(value, constant);
-                false
+        Expr::Binary(op, left, right) if op.is_comparison() => {
+            if !is_monotone(left) || !is_monotone(right) {
+                return true;
             }
-            _ => true,
-        },
-        Expr::InList(operand, list) if as_is(operand) => {
-            for literal in list {
-                add(operand, &Expr::Literal(literal.clone()));
+            match (number(left), number(right)) {
+                (_, Some(number)) => add(left, number),
+                (Some(number), _) => add(right, number),
+                // With NULL, nothing.
+                _ if matches!(left.as_ref(), Expr::Literal(_)) || matches!(right.as_ref(), Expr::Literal(_)) => {}
+                _ => add(&Expr::Binary(BinaryOp::Subtract, left.clone(), right.clone()), 0.0),
             }
+            false
+        }
+        Expr::InList(operand, list) if is_monotone(operand) => {
+            list.iter()
+                .filter_map(|literal| number(&Expr::Literal(literal.clone())))
+                .for_each(|number| add(operand, number));
             false
         }
         Expr::Binary(_, left, right) => {
@@ -324,6 +324,23 @@ fn compared<'e>(expr: &'e Expr, atoms: &mut Vec<Atom<'e>>) -> bool {
         }
         Expr::Unary(_, operand) => compared(operand, atoms),
         // Whether there is a value depends on the events alone, and so does what is text.
-        expr => !as_is(expr),
+        expr => !is_monotone(expr),
+    }
+}
+
+/// Whether a value that may change with time alone only rises or only falls between the instants at which events come and
+/// go: what ages, another in its place, and fractions of lines whose denominators are not 0 in between.
+fn is_monotone(expr: &Expr) -> bool {
+    let decays = |expr: &Expr| {
+        let decays = |function| matches!(function, Function::DecayedCount { .. });
+        matches!(expr, Expr::Aggregate(aggregate) if decays(aggregate.function))
+    };
+    match expr {
+        Expr::Aggregate(_) | Expr::Literal(_) => true,
+        Expr::Math(MathFunction::Coalesce, operands) => operands.iter().all(is_monotone),
+        Expr::Binary(op, left, right) if !op.is_comparison() => {
+            is_monotone(left) && is_monotone(right) && !expr.parts().into_iter().any(decays)
+        }
+        _ => false,
     }
 }

@@ -53,8 +53,50 @@ fn decayed() -> impl Strategy<Value = String> {
     (select(&SUBJECTS[..]), select(&WINDOWS[..8])).prop_map(|(event, life)| format!("decayed_count({event}, '{life}')"))
 }
 
+/// A fraction of values that age: those that automatic features have, and others. Over ages of the world, where a float
+/// does not know a minute from the next, it cannot be solved: then what ages alone.
+fn fraction(usual: bool) -> BoxedStrategy<String> {
+    if !usual {
+        return aging().boxed();
+    }
+    let days = select(&["active_days", "count"][..]);
+    let parts = (aging(), aging(), select(&SUBJECTS[..]), days, 0..8);
+    let text = parts.prop_map(|(one, other, event, days, form)| match form {
+        0 => format!("{one} / ((tenure({event}) - recency({event})) / ({days}({event}) - 1))"),
+        1 => format!("(tenure({event}) - recency({event})) / ({days}({event}) - 1)"),
+        2 => format!("{one} / {other}"),
+        3 => format!("{days}({event}) / {one}"),
+        4 => format!("recency({event}) / tenure({event})"),
+        5 => format!("1.5 * {one} + coalesce(mean(buy.amount), 0.25) - {other} / 3"),
+        6 => format!("coalesce({one} / ({days}({event}) - 1), {other}) - 0.1"),
+        _ => format!("{one} / {other} + 0.3 * {days}({event})"),
+    });
+    text.boxed()
+}
+
+/// Whether instants are of the years 1900 to 2199.
+pub fn is_usual(times_us: &[i64]) -> bool {
+    times_us.iter().all(|time_us| (-2_208_988_800_000_000..=7_258_118_399_999_999).contains(time_us))
+}
+
+/// Numbers that a fraction of whole hours is not.
+const UNEVEN: [&str; 6] = ["0.123", "0.70711", "0.9973", "1.00031", "2.7183", "31.4159"];
+
+/// Comparisons of fractions.
+fn fractions(usual: bool) -> impl Strategy<Value = String> {
+    let numbers = (select(&UNEVEN[..]), select(&UNEVEN[..]));
+    (fraction(usual), comparison(), numbers, 0..7).prop_map(|(operand, op, (number, other), form)| match form {
+        0 => format!("{number} {op} {operand}"),
+        1 => format!("{operand} NOT BETWEEN {number} AND {other}"),
+        2 => format!("coalesce({operand}, {number}) {op} {other}"),
+        3 => format!("({operand}) IS NULL"),
+        4 => format!("2.5 * recency(*) + {number} {op} tenure(view) / 3"),
+        _ => format!("{operand} {op} {number}"),
+    })
+}
+
 /// Comparisons that can be solved.
-fn comparisons() -> impl Strategy<Value = String> {
+fn comparisons(usual: bool) -> impl Strategy<Value = String> {
     let with = |operand: BoxedStrategy<String>, numbers: &'static [&'static str]| {
         (operand, comparison(), select(numbers), 0..7).prop_map(|(operand, op, number, form)| match form {
             0 => format!("{number} {op} {operand}"),
@@ -69,6 +111,7 @@ fn comparisons() -> impl Strategy<Value = String> {
         3 => with(aggregate(), &COUNTS),
         3 => with(aging().boxed(), &DAYS),
         2 => with(decayed().boxed(), &COUNTS),
+        2 => fractions(usual),
         1 => select(&["attr(age) > 0.2", "attr(member)", "attr(country) = 'book'"][..]).prop_map(str::to_owned),
     ]
 }
@@ -93,8 +136,8 @@ fn outside(earlier: &'static [&'static str], clock: bool) -> BoxedStrategy<Strin
     prop_oneof![2 => score, 1 => tier, 1 => tiers, 3 => segment, 2 => now].boxed()
 }
 
-fn condition(earlier: &'static [&'static str], clock: bool) -> BoxedStrategy<String> {
-    let leaf = prop_oneof![3 => comparisons(), 1 => outside(earlier, clock)];
+fn condition(earlier: &'static [&'static str], clock: bool, usual: bool) -> BoxedStrategy<String> {
+    let leaf = prop_oneof![3 => comparisons(usual), 1 => outside(earlier, clock)];
     let any = leaf.prop_recursive(2, 4, 2, |inner| {
         prop_oneof![
             4 => (inner.clone(), select(&["AND", "OR"][..]), inner.clone()).prop_map(|(a, op, b)| format!("({a}) {op} ({b})")),
@@ -110,10 +153,11 @@ pub fn definitions(
     timezones: &'static [&'static str],
     clock: bool,
 ) -> impl Strategy<Value = Vec<SegmentDefinition>> {
+    let usual = is_usual(&times_us);
     let definition = move |place: usize| {
         let min_stay = prop_oneof![2 => Just(None), 1 => select(&WINDOWS[..8]).prop_map(Some)];
         let instant = || weighted(0.15, select(times_us.clone()));
-        let rules = (condition(&NAMES[..place], clock), weighted(0.4, condition(&NAMES[..place], clock)));
+        let rules = (condition(&NAMES[..place], clock, usual), weighted(0.4, condition(&NAMES[..place], clock, usual)));
         (rules, min_stay, instant(), instant(), select(timezones)).prop_map(
             move |((rule, stay), min_stay, from, until, timezone)| {
                 let until = until.filter(|&until| from.is_none_or(|from| from < until));
@@ -144,11 +188,14 @@ pub struct Sketch {
     pub audience: String,
 }
 
-pub fn sketch() -> impl Strategy<Value = Sketch> {
-    let thresholds = vec(select(&[0.0_f32, 0.1, 0.5, 0.75, 1.0, 1.3, 2.0, 7.0, 30.0][..]), 0..4);
+pub fn sketch(usual: bool) -> impl Strategy<Value = Sketch> {
+    let from = |numbers: &'static [f32]| vec(select(numbers), 0..4);
+    let even = || from(&[0.0, 0.1, 0.5, 0.75, 1.0, 1.3, 2.0, 7.0, 30.0]);
     let feature = prop_oneof![2 => aging(), 1 => decayed(), 2 => aggregate()];
-    let audience = prop_oneof![2 => Just("TRUE".to_owned()), 1 => comparisons()];
-    (vec((feature, thresholds), 1..4), audience).prop_map(|(mut features, audience)| {
+    let fraction = (fraction(usual), from(&[0.0, 0.123, 0.70711, 0.9973, 1.00031, 2.7183, 31.4159]));
+    let feature = prop_oneof![5 => (feature, even()), 2 => fraction];
+    let audience = prop_oneof![2 => Just("TRUE".to_owned()), 1 => comparisons(usual)];
+    (vec(feature, 1..4), audience).prop_map(|(mut features, audience)| {
         for (_, thresholds) in &mut features {
             thresholds.sort_unstable_by(f32::total_cmp);
             thresholds.dedup();
@@ -205,7 +252,8 @@ impl<'a> Scores<'a> {
                 Plan::compile(&spec, log, UnknownEvents::Empty, i64::MAX).unwrap()
             };
             let plans = [plan(&texts), plan(std::slice::from_ref(&sketch.audience))];
-            let changes = [Changes::new(&plans[0], None, Some(&thresholds)), Changes::new(&plans[1], None, None)];
+            let changes =
+                [Changes::new(log, &plans[0], None, Some(&thresholds)), Changes::new(log, &plans[1], None, None)];
             (sketch.clone(), plans.map(|plan| ScanPlan::new(log, &plan, None)), changes)
         });
         Self { log, models: models.collect() }

@@ -62,8 +62,8 @@ impl Bound {
     /// The first instant after another at which time alone may change a user's score or place in the audience.
     pub(crate) fn next_change_us(&self, model: &OnnxModel, log: &EventLog, user: usize, after_us: i64) -> i64 {
         let (features, audience) = self.changes.get_or_init(|| {
-            let features = Changes::new(&self.plan, model.reads(), model.thresholds().as_deref());
-            (features, Changes::new(&self.audience_plan, None, None))
+            let features = Changes::new(&self.shape, &self.plan, model.reads(), model.thresholds().as_deref());
+            (features, Changes::new(&self.shape, &self.audience_plan, None, None))
         });
         features.next_us(log, user, after_us).min(audience.next_us(log, user, after_us))
     }

@@ -7,69 +7,84 @@ use crate::DAY_US;
 use crate::events::EventLog;
 use crate::expr::{BoundAggregate, Function};
 
+/// Which events a value that ages is made of.
+#[derive(Debug)]
+pub(super) struct Aged {
+    function: Function,
+    window_us: Option<i64>,
+    watch: Watch,
+}
+
 /// A value that ages and the numbers that it is compared with.
 #[derive(Debug)]
 pub(super) struct Aging {
-    function: Function,
-    window_us: Option<i64>,
+    aged: Aged,
     selector_text: String,
-    watch: Watch,
     steps: Steps,
+}
+
+impl Aged {
+    pub(super) fn new(aggregate: &BoundAggregate) -> Self {
+        let mut watch = Watch::default();
+        watch.add(aggregate);
+        Self { function: aggregate.function, window_us: aggregate.window_us, watch }
+    }
+
+    /// The rows of the events that count one microsecond after an instant, oldest first: an earlier coming or going is an
+    /// instant of its own.
+    fn rows<'a>(
+        &'a self,
+        log: &'a EventLog,
+        user: usize,
+        after_us: i64,
+    ) -> impl DoubleEndedIterator<Item = usize> + 'a {
+        let rows = log.rows(user);
+        let times_us = &log.time_us()[rows.clone()];
+        let seen = times_us.partition_point(|&time_us| time_us <= after_us);
+        let start_us =
+            self.window_us.map_or(i64::MIN, |window_us| after_us.saturating_add(1).saturating_sub(window_us));
+        let first = times_us.partition_point(|&time_us| time_us < start_us);
+        (rows.start + first..rows.start + seen.max(first)).filter(move |&row| self.watch.takes(log, row))
+    }
+
+    /// The event whose age a recency or a tenure is.
+    pub(super) fn event_us(&self, log: &EventLog, user: usize, after_us: i64) -> Option<i64> {
+        let mut rows = self.rows(log, user, after_us);
+        let row = if self.function == Function::Recency { rows.next_back() } else { rows.next() };
+        row.map(|row| log.time_us()[row])
+    }
 }
 
 impl Aging {
     pub(super) fn new(aggregate: &BoundAggregate, steps: Steps) -> Self {
-        let mut watch = Watch::default();
-        watch.add(aggregate);
-        let mut aging = Self {
-            function: aggregate.function,
-            window_us: aggregate.window_us,
-            selector_text: aggregate.selector_text.clone(),
-            watch,
-            steps,
-        };
-        aging.sort();
+        let selector_text = aggregate.selector_text.clone();
+        let mut aging = Self { aged: Aged::new(aggregate), selector_text, steps };
+        aging.steps.sort();
         aging
     }
 
     /// Whether another is of the same value.
     pub(super) fn is_like(&self, other: &Self) -> bool {
-        (self.function, self.window_us, &self.selector_text) == (other.function, other.window_us, &other.selector_text)
+        let key = |aging: &Self| (aging.aged.function, aging.aged.window_us);
+        key(self) == key(other) && self.selector_text == other.selector_text
     }
 
     /// Adds another's steps.
     pub(super) fn join(&mut self, other: &Self) {
         self.steps.double.extend_from_slice(&other.steps.double);
         self.steps.single.extend_from_slice(&other.steps.single);
-        self.sort();
-    }
-
-    fn sort(&mut self) {
-        let Steps { double, single } = &mut self.steps;
-        double.sort_unstable_by(f64::total_cmp);
-        double.dedup();
-        single.sort_unstable_by(f32::total_cmp);
-        single.dedup();
+        self.steps.sort();
     }
 
     /// The first instant after another at which the value crosses a step, if events neither come nor go before.
     pub(super) fn next_us(&self, log: &EventLog, user: usize, after_us: i64) -> i64 {
-        let rows = log.rows(user);
-        let times_us = &log.time_us()[rows.clone()];
-        // What is seen one microsecond later: an earlier coming or going is an instant of its own.
-        let seen = times_us.partition_point(|&time_us| time_us <= after_us);
-        let start_us =
-            self.window_us.map_or(i64::MIN, |window_us| after_us.saturating_add(1).saturating_sub(window_us));
-        let first = times_us.partition_point(|&time_us| time_us < start_us);
-        let takes = |place: &usize| self.watch.takes(log, rows.start + place);
-        let mut places = first..seen.max(first);
-        match self.function {
+        match self.aged.function {
             Function::DecayedCount { half_life_us } => {
-                let newest_first = places.rev().filter(takes).map(|place| times_us[place]).collect();
+                let rows = self.aged.rows(log, user, after_us).rev();
+                let newest_first = rows.map(|row| log.time_us()[row]).collect();
                 next_decay_us(&Decaying { newest_first, half_life_us }, &self.steps, after_us)
             }
-            Function::Recency => places.rev().find(takes).map_or(i64::MAX, |at| self.rises_us(times_us[at], after_us)),
-            _ => places.find(takes).map_or(i64::MAX, |at| self.rises_us(times_us[at], after_us)),
+            _ => self.aged.event_us(log, user, after_us).map_or(i64::MAX, |event_us| self.rises_us(event_us, after_us)),
         }
     }
 

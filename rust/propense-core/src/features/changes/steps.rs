@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::compound::degrees;
 use crate::expr::{BinaryOp, Function, MathFunction, Node, Program, UnaryOp, UserLeaf};
 
 /// Numbers that something distinguishes: a value below one of them from the number itself and all above.
@@ -13,11 +14,24 @@ pub(super) struct Steps {
     pub(super) single: Vec<f32>,
 }
 
+impl Steps {
+    /// Brings them into ascending order.
+    pub(super) fn sort(&mut self) {
+        let Self { double, single } = self;
+        double.sort_unstable_by(f64::total_cmp);
+        double.dedup();
+        single.sort_unstable_by(f32::total_cmp);
+        single.dedup();
+    }
+}
+
 /// What a program wants to know of values that age.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
     /// By leaf.
     pub(super) steps: BTreeMap<usize, Steps>,
+    /// Of arithmetic over such values.
+    pub(super) compounds: Vec<(Node, Steps)>,
     /// Whether some value is put to a use that has no steps.
     pub(super) rechecks: bool,
 }
@@ -33,6 +47,9 @@ pub(super) fn collect(program: &Program, leaves: &[UserLeaf], thresholds: Option
         }
         // What is not read changes nothing.
         (None, Some([])) => {}
+        (None, Some(thresholds)) if degrees(&program.root, leaves).is_some() => {
+            collector.compound(&program.root, Steps { single: thresholds.to_vec(), ..Steps::default() });
+        }
         _ => collector.node(&program.root),
     }
     collector.wanted
@@ -58,9 +75,10 @@ impl Collector<'_> {
             Node::Binary(op, left, right) if op.is_comparison() => match (left.as_ref(), right.as_ref()) {
                 (operand, Node::Constant(number)) => self.compared(operand, &steps(*op, *number)),
                 (Node::Constant(number), operand) => self.compared(operand, &steps(op.mirrored(), *number)),
-                (left, right) => {
-                    self.node(left);
-                    self.node(right);
+                // They compare as their difference does with 0.
+                _ => {
+                    let difference = Node::Binary(BinaryOp::Subtract, left.clone(), right.clone());
+                    self.compared(&difference, &steps(*op, 0.0));
                 }
             },
             Node::InNumbers(operand, list) => {
@@ -69,6 +87,8 @@ impl Collector<'_> {
             }
             // Whether there is a value depends on the events alone.
             Node::Unary(UnaryOp::IsNull, operand) if plain(operand).is_some() => {}
+            // So it does of a fraction, where its denominator is not 0.
+            Node::Unary(UnaryOp::IsNull, operand) => self.compared(operand, &[]),
             Node::Unary(_, operand) => self.node(operand),
             Node::Binary(_, left, right) => {
                 self.node(left);
@@ -85,7 +105,19 @@ impl Collector<'_> {
                     self.add(leaf, |known| known.double.extend_from_slice(steps));
                 }
             }
+            None if degrees(operand, self.leaves).is_some() => {
+                self.compound(operand, Steps { double: steps.to_vec(), ..Steps::default() });
+            }
             None => self.node(operand),
+        }
+    }
+
+    fn compound(&mut self, node: &Node, mut steps: Steps) {
+        let mut any_ages = false;
+        node.for_each_leaf(&mut |leaf| any_ages |= ages(&self.leaves[leaf]));
+        if any_ages {
+            steps.sort();
+            self.wanted.compounds.push((node.clone(), steps));
         }
     }
 }
