@@ -63,8 +63,10 @@ pub fn plans(model: &LoadedModel, log: &EventLog) -> Plans {
     let compile = |spec| Plan::compile(spec, log, UnknownEvents::Empty, i64::MAX).unwrap();
     let plans = [compile(&model.spec), compile(&conditions)];
     let thresholds = model.onnx.thresholds();
-    let changes =
-        [Changes::new(&plans[0], model.onnx.reads(), thresholds.as_deref()), Changes::new(&plans[1], None, None)];
+    let changes = [
+        Changes::new(log, &plans[0], model.onnx.reads(), thresholds.as_deref()),
+        Changes::new(log, &plans[1], None, None),
+    ];
     (plans, changes)
 }
 
