@@ -31,6 +31,7 @@ mod serving;
 mod state;
 mod status;
 mod tls;
+mod validation;
 
 pub use auth::{Scope, hash_token};
 pub use backend::{
