@@ -80,8 +80,8 @@ class Manifest(pydantic.BaseModel):
         return text.replace(blank, blank.replace(_NO_CHECKSUM, _sha256(text.encode())))
 
 
-def read_manifest(folder: Path) -> Manifest:
-    """Read and validate a manifest.
+def read_manifest(folder: Path) -> tuple[Manifest, str]:
+    """Read and validate a manifest; give it with its digest, the SHA-256 of the file's bytes.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path} was changed after it was written: its checksum {stated!r} does not fit it. "
             "Restore the file or train again"
         )
-    return manifest
+    return manifest, _sha256(data)
 
 
 def read_checked(folder: Path, manifest: Manifest) -> dict[str, bytes]:

@@ -74,6 +74,11 @@ class Model:
         return self._core.engine
 
     @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest, by which servers name a version; it changes with the tiers."""
+        return self._parts.digest
+
+    @property
     def features(self) -> FeatureSet:
         """The features the model reads, in order."""
         return self._parts.features
@@ -545,7 +550,7 @@ class Model:
         from propense.report.changes import remembered
 
         training = self.training | {"previous": remembered(previous)}
-        return Model(replace(self._parts, training=training))
+        return Model(replace(self._parts, training=training, read_digest=None))
 
     def save(self, folder: str | Path) -> Path:
         """Write the model as a directory, in one step: aside first, then renamed.

@@ -62,10 +62,20 @@ class ModelParts:
     reference: pl.DataFrame | None = None
     """How features and scores were spread over the audience at training, for drift; None likewise."""
 
+    read_digest: str | None = None
+    """SHA-256 of the manifest that this was read from; None if it was not, or was changed since."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the manifest, as it was read or as it would be written."""
+        if self.read_digest is not None:
+            return self.read_digest
+        return hashlib.sha256(self.contents()[files.MANIFEST_FILE]).hexdigest()
+
     def with_tiers(self, policy: TierPolicy) -> ModelParts:
         """Give the same model with tiers cut by another policy."""
         cuts = cut_offs(policy, self.audience, self.test_scores, self.test_labels)
-        return replace(self, tiers=policy, cut_offs=cuts)
+        return replace(self, tiers=policy, cut_offs=cuts, read_digest=None)
 
     def contents(self) -> dict[str, bytes]:
         """Give the directory's files by name."""
@@ -117,7 +127,7 @@ class ModelParts:
         ModelError
             A file is missing, has another checksum or shape, or the plan another fingerprint.
         """
-        stated = files.read_manifest(folder)
+        stated, digest = files.read_manifest(folder)
         contents = files.read_checked(folder, stated)
         place = folder / files.MANIFEST_FILE
         try:
@@ -170,6 +180,7 @@ class ModelParts:
                 test_labels=test["label"].to_numpy(),
                 backtest=past,
                 reference=reference,
+                read_digest=digest,
             )
         except (
             pl.exceptions.PolarsError,

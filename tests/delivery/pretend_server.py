@@ -25,6 +25,7 @@ class PretendServer:
         self.members: dict[tuple[str, str], bool] = {}
         self.messages: list[Message] = []
         self.on_message: Callable[[Message], None] = lambda message: None
+        self.models: dict[str, str | None] = {}
         self.away = False
         self.erased: set[str] = set()
         self.first_kept = 1
@@ -79,6 +80,11 @@ class PretendServer:
         self._answer()
         with self._news:
             return frozenset(one for one in segments if self.members.get((user_id, one), False))
+
+    def models_of(self, segments: Sequence[str]) -> dict[str, str | None]:
+        self._answer()
+        tiers = {name.rpartition(".")[0] for name in segments if "." in name}
+        return {name: digest for name, digest in self.models.items() if name in tiers}
 
     def known(self, user_ids: Sequence[str]) -> set[str]:
         self._answer()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
@@ -68,3 +69,48 @@ def test_bad_calls_are_refused(model_folder: Path, options: list[str]) -> None:
     assert isinstance(run(model_folder, "nobody", *options).exception, pp.DataError)
     assert run(model_folder, *options, "--since", "2024-12-01").exit_code == 2
     assert run(model_folder, "u0000001", *options, "--top", 0).exit_code == 2
+
+
+@pytest.fixture(scope="module")
+def address(
+    sim: Simulation, model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    store = tmp_path_factory.mktemp("explaining") / "store"
+    with pp.serve(store, model_folder.parent, address="127.0.0.1:0") as running:
+        with pp.Client(running.address, timeout=60.0) as client:
+            client.ingest(sim.events, profiles=sim.profiles)
+        yield running.address
+
+
+def test_a_server_explains_as_the_log_does(
+    address: str,
+    model: pp.Model,
+    model_folder: Path,
+    log: pp.EventLog,
+    options: list[str],
+    sim: Simulation,
+    tmp_path: Path,
+) -> None:
+    user, when = model.score(log, as_of="2024-12-01")["user_id"][0], f"{sim.as_of:%Y-%m-%d}"
+    for more in ([], ["--since", "2024-12-01"], ["--top", 2]):
+        by_log = run(model_folder, user, *options, *more)
+        by_server = run(model_folder.name, user, "--server", address, "--as-of", when, *more)
+        assert by_server.exit_code == 0, by_server.output
+        assert by_server.output == by_log.output
+    out = tmp_path / "why.csv"
+    done = run("buys_ticket", user, "--server", address, "--as-of", when, "--out", out)
+    assert done.exit_code == 0, done.output
+    assert pl.read_csv(out)["words"][0] == "where everyone starts"
+
+
+def test_a_server_is_asked_for_one_user_who_is_there(
+    address: str, options: list[str], sim: Simulation
+) -> None:
+    user = sim.events["user_id"][0]
+    assert run("buys_ticket", user).exit_code == 2
+    assert run("buys_ticket", user, "--server", address, *options).exit_code == 2
+    assert run("buys_ticket", "--server", address).exit_code == 2
+    unknown = run("buys_ticket", "nobody", "--server", address)
+    assert isinstance(unknown.exception, pp.NotFoundError)
+    early = run("buys_ticket", user, "--server", address, "--as-of", "2000-01-01")
+    assert "is not in the audience as of 2000-01-01" in str(early.exception)

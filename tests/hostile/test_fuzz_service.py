@@ -59,6 +59,7 @@ def good(rng: random.Random) -> dict[str, bytes]:
         events_pb2.StreamEventsRequest(sequence=1, batch=batch),
         scoring_pb2.ScoreUserRequest(user_id="user 1", models=[NAME], include_features=True),
         scoring_pb2.BatchScoreUsersRequest(user_ids=["user 1", "user 2"], models=[NAME]),
+        scoring_pb2.ExplainUserRequest(user_id="user 1", model=NAME, top=3),
         scoring_pb2.ScoreEventsRequest(events=[event], profiles=[profile]),
         scoring_pb2.StreamScoresRequest(model=NAME, batch_rows=rng.randrange(100)),
         users_pb2.PutProfilesRequest(profiles=[profile]),

@@ -268,6 +268,7 @@ def test_the_result_is_saved_and_can_be_required(tmp_path: Path) -> None:
     assert saved["verdict"] == "block"
     assert saved["groups"][1]["group"] == "B"
     assert saved["policy"]["ratio"] == 0.8
+    assert saved["model_digest"] is None
     with pytest.raises(pp.FairnessError, match="says block, pass is required: block: group 'B'"):
         found.require("pass")
     fine = pp.audit(*audience(8)[:2], ["group"])

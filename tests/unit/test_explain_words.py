@@ -55,7 +55,7 @@ def test_a_feature_is_said(expression: str, value: float, said: str) -> None:
 
 
 def test_a_code_is_said_as_its_text() -> None:
-    words = phrase("attr(country)", ["DE", "GB"])
+    words = phrase("attr(country)", {0: "DE", 1: "GB"})
     assert (words.of(1.0), words.of(NAN), words.short(0.0)) == (
         "country GB",
         "country unknown",

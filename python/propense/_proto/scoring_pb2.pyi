@@ -416,6 +416,232 @@ class ScoreEventsResponse(_message.Message):
 Global___ScoreEventsResponse: _TypeAlias = ScoreEventsResponse  # noqa: Y015
 
 @_typing.final
+class ExplainUserRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    AS_OF_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    TOP_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """1 to 1,024 bytes."""
+    model: _builtins.str
+    """The model's name. Required."""
+    top: _builtins.int
+    """Most features to list, 1 to 1,000; 0 = 5."""
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Events strictly before this instant are seen. Absent: now."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """An earlier as_of: say too what the score was then, and list the features that changed it most."""
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        model: _builtins.str = ...,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        top: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "model", b"model", "since", b"since", "top", b"top", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainUserRequest: _TypeAlias = ExplainUserRequest  # noqa: Y015
+
+@_typing.final
+class Standing(_message.Message):
+    """A user's standing with a model at an instant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AS_OF_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    OTHERS_FIELD_NUMBER: _builtins.int
+    others: _builtins.float
+    """What the features that are not listed contributed to the logit, together. 0 outside the audience."""
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Events strictly before it were seen."""
+
+    @_builtins.property
+    def score(self) -> Global___Score:
+        """What the model said."""
+
+    def __init__(
+        self,
+        *,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        score: Global___Score | None = ...,
+        others: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "score", b"score"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "others", b"others", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Standing: _TypeAlias = Standing  # noqa: Y015
+
+@_typing.final
+class Contribution(_message.Message):
+    """What a feature was and contributed, at an instant."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VALUE_FIELD_NUMBER: _builtins.int
+    CONTRIBUTION_FIELD_NUMBER: _builtins.int
+    value: _builtins.float
+    """As the model read it, float32; NaN = missing."""
+    contribution: _builtins.float
+    """Its exact Shapley value in the logit of the score; a contribution of 0.69 doubles the odds."""
+    def __init__(
+        self,
+        *,
+        value: _builtins.float = ...,
+        contribution: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contribution", b"contribution", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Contribution: _TypeAlias = Contribution  # noqa: Y015
+
+@_typing.final
+class ExplainedFeature(_message.Message):
+    """A feature that moved a score."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class TextsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    EXPRESSION_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    USUAL_FIELD_NUMBER: _builtins.int
+    IS_TEXT_FIELD_NUMBER: _builtins.int
+    TEXTS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its column name, such as "purchase_amount_sum_90d"."""
+    expression: _builtins.str
+    """Its text, such as "sum(purchase.amount, '90d')"."""
+    usual: _builtins.float
+    """The median over the rows that the model learnt from; NaN: usually missing. Absent: the model does not say."""
+    is_text: _builtins.bool
+    """Whether its values are codes of texts."""
+    @_builtins.property
+    def now(self) -> Global___Contribution:
+        """At the as_of."""
+
+    @_builtins.property
+    def before(self) -> Global___Contribution:
+        """At the earlier as_of. Absent: none was asked for, or the user was not in the audience then."""
+
+    @_builtins.property
+    def texts(self) -> _containers.ScalarMap[_builtins.int, _builtins.str]:
+        """If so: the text of each code that is given here. A code without one stands for any other text."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        expression: _builtins.str = ...,
+        now: Global___Contribution | None = ...,
+        before: Global___Contribution | None = ...,
+        usual: _builtins.float | None = ...,
+        is_text: _builtins.bool = ...,
+        texts: _abc.Mapping[_builtins.int, _builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_usual", b"_usual", "before", b"before", "now", b"now", "usual", b"usual"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_usual", b"_usual", "before", b"before", "expression", b"expression", "is_text", b"is_text", "name", b"name", "now", b"now", "texts", b"texts", "usual", b"usual"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__usual: _TypeAlias = _typing.Literal["usual"]  # noqa: Y015
+    _WhichOneofArgType__usual: _TypeAlias = _typing.Literal["_usual", b"_usual"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__usual) -> _WhichOneofReturnType__usual | None: ...
+
+Global___ExplainedFeature: _TypeAlias = ExplainedFeature  # noqa: Y015
+
+@_typing.final
+class ExplainUserResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    BEFORE_FIELD_NUMBER: _builtins.int
+    FEATURES_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    """As in the request."""
+    base: _builtins.float
+    """The logit where every user starts: its mean over the rows that the model learnt from. With what is listed and `others`
+    it adds up to the logit of the score, within 1e-5.
+    """
+    @_builtins.property
+    def model(self) -> _types_pb2.ModelVersion:
+        """Which version of the model."""
+
+    @_builtins.property
+    def now(self) -> Global___Standing:
+        """At the as_of that was used."""
+
+    @_builtins.property
+    def before(self) -> Global___Standing:
+        """At the earlier one; absent unless asked for."""
+
+    @_builtins.property
+    def features(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExplainedFeature]:
+        """Those that moved the logit most, or that changed it most if the user was in the audience at both instants; largest first,
+        equal ones in the plan's order. Empty if the user is not in the audience at the as_of.
+        """
+
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        model: _types_pb2.ModelVersion | None = ...,
+        base: _builtins.float = ...,
+        now: Global___Standing | None = ...,
+        before: Global___Standing | None = ...,
+        features: _abc.Iterable[Global___ExplainedFeature] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["before", b"before", "model", b"model", "now", b"now"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "before", b"before", "features", b"features", "model", b"model", "now", b"now", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainUserResponse: _TypeAlias = ExplainUserResponse  # noqa: Y015
+
+@_typing.final
 class StreamScoresRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -53,6 +53,11 @@ class ScoringServiceStub:
                 request_serializer=propense_dot_v1_dot_scoring__pb2.ScoreEventsRequest.SerializeToString,
                 response_deserializer=propense_dot_v1_dot_scoring__pb2.ScoreEventsResponse.FromString,
                 _registered_method=True)
+        self.ExplainUser = channel.unary_unary(
+                '/propense.v1.ScoringService/ExplainUser',
+                request_serializer=propense_dot_v1_dot_scoring__pb2.ExplainUserRequest.SerializeToString,
+                response_deserializer=propense_dot_v1_dot_scoring__pb2.ExplainUserResponse.FromString,
+                _registered_method=True)
         self.StreamScores = channel.unary_stream(
                 '/propense.v1.ScoringService/StreamScores',
                 request_serializer=propense_dot_v1_dot_scoring__pb2.StreamScoresRequest.SerializeToString,
@@ -90,6 +95,14 @@ class ScoringServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainUser(self, request, context):
+        """Why one user has the score that one model gives, and what changed it since an earlier instant. Scope: read.
+        NOT_FOUND: as for ScoreUser. FAILED_PRECONDITION: the model cannot be explained exactly (NOT_EXPLAINED).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def StreamScores(self, request, context):
         """A model's whole audience, or some tiers of it, as Arrow batches, ascending by user id. Scope: read.
         A failure in the middle ends the stream with its status; batches already sent are right.
@@ -115,6 +128,11 @@ def add_ScoringServiceServicer_to_server(servicer, server):
                     servicer.ScoreEvents,
                     request_deserializer=propense_dot_v1_dot_scoring__pb2.ScoreEventsRequest.FromString,
                     response_serializer=propense_dot_v1_dot_scoring__pb2.ScoreEventsResponse.SerializeToString,
+            ),
+            'ExplainUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainUser,
+                    request_deserializer=propense_dot_v1_dot_scoring__pb2.ExplainUserRequest.FromString,
+                    response_serializer=propense_dot_v1_dot_scoring__pb2.ExplainUserResponse.SerializeToString,
             ),
             'StreamScores': grpc.unary_stream_rpc_method_handler(
                     servicer.StreamScores,
@@ -207,6 +225,33 @@ class ScoringService:
             '/propense.v1.ScoringService/ScoreEvents',
             propense_dot_v1_dot_scoring__pb2.ScoreEventsRequest.SerializeToString,
             propense_dot_v1_dot_scoring__pb2.ScoreEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/propense.v1.ScoringService/ExplainUser',
+            propense_dot_v1_dot_scoring__pb2.ExplainUserRequest.SerializeToString,
+            propense_dot_v1_dot_scoring__pb2.ExplainUserResponse.FromString,
             options,
             channel_credentials,
             insecure,

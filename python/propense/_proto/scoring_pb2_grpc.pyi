@@ -46,6 +46,10 @@ class ScoringServiceStub:
     """Up to 10,000 users by one or several models; what is wrong with one user is its row's status. Scope: read."""
     ScoreEvents: _grpc.UnaryUnaryMultiCallable[_scoring_pb2.ScoreEventsRequest, _scoring_pb2.ScoreEventsResponse]
     """Users whose events the caller sends along. Nothing is stored and nothing stored is read. Scope: read."""
+    ExplainUser: _grpc.UnaryUnaryMultiCallable[_scoring_pb2.ExplainUserRequest, _scoring_pb2.ExplainUserResponse]
+    """Why one user has the score that one model gives, and what changed it since an earlier instant. Scope: read.
+    NOT_FOUND: as for ScoreUser. FAILED_PRECONDITION: the model cannot be explained exactly (NOT_EXPLAINED).
+    """
     StreamScores: _grpc.UnaryStreamMultiCallable[_scoring_pb2.StreamScoresRequest, _scoring_pb2.StreamScoresResponse]
     """A model's whole audience, or some tiers of it, as Arrow batches, ascending by user id. Scope: read.
     A failure in the middle ends the stream with its status; batches already sent are right.
@@ -69,6 +73,10 @@ class ScoringServiceAsyncStub(ScoringServiceStub):
     """Up to 10,000 users by one or several models; what is wrong with one user is its row's status. Scope: read."""
     ScoreEvents: _aio.UnaryUnaryMultiCallable[_scoring_pb2.ScoreEventsRequest, _scoring_pb2.ScoreEventsResponse]  # type: ignore[assignment]
     """Users whose events the caller sends along. Nothing is stored and nothing stored is read. Scope: read."""
+    ExplainUser: _aio.UnaryUnaryMultiCallable[_scoring_pb2.ExplainUserRequest, _scoring_pb2.ExplainUserResponse]  # type: ignore[assignment]
+    """Why one user has the score that one model gives, and what changed it since an earlier instant. Scope: read.
+    NOT_FOUND: as for ScoreUser. FAILED_PRECONDITION: the model cannot be explained exactly (NOT_EXPLAINED).
+    """
     StreamScores: _aio.UnaryStreamMultiCallable[_scoring_pb2.StreamScoresRequest, _scoring_pb2.StreamScoresResponse]  # type: ignore[assignment]
     """A model's whole audience, or some tiers of it, as Arrow batches, ascending by user id. Scope: read.
     A failure in the middle ends the stream with its status; batches already sent are right.
@@ -107,6 +115,16 @@ class ScoringServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_scoring_pb2.ScoreEventsResponse, _abc.Awaitable[_scoring_pb2.ScoreEventsResponse]]:
         """Users whose events the caller sends along. Nothing is stored and nothing stored is read. Scope: read."""
+
+    @_abc_1.abstractmethod
+    def ExplainUser(
+        self,
+        request: _scoring_pb2.ExplainUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_scoring_pb2.ExplainUserResponse, _abc.Awaitable[_scoring_pb2.ExplainUserResponse]]:
+        """Why one user has the score that one model gives, and what changed it since an earlier instant. Scope: read.
+        NOT_FOUND: as for ScoreUser. FAILED_PRECONDITION: the model cannot be explained exactly (NOT_EXPLAINED).
+        """
 
     @_abc_1.abstractmethod
     def StreamScores(

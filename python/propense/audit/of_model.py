@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,7 +48,8 @@ def audit_model(
     if not protected and not (isinstance(profiles, Profiles) and profiles.protected):
         protected = tuple(model.training.get("protected", ()))
     features = (model.features, sampled_features(model, log, users, as_of_us))
-    return audit(scores, profiles, protected, outcomes=outcomes, features=features, policy=policy)
+    found = audit(scores, profiles, protected, outcomes=outcomes, features=features, policy=policy)
+    return replace(found, model_digest=model.digest)
 
 
 def sampled_features(

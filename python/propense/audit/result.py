@@ -43,6 +43,9 @@ class Audit:
         Users scored, and in words who of them counts as chosen.
     policy
         By what was judged.
+    model_digest
+        Of the model whose scores these are (:attr:`propense.Model.digest`); None if scores were
+        audited that may be anyone's.
     """
 
     verdict: Verdict
@@ -56,6 +59,7 @@ class Audit:
     policy: AuditPolicy
     _people: People = field(repr=False, compare=False)
     _groupings: tuple[Grouping, ...] = field(repr=False, compare=False)
+    model_digest: str | None = None
 
     def require(self, at_most: Verdict = "pass") -> Audit:
         """Give the audit back, if its verdict is no graver than ``at_most``.
@@ -79,6 +83,7 @@ class Audit:
             "notes": list(self.notes),
             "people": self.people,
             "selected": self.selected,
+            "model_digest": self.model_digest,
             "policy": self.policy.as_dict(),
             "groups": self.groups.to_dicts(),
             "pairs": self.pairs.to_dicts(),

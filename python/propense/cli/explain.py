@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import polars as pl
 import typer
@@ -14,21 +14,40 @@ from rich.table import Table
 from propense.cli import options
 from propense.cli.commands import STDOUT, put
 from propense.cli.options import LogOptions
+from propense.cli.watch import printable
 from propense.events import EventLog
+from propense.exceptions import DataError
 from propense.explain import BASE
-from propense.instants import in_words, to_us
+from propense.instants import from_us, in_words, to_us
 from propense.model import Model, load_model
 from propense.output import check_writable
 
+if TYPE_CHECKING:
+    from propense.client import Client, Standing
+
 
 def explain(
-    model: Annotated[Path, typer.Argument(help="Folder of the model.", metavar="models/NAME")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder of the model, or with --server its name.", metavar="models/NAME"
+        ),
+    ],
     user: Annotated[
         str | None,
         typer.Argument(help="Id of a user; left out: what sets each tier apart.", metavar="[USER]"),
     ] = None,
     *,
-    events: options.Events,
+    events: options.MaybeEvents = None,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server",
+            help="Instead of --events: a running server, by whose store and model of that name "
+            "the USER is explained.",
+            metavar="A",
+        ),
+    ] = None,
     profiles: options.ProfilesPath = None,
     user_column: options.UserColumn = "user_id",
     time: options.TimeColumn = None,
@@ -49,6 +68,8 @@ def explain(
             "--out", help="File for the table: .parquet, .csv or .jsonl; - is CSV to the pipe."
         ),
     ] = None,
+    token: options.Token = None,
+    ca: options.Authority = None,
 ) -> None:
     """Say why a user has their score, in words, or what sets each tier apart.
 
@@ -58,29 +79,70 @@ def explain(
         raise typer.BadParameter("--since compares the scores of one USER; give the user's id")
     if out is not None and out != STDOUT:
         check_writable(out)
-    loaded = load_model(model)
-    log = LogOptions(events, profiles, user_column, time, event, event_constant, time_unit).read()
-    if user is None:
-        frame = loaded.explain_tiers(log, as_of=as_of, top=top)
-        shown = [tiers_table(loaded, frame)]
-    elif since is None:
-        frame = loaded.explain(log, users=[user], as_of=as_of, top=top)
-        shown = [user_table(loaded, log, user, frame, as_of)]
-    else:
-        frame = loaded.explain_change(log, users=[user], before=since, after=as_of, top=top)
-        shown = [change_table(loaded, log, user, frame, since, as_of)]
+    if (events is None) == (server is None):
+        raise typer.BadParameter("give --events, or --server to ask a running server")
+    if server is not None:
+        if user is None:
+            raise typer.BadParameter("--server explains one USER; give the user's id")
+        with options.client(server, token, ca) as client:
+            frame, table = served(client, str(model), user, as_of, since, top)
+    elif events is not None:
+        log = LogOptions(events, profiles, user_column, time, event, event_constant, time_unit)
+        frame, table = in_log(load_model(model), log.read(), user, as_of, since, top)
     if out is not None:
         put(frame, out)
-    console = Console(stderr=out == STDOUT)
-    for table in shown:
-        console.print(table)
+    Console(stderr=out == STDOUT).print(table)
 
 
-def user_table(
-    model: Model, log: EventLog, user: str, frame: pl.DataFrame, as_of: str | None
-) -> Table:
+def in_log(
+    model: Model, log: EventLog, user: str | None, as_of: str | None, since: str | None, top: int
+) -> tuple[pl.DataFrame, Table]:
+    """Explain a user of a log, or the tiers: all of it, and what is shown."""
+    if user is None:
+        frame = model.explain_tiers(log, as_of=as_of, top=top)
+        return frame, tiers_table(model, frame)
+    if since is None:
+        frame = model.explain(log, users=[user], as_of=as_of, top=top)
+        return frame, user_table(user, standing(model, log, frame, as_of), frame)
+    frame = model.explain_change(log, users=[user], before=since, after=as_of, top=top)
+    before, after = (standing(model, log, frame, instant) for instant in (since, as_of))
+    return frame, change_table(user, before, after, frame)
+
+
+def served(
+    client: Client, name: str, user: str, as_of: str | None, since: str | None, top: int
+) -> tuple[pl.DataFrame, Table]:
+    """Explain a user of a server's store: all of it, and what is shown."""
+    # Dates mean the same as for a log: days in the model's time zone.
+    timezone = client.get_model(name).timezone
+    now, earlier = (
+        None if instant is None else from_us(to_us(instant, timezone)) for instant in (as_of, since)
+    )
+    found = client.explain(user, name, as_of=now, since=earlier, top=top)
+    if not found.now.in_audience:
+        raise DataError(
+            f"user {user!r} is not in the audience as of {in_words(to_us(found.now.as_of))}; "
+            "the model says nothing of users outside"
+        )
+    if found.before is None:
+        return found.frame(), user_table(user, said(found.now), found.frame())
+    if not found.before.in_audience:
+        shown = user_table(user, f"{said(found.now)}\nbefore: {said(found.before)}", found.frame())
+        return found.frame(), shown
+    return found.frame(), change_table(user, said(found.before), said(found.now), found.frame())
+
+
+def said(standing: Standing) -> str:
+    """Say a standing that a server gave."""
+    as_of_us = to_us(standing.as_of)
+    if standing.tier is None or standing.score is None or standing.percentile is None:
+        return f"not in the audience (as of {in_words(as_of_us)})"
+    return in_short(standing.tier, standing.score, standing.percentile, as_of_us)
+
+
+def user_table(user: str, standing: str, frame: pl.DataFrame) -> Table:
     """Show what moved one user's score, as factors of the odds."""
-    table = Table(title=f"{user}: {standing(model, log, frame, as_of)}", title_justify="left")
+    table = Table(title=f"{printable(user)}: {standing}", title_justify="left")
     table.add_column("what")
     table.add_column("logit", justify="right")
     table.add_column("odds", justify="right")
@@ -104,18 +166,20 @@ def standing(model: Model, log: EventLog, frame: pl.DataFrame, as_of: str | None
     scores = model.score(log, as_of=as_of)
     row = scores.filter(pl.col(log.user_column.name).is_in(ids)).row(0, named=True)
     as_of_us = log.span_us[1] + 1 if as_of is None else to_us(as_of, model.features.timezone)
+    return in_short(row["tier"], row["score"], row["percentile"], as_of_us)
+
+
+def in_short(tier: str, score: float, percentile: float, as_of_us: int) -> str:
+    """Say a score and a tier."""
     return (
-        f"{row['tier'].replace('_', ' ')}, score {row['score']:.4f}, percentile "
-        f"{row['percentile']:.0f} (as of {in_words(as_of_us)})"
+        f"{tier.replace('_', ' ')}, score {score:.4f}, percentile {percentile:.0f} "
+        f"(as of {in_words(as_of_us)})"
     )
 
 
-def change_table(
-    model: Model, log: EventLog, user: str, frame: pl.DataFrame, since: str, as_of: str | None
-) -> Table:
+def change_table(user: str, before: str, after: str, frame: pl.DataFrame) -> Table:
     """Show what changed one user's score."""
-    before, after = (standing(model, log, frame, instant) for instant in (since, as_of))
-    table = Table(title=f"{user}: {after}\nbefore: {before}", title_justify="left")
+    table = Table(title=f"{printable(user)}: {after}\nbefore: {before}", title_justify="left")
     table.add_column("what")
     table.add_column("logit", justify="right")
     table.add_column("odds", justify="right")

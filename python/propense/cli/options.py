@@ -13,15 +13,14 @@ from propense.events import EventLog, read_events, read_profiles
 if TYPE_CHECKING:
     from propense.client import Client
 
-Events = Annotated[
-    list[str],
-    typer.Option(
-        "--events",
-        help="Event log: a path or glob of .parquet, .csv or .jsonl files, which may be given again, "
-        "or the folder of a saved log.",
-        metavar="LOG",
-    ),
-]
+_EVENTS = typer.Option(
+    "--events",
+    help="Event log: a path or glob of .parquet, .csv or .jsonl files, which may be given again, "
+    "or the folder of a saved log.",
+    metavar="LOG",
+)
+Events = Annotated[list[str], _EVENTS]
+MaybeEvents = Annotated[list[str] | None, _EVENTS]
 ProfilesPath = Annotated[
     str | None,
     typer.Option("--profiles", help="One row a user of attributes, for attr(…).", metavar="P"),

@@ -46,6 +46,14 @@ def validate(
     out: Annotated[
         Path | None, typer.Option("--out", help="File for all of it: .json.", metavar="FILE")
     ] = None,
+    publish: Annotated[
+        bool,
+        typer.Option(
+            "--publish",
+            help="Put the numbers beside the model's folder, for the metrics of a server: "
+            "NAME.validation.json.",
+        ),
+    ] = False,
 ) -> None:
     """Compare what was predicted with what happened, once a horizon has passed.
 
@@ -71,6 +79,8 @@ def validate(
     if out is not None:
         write_json(found, out)
         console.print(f"validation: {out}", highlight=False, soft_wrap=True)
+    if publish:
+        console.print(f"published: {found.publish(model)}", highlight=False, soft_wrap=True)
 
 
 def outcome_table(found: Validation) -> Table:

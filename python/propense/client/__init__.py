@@ -13,6 +13,7 @@ from propense.client.answers import (
 )
 from propense.client.client import Client
 from propense.client.connection import TLS
+from propense.client.explanation import Contribution, Standing, UserExplanation
 from propense.client.score_stream import ScoreStream
 from propense.client.segment_answers import (
     AdvancedClock,
@@ -35,6 +36,7 @@ __all__ = [
     "Backfill",
     "Client",
     "Clock",
+    "Contribution",
     "LiveSegment",
     "LiveSegments",
     "ModelScore",
@@ -44,8 +46,10 @@ __all__ = [
     "ReloadedModel",
     "ScoreStream",
     "ServedModel",
+    "Standing",
     "TransitionStream",
     "User",
+    "UserExplanation",
     "UserExport",
     "UserScores",
     "UserSegment",

@@ -9,9 +9,10 @@ import polars as pl
 
 from propense._proto import scoring_pb2, types_pb2
 from propense._proto.scoring_pb2_grpc import ScoringServiceStub
-from propense.client import answers, score_frames
+from propense.client import answers, explanation, score_frames
 from propense.client.answers import UserScores, timestamp
 from propense.client.calls import Calls, names_of
+from propense.client.explanation import UserExplanation
 from propense.client.messages import event_messages, profile_messages
 from propense.client.score_stream import ScoreStream
 from propense.event_table import EventColumns
@@ -23,6 +24,9 @@ from propense.store_rows import event_rows, profile_rows
 
 BATCH_USERS = 10_000
 """Most users of one call; longer lists are split."""
+
+MAX_TOP = 1_000
+"""Most features that an explanation lists."""
 
 _TIERS = {name: number for number, name in answers.TIER_NAMES.items()}
 
@@ -71,6 +75,59 @@ class ScoringCalls(Calls):
         )
         answer = self._call(self._scoring.ScoreUser, request, timeout)
         return answers.user_scores(answer, features)
+
+    def explain(
+        self,
+        user_id: str | int,
+        model: str,
+        *,
+        as_of: Instant | None = None,
+        since: Instant | None = None,
+        top: int = 5,
+        timeout: float | None = None,
+    ) -> UserExplanation:
+        """Say why one user has the score that a model gives, in the features that moved it most.
+
+        Parameters
+        ----------
+        user_id
+            The user; an integer is written as text, as ingested ids are.
+        model
+            The model's name.
+        as_of
+            Only events strictly before this instant are seen; left out: the server's clock.
+        since
+            An earlier as_of: list what changed the score since then.
+        top
+            Features to list, 1 to 1,000; the others are summed up.
+        timeout
+            Seconds; left out: the client's.
+
+        Returns
+        -------
+        UserExplanation
+            The standing, and the contributions of features to its logit, in numbers and in words, as
+            :meth:`propense.Model.explain` gives them (:meth:`propense.Model.explain_change` with
+            ``since``).
+
+        Raises
+        ------
+        NotFoundError
+            The store knows nothing of the user, or the model is not served.
+        FailedPreconditionError
+            The model cannot be explained exactly.
+        """
+        if isinstance(top, bool) or not isinstance(top, int) or not 1 <= top <= MAX_TOP:
+            raise DataError(f"top is {top!r}; expected a number of features, 1 to {MAX_TOP:,}")
+        request = scoring_pb2.ExplainUserRequest(
+            user_id=score_frames.texts([user_id])[0],
+            model=model,
+            as_of=timestamp(as_of),
+            since=timestamp(since),
+            top=top,
+        )
+        answer = self._call(self._scoring.ExplainUser, request, timeout)
+        return explanation.user_explanation(answer)
 
     def batch_score_users(
         self,

@@ -65,6 +65,21 @@ class ClientSource:
             return frozenset()
         return frozenset(one.segment for one in found.segments if one.is_member)
 
+    def models_of(self, segments: Sequence[str]) -> dict[str, str | None]:
+        """Ask for all segments and models."""
+        known = {one.name: one for one in self._client.list_segments()}
+        served = {model.name: model.digest for model in self._client.list_models()}
+        read, left, seen = set[str](), list(segments), set[str]()
+        while left:
+            name = left.pop()
+            if name in seen or name not in known:
+                continue
+            seen.add(name)
+            one = known[name]
+            read.update(one.reads_models, filter(None, [one.tier_of]))
+            left.extend(one.reads_segments)
+        return {name: served.get(name) for name in sorted(read)}
+
     def known(self, user_ids: Sequence[str]) -> set[str]:
         """Ask for each of them."""
         return {user_id for user_id in user_ids if self._knows(user_id)}

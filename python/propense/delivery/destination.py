@@ -50,6 +50,7 @@ class _Destination(_Strict):
     segments: tuple[SegmentName, ...] = Field(min_length=1)
     channel: str | None = Field(default=None, min_length=1, max_length=128)
     only_if: SegmentName | None = None
+    requires_audit: Path | None = None
     begin: Literal["now", "beginning"] | None = None
     retry: Retry = Retry()
 
@@ -72,6 +73,9 @@ class Webhook(_Destination):
         Makes each delivered enter an event ``message`` of the user, with this channel.
     only_if
         A segment: an enter waits until the user is in it too.
+    requires_audit
+        File of an audit, as ``propense audit MODEL --out`` writes it: nothing is delivered unless its
+        verdict is ``pass`` and it is of the version that is served of each model that the segments read.
     begin
         Where a new destination begins: ``beginning``, or ``now`` for transitions from then on. Left
         out: ``now`` for webhooks, ``beginning`` for the rest.
@@ -239,7 +243,7 @@ def _read(path: Path) -> Destination:
         raise DeliveryError(
             f"{path}: kind: missing; expected webhook, jsonl, parquet or postgresql"
         )
-    for field in ("path", "ca"):
+    for field in ("path", "ca", "requires_audit"):
         if isinstance(table.get(field), str):
             table[field] = path.parent / table[field]
     return destination_from({"name": path.stem} | table, str(path))

@@ -70,6 +70,10 @@ class Ledger:
         """Deliver nothing more until someone resumes it."""
         self._sql.execute("UPDATE destination SET paused = ? WHERE name = ?", (reason, self._name))
 
+    def resume(self) -> None:
+        """Deliver again."""
+        self._sql.execute("UPDATE destination SET paused = NULL WHERE name = ?", (self._name,))
+
     def note_newest(self, newest: int) -> None:
         """Keep how far the server is, for whoever looks at the lag."""
         self._sql.execute(

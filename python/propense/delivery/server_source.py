@@ -44,6 +44,10 @@ class ServerSource:
         """Give a user's segments; of what is not known, nobody is a member."""
         return frozenset(self._core.segments_of(user_id, list(segments)))
 
+    def models_of(self, segments: Sequence[str]) -> dict[str, str | None]:
+        """Give the models that segments read; what is not known reads none."""
+        return dict(self._core.models_of(list(segments)))
+
     def known(self, user_ids: Sequence[str]) -> set[str]:
         """Give those of whom the store knows anything."""
         return set(self._core.known_users(list(user_ids)))

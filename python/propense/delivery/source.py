@@ -53,6 +53,12 @@ class TransitionSource(Protocol):
     def segments_of(self, user_id: str, segments: Sequence[str]) -> frozenset[str]:
         """Give which of these segments the user is in now; none for a user who is not known."""
 
+    def models_of(self, segments: Sequence[str]) -> dict[str, str | None]:
+        """Give the models that these segments read, directly or not, by name.
+
+        With the digest of the version that is served; None of one that is not.
+        """
+
     def known(self, user_ids: Sequence[str]) -> set[str]:
         """Give those of these users of whom the store knows anything: not those who were erased."""
 

@@ -15,6 +15,7 @@ from propense.delivery.contact_rules import ContactRules
 from propense.delivery.destination import Destination
 from propense.delivery.ledger import Ledger
 from propense.delivery.log_lines import say
+from propense.delivery.required_audit import HELD_BACK, RequiredAudit
 from propense.delivery.sink import Item, Outcome, Sink, SinkUnavailableError
 from propense.delivery.source import TransitionSource
 from propense.exceptions import PropenseError, TransitionsGoneError
@@ -58,6 +59,8 @@ class Worker(threading.Thread):
         self._stopping = threading.Event()
         self._pace = Pace(destination.retry.first_s, destination.retry.longest_s)
         self._away, self._look_at = 0, 0.0
+        required = destination.requires_audit
+        self._audit = None if required is None else RequiredAudit(required, destination.segments)
         self._sweep_at, self._swept = 0.0, ""
         # Whether the cursor is one of this server's: another would know none of the users.
         self._in_step = False
@@ -104,6 +107,7 @@ class Worker(threading.Thread):
             self._register(ledger)
             rules.record()
             self._forget_erased(ledger)
+            self._hold_back(ledger)
             paused = ledger.paused is not None
             moved = self._deliver(ledger, sink, rules, may_take=not paused)
             if paused:
@@ -124,6 +128,22 @@ class Worker(threading.Thread):
             newest = self._source.newest()
             begin = 0 if self._destination.begins_at == "beginning" else newest
             ledger.register(self._destination.kind, begin, newest)
+
+    def _hold_back(self, ledger: Ledger) -> None:
+        """Pause while the audit that is required does not let deliveries go on."""
+        problem = None if self._audit is None else self._audit.problem(self._source)
+        standing = ledger.paused
+        if standing is not None and not standing.startswith(HELD_BACK):
+            return
+        wanted = None if problem is None else HELD_BACK + problem
+        if wanted == standing:
+            return
+        if wanted is None:
+            ledger.resume()
+            self._say(logging.INFO, "delivery_resumed", "the audit that is required is a pass")
+        else:
+            ledger.pause(wanted)
+            self._say(logging.WARNING, "delivery_paused", wanted)
 
     def _read(self, ledger: Ledger, wait_s: float) -> None:
         if ledger.waiting(MOST_WAITING) >= MOST_WAITING:

@@ -116,7 +116,8 @@ class Words:
         for place in reads:
             feature = spec["features"][place]
             vocabulary = spec["vocabularies"].get(feature["name"])
-            self.phrases.append(phrase(feature["expression"], vocabulary))
+            texts = None if vocabulary is None else dict(enumerate(vocabulary))
+            self.phrases.append(phrase(feature["expression"], texts))
             self.usual.append(usual.get(feature["name"]))
             self.known.append(feature["name"] in usual)
 

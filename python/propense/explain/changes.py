@@ -12,6 +12,7 @@ from propense.events import EventLog
 from propense.exceptions import DataError
 from propense.explain.asked import Asked, Words
 from propense.explain.contributions import OTHERS
+from propense.explain.words import REST, change_sentence
 from propense.features import user_frame
 from propense.instants import Instant, in_words
 
@@ -71,7 +72,7 @@ def explain_change(
         pl.Series(
             "change", change.sum(axis=1) - np.take_along_axis(change, listed, axis=1).sum(axis=1)
         ),
-        pl.lit("all other features").alias("words"),
+        pl.lit(REST).alias("words"),
     )
     order = np.argsort(np.concatenate([rows, all_rows]), kind="stable").astype(np.uint32)
     return pl.concat([frame, rest])[order]
@@ -86,8 +87,5 @@ def _said(words: Words, columns: Any, before: Any, after: Any) -> list[str]:
     """Say each value now, and what it was before."""
     said = []
     for column, old, new in zip(columns, before, after, strict=True):
-        phrase = words.phrases[column]
-        then, now = phrase.short(float(old)), phrase.short(float(new))
-        text = phrase.of(float(new))
-        said.append(f"{text}, as before" if then == now else f"{text}, was {then}")
+        said.append(change_sentence(words.phrases[column], float(old), float(new)))
     return said

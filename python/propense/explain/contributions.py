@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from propense.events import EventLog
 from propense.exceptions import DataError
 from propense.explain.asked import Asked, Words
+from propense.explain.words import REST, STARTS
 from propense.features import user_frame
 from propense.instants import Instant
 
@@ -98,7 +99,7 @@ def _few(
     contribution = np.empty((count, rows), np.float32)
     contribution[:, 0], contribution[:, 1:-1], contribution[:, -1] = asked.base, moved, others
     said = np.empty((count, rows), object)
-    said[:, 0], said[:, -1] = "where everyone starts", "all other features"
+    said[:, 0], said[:, -1] = STARTS, REST
     said[:, 1:-1] = np.array(words.each(listed.ravel(), shown.ravel()), object).reshape(count, top)
     frame = _frame(asked, places, rows, codes.ravel(), known.ravel(), contribution.ravel(), kinds)
     return frame.with_columns(pl.Series("words", said.ravel().tolist(), pl.String))

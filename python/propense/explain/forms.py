@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from propense.explain.words import Phrase, percent, truth
@@ -17,8 +17,8 @@ _AGAIN = r"(?P=event)"
 _BETWEEN = rf"\(tenure\({_AGAIN}\) - recency\({_AGAIN}\)\) / \(active_days\({_AGAIN}\) - 1\)"
 
 
-def phrase(expression: str, vocabulary: list[str] | None = None) -> Phrase:
-    """Give the words of a feature from its text; ``vocabulary`` are the texts its codes stand for."""
+def phrase(expression: str, vocabulary: Mapping[int, str] | None = None) -> Phrase:
+    """Give the words of a feature from its text; ``vocabulary`` has the texts of its codes."""
     if vocabulary is not None:
         return _coded(expression, vocabulary)
     for pattern, words in _FORMS:
@@ -90,13 +90,12 @@ def _condition(text: str) -> str:
     return _escaped(text.replace("'", "").replace('"', ""))
 
 
-def _coded(expression: str, vocabulary: list[str]) -> Phrase:
+def _coded(expression: str, vocabulary: Mapping[int, str]) -> Phrase:
     name = re.fullmatch(r"attr\((.+)\)", expression)
     said = _plain(name[1]) if name else _condition(expression)
 
     def text_of(code: float) -> str:
-        place = int(code)
-        return vocabulary[place] if 0 <= place < len(vocabulary) else "another"
+        return vocabulary.get(int(code), "another")
 
     return Phrase(f"{said} {{}}", missing=f"{said} unknown", write=text_of)
 

@@ -32,6 +32,16 @@ class Phrase:
         return "none" if value is None or math.isnan(value) else self.write(value)
 
 
+STARTS = "where everyone starts"
+REST = "all other features"
+
+
+def change_sentence(phrase: Phrase, before: float | None, after: float | None) -> str:
+    """Say a value, and what it was before."""
+    then, said = phrase.short(before), phrase.of(after)
+    return f"{said}, as before" if then == phrase.short(after) else f"{said}, was {then}"
+
+
 def sentence(phrase: Phrase, value: float | None, usual: float | None, *, known: bool) -> str:
     """Say a value and, if it is ``known`` and another, what is usual."""
     said = phrase.of(value)

@@ -52,6 +52,7 @@ def validate(
         metrics=evaluate(found.labels, values),
         then=model.metrics,
         drift=spread,
+        model_digest=model.digest,
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ from propense.drift import SHIFTED_FROM, STABLE_BELOW
 from propense.forecast import Forecast
 from propense.goal import Goal
 from propense.tiers import TIERS
+from propense.validate.published import write_published
 
 Verdict: TypeAlias = Literal["holds", "watch", "retrain"]
 LOST_AUC = 0.05
@@ -48,6 +50,9 @@ class Validation:
 
     drift: pl.DataFrame | None
     """As by :meth:`Model.drift` at the log's end; None for models of earlier versions."""
+
+    model_digest: str
+    """Which version of the model: :attr:`Model.digest`."""
 
     @property
     def actual(self) -> int:
@@ -110,6 +115,7 @@ class Validation:
         """Give everything, ready for JSON."""
         return {
             "goal": self.goal.as_dict(),
+            "model_digest": self.model_digest,
             "as_of": self.as_of.isoformat(),
             "ends": self.ends.isoformat(),
             "verdict": self.verdict,
@@ -120,6 +126,29 @@ class Validation:
             "metrics": self.metrics,
             "drift": None if self.drift is None else self.drift.to_dicts(),
         }
+
+    def publish(self, model: str | Path) -> Path:
+        """Write what a server's metrics page shows of it, beside the model's folder.
+
+        The server reads it when it looks at the model: at its start and at each reload. It shows it for
+        as long as that version of the model is served.
+
+        Parameters
+        ----------
+        model
+            The folder of the model that was validated.
+
+        Returns
+        -------
+        Path
+            The file, ``NAME.validation.json`` beside the folder ``NAME``.
+
+        Raises
+        ------
+        OutputError
+            It cannot be written.
+        """
+        return write_published(self, Path(model))
 
     def _count_finding(self) -> tuple[Verdict, str] | None:
         if self.inside:

@@ -144,6 +144,11 @@ impl Server {
         Ok(standings.into_iter().filter(|standing| standing.is_member).map(|standing| standing.segment).collect())
     }
 
+    /// The models that some segments read, directly or not, each with the digest that is served of it, if any is.
+    fn models_of(&self, segments: Vec<String>) -> PyResult<Vec<(String, Option<String>)>> {
+        Ok(self.live()?.models_of(&segments))
+    }
+
     /// Those of some users of whom the store knows anything.
     fn known_users(&self, py: Python<'_>, users: Vec<String>) -> PyResult<Vec<String>> {
         let live = self.live()?;

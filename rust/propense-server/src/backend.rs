@@ -64,6 +64,24 @@ pub trait Backend: Send + Sync + 'static {
         with_features: bool,
     ) -> Result<Scored, ModelError>;
 
+    /// What a model's explanations have in common.
+    ///
+    /// # Errors
+    /// The model cannot be explained exactly; the text says why.
+    fn explains(&self, model: &Self::Model) -> Result<Arc<Explains>, ModelError>;
+
+    /// Scores one user whom a snapshot knows, of a model that explains, and says why; `None` outside the audience.
+    ///
+    /// # Errors
+    /// As [`Self::score`].
+    fn explain(
+        &self,
+        model: &Self::Model,
+        snapshot: &Self::Snapshot,
+        user: &str,
+        as_of_us: i64,
+    ) -> Result<Option<Explained>, ModelError>;
+
     /// Scores all users of a log that is not the store's.
     ///
     /// # Errors
@@ -129,6 +147,39 @@ pub struct Scored {
     pub users: Vec<Option<ScoredUser>>,
     /// If asked for: row after row, as wide as the model's features; rows outside the audience are there and mean nothing.
     pub features: Vec<f32>,
+}
+
+/// What a model's explanations have in common.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explains {
+    /// The logit where every user starts.
+    pub base: f64,
+    /// The features that the model reads, in the plan's order; no other contributes anything.
+    pub features: Vec<ReadFeature>,
+}
+
+/// A feature that a model reads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadFeature {
+    /// Its column name.
+    pub name: String,
+    /// Its text.
+    pub expression: String,
+    /// If it is a text: the texts of its codes.
+    pub vocabulary: Option<Vec<String>>,
+    /// The median over the training rows, NaN if usually missing; `None` if the model does not say.
+    pub usual: Option<f64>,
+}
+
+/// Why one user has the score.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explained {
+    /// The standing.
+    pub user: ScoredUser,
+    /// One a feature that is read; NaN is missing.
+    pub values: Vec<f32>,
+    /// What each of them contributed to the logit.
+    pub contributions: Vec<f32>,
 }
 
 /// One user's standing.

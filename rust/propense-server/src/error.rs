@@ -94,6 +94,14 @@ pub enum ServiceError {
         /// What it misses.
         problem: String,
     },
+    /// A model's scores cannot be shared out among its features exactly.
+    #[error("model {model}: {problem}")]
+    NotExplained {
+        /// The model's name.
+        model: String,
+        /// Why not.
+        problem: String,
+    },
     /// The call came with no token, or one that is not known.
     #[error("a token is needed: metadata `authorization: Bearer TOKEN`")]
     TokenUnknown,

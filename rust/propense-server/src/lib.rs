@@ -31,9 +31,12 @@ mod serving;
 mod state;
 mod status;
 mod tls;
+mod validation;
 
 pub use auth::{Scope, hash_token};
-pub use backend::{Backend, LoadedModel, ModelError, Scored, ScoredUser, Snapshot, StoreSize, Tier};
+pub use backend::{
+    Backend, Explained, Explains, LoadedModel, ModelError, ReadFeature, Scored, ScoredUser, Snapshot, StoreSize, Tier,
+};
 pub use clock::Clock;
 pub use error::{ServerError, ServiceError};
 pub use log::LogLines;

@@ -45,6 +45,7 @@ pub const METHODS: &[Method] = &[
     method("/propense.v1.ScoringService/ScoreUser", Scope::Read, Class::Quick),
     batch("/propense.v1.ScoringService/BatchScoreUsers", Scope::Read, Class::Bulk),
     batch("/propense.v1.ScoringService/ScoreEvents", Scope::Read, Class::Bulk),
+    method("/propense.v1.ScoringService/ExplainUser", Scope::Read, Class::Quick),
     method("/propense.v1.ScoringService/StreamScores", Scope::Read, Class::Bulk),
     batch("/propense.v1.EventService/IngestEvents", Scope::Write, Class::Quick),
     batch("/propense.v1.EventService/StreamEvents", Scope::Write, Class::Bulk),

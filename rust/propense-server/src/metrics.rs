@@ -9,6 +9,7 @@ use tonic::Code;
 
 use crate::methods::METHODS;
 use crate::segments::Cause;
+use crate::validation::Validation;
 
 /// Upper ends of the latency buckets, in seconds.
 const BUCKETS: [f64; 14] = [0.0005, 0.001, 0.002, 0.003, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
@@ -44,6 +45,8 @@ pub(crate) struct Gauges {
     pub(crate) store: Option<crate::backend::StoreSize>,
     /// Names and digests.
     pub(crate) models: Vec<(String, String)>,
+    /// Names, and how those versions were found to do.
+    pub(crate) validations: Vec<(String, Validation)>,
     /// Places free: short calls, bulk.
     pub(crate) free: (usize, usize),
     pub(crate) log_lines_dropped: u64,
@@ -176,6 +179,7 @@ impl Page {
         for (name, digest) in &gauges.models {
             self.row("propense_model_info", &[("model", name), ("digest", digest)], 1);
         }
+        self.validations(&gauges.validations);
         self.family("propense_call_places_free", "gauge", "Calls that could begin now, by class.");
         self.row("propense_call_places_free", &[("class", "quick")], gauges.free.0);
         self.row("propense_call_places_free", &[("class", "bulk")], gauges.free.1);
@@ -191,6 +195,34 @@ impl Page {
 }
 
 impl Page {
+    /// Of models that were not validated, or of which a number is not known, there is no row.
+    fn validations(&mut self, validations: &[(String, Validation)]) {
+        type Number = fn(&Validation) -> Option<f64>;
+        let families: [(&str, &str, Number); 8] = [
+            ("validated_timestamp_seconds", "When it was last validated.", |one| Some(one.validated_us as f64 / 1e6)),
+            ("validated_users", "Users whose outcome was compared.", |one| Some(one.users as f64)),
+            ("reached_expected", "Of them, how many were to reach the goal.", |one| Some(one.expected)),
+            ("reached_low", "The lower end of that forecast.", |one| Some(one.low)),
+            ("reached_high", "The upper end of that forecast.", |one| Some(one.high)),
+            ("reached_actual", "How many did.", |one| Some(one.actual as f64)),
+            ("score_drift", "Population stability of the scores since training.", |one| one.score_drift),
+            ("feature_drift", "The same of the feature that moved most.", |one| one.feature_drift),
+        ];
+        for (name, help, number) in families {
+            let name = format!("propense_model_{name}");
+            self.family(&name, "gauge", help);
+            for (model, validation) in validations {
+                if let Some(value) = number(validation) {
+                    self.row(&name, &[("model", model)], value);
+                }
+            }
+        }
+        self.family("propense_model_verdict", "gauge", "1 for what the validation says of the model.");
+        for (model, validation) in validations {
+            self.row("propense_model_verdict", &[("model", model), ("verdict", validation.verdict.name())], 1);
+        }
+    }
+
     fn segments(&mut self, gauges: &SegmentGauges) {
         let (segments, memberships) = gauges.sizes;
         self.one("propense_segments", "gauge", "Segments, models' tiers included.", segments);

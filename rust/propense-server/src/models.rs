@@ -15,6 +15,7 @@ use crate::log::LogLines;
 use crate::metrics::Metrics;
 use crate::proto;
 use crate::status::{Rows, of_write};
+use crate::validation::Validation;
 
 /// Bytes of a model's name.
 const NAME_LIMIT: usize = 128;
@@ -33,13 +34,20 @@ pub(crate) type Catalogue<M> = BTreeMap<String, Arc<Served<M>>>;
 pub(crate) struct Models<M> {
     root: PathBuf,
     served: ArcSwap<Catalogue<M>>,
+    /// How models were found to do, by name; perhaps versions that are not served.
+    validations: Mutex<BTreeMap<String, Validation>>,
     /// One reload at a time.
     reloading: Mutex<()>,
 }
 
 impl<M> Models<M> {
     pub(crate) fn new(root: PathBuf) -> Self {
-        Self { root, served: ArcSwap::from_pointee(BTreeMap::new()), reloading: Mutex::new(()) }
+        Self {
+            root,
+            served: ArcSwap::from_pointee(BTreeMap::new()),
+            validations: Mutex::default(),
+            reloading: Mutex::new(()),
+        }
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -49,6 +57,30 @@ impl<M> Models<M> {
     /// What is served now.
     pub(crate) fn current(&self) -> Arc<Catalogue<M>> {
         self.served.load_full()
+    }
+
+    /// How the versions that are served were found to do, by name.
+    pub(crate) fn validations(&self) -> Vec<(String, Validation)> {
+        let found = self.validations.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = self.current();
+        let of_served = |(name, validation): (&String, &Validation)| {
+            let digest = &current.get(name)?.version.digest;
+            (*digest == validation.model_digest).then(|| (name.clone(), validation.clone()))
+        };
+        found.iter().filter_map(of_served).collect()
+    }
+
+    /// Reads how a model was found to do; what cannot be read is told and shown no more.
+    fn read_validation(&self, name: &str, log: &LogLines) {
+        let found = Validation::read(&self.root, name).unwrap_or_else(|problem| {
+            log.line("error", "validation", json!({"model": name, "message": problem}));
+            None
+        });
+        let mut all = self.validations.lock().unwrap_or_else(PoisonError::into_inner);
+        match found {
+            Some(found) => all.insert(name.to_owned(), found),
+            None => all.remove(name),
+        };
     }
 
     /// Looks at the directory: at the named models, or at all there and all that are served.
@@ -67,6 +99,7 @@ impl<M> Models<M> {
             if model.outcome() == proto::ReloadOutcome::Refused {
                 metrics.models_refused.fetch_add(1, Relaxed);
             }
+            self.read_validation(&model.name, log);
             let (name, digest, message) = (&model.name, &model.digest, &model.message);
             log.line("info", "model", json!({"model": name, "outcome": outcome, "digest": digest, "message": message}));
         }

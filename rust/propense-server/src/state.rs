@@ -66,6 +66,7 @@ impl<B: Backend> State<B> {
                 .values()
                 .map(|served| (served.version.name.clone(), served.version.digest.clone()))
                 .collect(),
+            validations: self.models.validations(),
             free: self.room.free(),
             log_lines_dropped: self.log.dropped(),
             segments: self.backend.get().and_then(Backend::segments).map(|live| live.gauges()),

@@ -38,6 +38,7 @@ impl ServiceError {
             Self::ModelUnknown { path } => field(Code::NotFound, "MODEL_UNKNOWN", path),
             Self::KindConflict { path, .. } => field(Code::FailedPrecondition, "KIND_CONFLICT", path),
             Self::ModelUnfit { .. } => plain(Code::FailedPrecondition, "MODEL_UNFIT"),
+            Self::NotExplained { .. } => plain(Code::FailedPrecondition, "NOT_EXPLAINED"),
             Self::SegmentUnknown { path } => field(Code::NotFound, "SEGMENT_UNKNOWN", path),
             Self::SegmentInUse { path, .. } => field(Code::FailedPrecondition, "SEGMENT_IN_USE", path),
             Self::SegmentOfModel { path } => field(Code::FailedPrecondition, "SEGMENT_OF_MODEL", path),

@@ -6,10 +6,12 @@ mod served;
 
 use std::collections::BTreeSet;
 
-use propense_server::proto::{DESCRIPTORS, GetUserRequest, IngestEventsRequest};
+use propense_server::proto::{
+    DESCRIPTORS, GetUserRequest, IngestEventsRequest, ListModelsRequest, ReloadModelsRequest,
+};
 use prost::Message;
 use prost_types::FileDescriptorSet;
-use served::{Served, event};
+use served::{Served, event, write_model};
 
 const SERVICES: [&str; 5] = [
     "grpc.health.v1.Health",
@@ -119,6 +121,66 @@ async fn the_metrics_page_counts() {
             line.rsplit(' ').next().expect("a value").parse::<f64>().expect("a number");
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn how_the_served_version_was_found_to_do_is_on_the_page() {
+    let mut served = Served::start();
+    let mut models = served.models().await;
+    let digest = propense_server::hash_token("first");
+    let file = served.models.path().join("buys_again.validation.json");
+    let content = |digest: &str| {
+        serde_json::json!({
+            "format": 1, "model_digest": digest, "validated_us": 1_700_000_000_500_000_i64, "as_of_us": 0, "ends_us": 1,
+            "verdict": "watch", "users": 1_000, "expected": 101.5, "low": 80, "high": 120, "actual": 125,
+            "score_drift": 0.125, "feature_drift": null,
+        })
+        .to_string()
+    };
+    let verdict = r#"propense_model_verdict{model="buys_again",verdict="watch"} 1"#;
+    assert!(!served.metrics().await.contains(verdict));
+    std::fs::write(&file, content(&digest)).expect("a file");
+    models.reload_models(ReloadModelsRequest::default()).await.expect("reloaded");
+    let page = served.metrics().await;
+    for row in [
+        r#"propense_model_validated_timestamp_seconds{model="buys_again"} 1700000000.5"#,
+        r#"propense_model_validated_users{model="buys_again"} 1000"#,
+        r#"propense_model_reached_expected{model="buys_again"} 101.5"#,
+        r#"propense_model_reached_low{model="buys_again"} 80"#,
+        r#"propense_model_reached_high{model="buys_again"} 120"#,
+        r#"propense_model_reached_actual{model="buys_again"} 125"#,
+        r#"propense_model_score_drift{model="buys_again"} 0.125"#,
+        verdict,
+    ] {
+        assert!(page.lines().any(|line| line == row), "{row} is not in {page}");
+    }
+    assert!(!page.contains("propense_model_feature_drift{"), "{page}");
+
+    // Of another version, or not to be read: nothing is said of it, and the model goes on.
+    let broken = content(&digest).replace("watch", "splendid");
+    let newer = content(&digest).replace("\"format\":1", "\"format\":2");
+    let long = format!("{}{}", content(&digest), " ".repeat(70_000));
+    for other in [content("0"), broken, newer, long, String::new()] {
+        std::fs::write(&file, content(&digest)).expect("a file");
+        models.reload_models(ReloadModelsRequest::default()).await.expect("reloaded");
+        assert!(served.metrics().await.contains(verdict));
+        std::fs::write(&file, &other).expect("a file");
+        models.reload_models(ReloadModelsRequest { names: vec!["buys_again".to_owned()] }).await.expect("reloaded");
+        let page = served.metrics().await;
+        assert!(!page.contains("propense_model_verdict{") && page.contains("propense_model_info{"), "{page}");
+    }
+    // A new version was not validated yet.
+    std::fs::write(&file, content(&digest)).expect("a file");
+    models.reload_models(ReloadModelsRequest::default()).await.expect("reloaded");
+    assert!(served.metrics().await.contains(verdict));
+    write_model(served.models.path(), "buys_again", "second");
+    models.reload_models(ReloadModelsRequest::default()).await.expect("reloaded");
+    assert!(!served.metrics().await.contains(verdict));
+    assert_eq!(models.list_models(ListModelsRequest {}).await.expect("listed").into_inner().models.len(), 1);
+    let said = served.logged();
+    assert!(said.contains("buys_again.validation.json is not what propense validate --publish writes"), "{said}");
+    assert!(said.contains("has format 2; this version reads 1"), "{said}");
+    assert!(said.contains("is larger than 65536 bytes"), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

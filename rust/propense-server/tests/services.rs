@@ -18,10 +18,10 @@ use arrow_array::{
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use propense_server::proto::{
-    BatchScoreUsersRequest, EraseUserRequest, Event, ExportUserRequest, GetModelRequest, GetUserRequest,
-    IngestEventsRequest, ListModelsRequest, Outcome, Profile, PutProfilesRequest, ReloadModelsRequest, ReloadOutcome,
-    ScoreEventsRequest, ScoreUserRequest, StreamEventsRequest, StreamScoresRequest, Tier, Value,
-    stream_events_response, value::Kind,
+    BatchScoreUsersRequest, Contribution, EraseUserRequest, Event, ExplainUserRequest, ExportUserRequest,
+    GetModelRequest, GetUserRequest, IngestEventsRequest, ListModelsRequest, Outcome, Profile, PutProfilesRequest,
+    ReloadModelsRequest, ReloadOutcome, ScoreEventsRequest, ScoreUserRequest, StreamEventsRequest, StreamScoresRequest,
+    Tier, Value, stream_events_response, value::Kind,
 };
 use prost_types::Timestamp;
 use served::{Served, event, write_model};
@@ -128,6 +128,97 @@ async fn what_is_wrong_with_a_scoring_request_is_named() {
         let status = scoring.score_user(request).await.expect_err("refused");
         assert_eq!(told(&status), expected);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_is_explained_by_the_features_that_moved_the_score_most() {
+    let served = with_users().await;
+    let mut scoring = served.scoring().await;
+    let request = ExplainUserRequest { user_id: "c".into(), model: "buys_again".into(), top: 2, ..Default::default() };
+    let answer = scoring.explain_user(request.clone()).await.expect("explained").into_inner();
+    assert_eq!((answer.user_id.as_str(), answer.base), ("c", -1.5));
+    assert_eq!(answer.model.expect("a model").digest.len(), 64);
+    let now = answer.now.expect("a standing");
+    let score = now.score.expect("a score");
+    assert_eq!((score.outcome(), score.score, score.tier()), (Outcome::Scored, 0.75, Tier::MostLikely));
+    assert_eq!(score.percentile, 75.0);
+    // The third feature is not listed.
+    assert_eq!(now.others, 0.125);
+    assert!(answer.before.is_none());
+    let names: Vec<_> = answer.features.iter().map(|feature| feature.name.as_str()).collect();
+    assert_eq!(names, ["kind", "purchase_count"]);
+    let [kind, count] = answer.features.as_slice() else { panic!("two features") };
+    assert_eq!(kind.now, Some(Contribution { value: 3.0, contribution: -1.5 }));
+    assert_eq!((kind.before, kind.is_text, kind.texts.len()), (None, true, 0), "no text has the code 3");
+    assert!(kind.usual.expect("usually missing").is_nan());
+    assert_eq!(
+        (count.usual, count.is_text, count.expression.as_str()),
+        (Some(1.0), false, "the text of purchase_count")
+    );
+
+    // All features, in the order of what they moved; the missing value has no usual one.
+    let all = ExplainUserRequest { top: 0, ..request.clone() };
+    let answer = scoring.explain_user(all).await.expect("explained").into_inner();
+    assert_eq!(answer.features.len(), 3);
+    assert_eq!((answer.features[2].usual, answer.now.expect("a standing").others), (None, 0.0));
+    assert!(answer.features[2].now.expect("values").value.is_nan());
+
+    // What changed since one event was there: `kind` by -1, the count by 0.5; the constant did not change.
+    let since = ExplainUserRequest { since: at(10), as_of: at(30), top: 1, ..request.clone() };
+    let answer = scoring.explain_user(since.clone()).await.expect("explained").into_inner();
+    let before = answer.before.expect("a standing");
+    assert_eq!((before.as_of, before.score.expect("a score").score, before.others), (at(10), 0.5, 0.25 + 0.125));
+    assert_eq!((answer.now.as_ref().and_then(|now| now.as_of), answer.features.len()), (at(30), 1));
+    let kind = &answer.features[0];
+    assert_eq!(kind.before, Some(Contribution { value: 1.0, contribution: -0.5 }));
+    assert_eq!(kind.texts, BTreeMap::from([(1, "view".to_owned())]));
+
+    // Outside the audience, then or now, there is nothing to share out.
+    let newcomer = ExplainUserRequest { since: at(0), ..since.clone() };
+    let answer = scoring.explain_user(newcomer).await.expect("explained").into_inner();
+    let before = answer.before.expect("a standing").score.expect("a score");
+    assert_eq!((before.outcome(), before.tier()), (Outcome::NotInAudience, Tier::Unspecified));
+    assert!(answer.features.len() == 1 && answer.features[0].before.is_none());
+    let nobody = ExplainUserRequest { as_of: at(0), ..request };
+    let answer = scoring.explain_user(nobody).await.expect("explained").into_inner();
+    assert_eq!(answer.now.expect("a standing").score.expect("a score").outcome(), Outcome::NotInAudience);
+    assert!(answer.features.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_a_question_why_is_named() {
+    let served = with_users().await;
+    let mut scoring = served.scoring().await;
+    let request = |user: &str| ExplainUserRequest {
+        user_id: user.into(),
+        model: "buys_again".into(),
+        as_of: at(30),
+        ..Default::default()
+    };
+    let invalid = |field: &str| (Code::InvalidArgument, "INVALID_FIELD".to_owned(), field.to_owned());
+    let cases = [
+        (request(""), invalid("user_id")),
+        (request("nobody"), (Code::NotFound, "USER_UNKNOWN".to_owned(), "user_id".to_owned())),
+        (ExplainUserRequest { model: String::new(), ..request("a") }, invalid("model")),
+        (ExplainUserRequest { model: "../buys_again".into(), ..request("a") }, invalid("model")),
+        (
+            ExplainUserRequest { model: "buys_agian".into(), ..request("a") },
+            (Code::NotFound, "MODEL_UNKNOWN".to_owned(), "model".to_owned()),
+        ),
+        (ExplainUserRequest { as_of: at(i64::MAX), ..request("a") }, invalid("as_of")),
+        (ExplainUserRequest { since: Some(Timestamp { seconds: 0, nanos: 1 }), ..request("a") }, invalid("since")),
+        (ExplainUserRequest { since: at(30), ..request("a") }, invalid("since")),
+        (ExplainUserRequest { since: at(31), ..request("a") }, invalid("since")),
+        (ExplainUserRequest { top: 1_001, ..request("a") }, invalid("top")),
+    ];
+    for (request, expected) in cases {
+        let status = scoring.explain_user(request).await.expect_err("refused");
+        assert_eq!(told(&status), expected);
+    }
+    served.knobs.unexplained.store(true, SeqCst);
+    let status = scoring.explain_user(request("a")).await.expect_err("refused");
+    assert_eq!(told(&status), (Code::FailedPrecondition, "NOT_EXPLAINED".to_owned(), String::new()));
+    assert_eq!(status.message(), "model buys_again: the model cannot be explained exactly: it is a stand-in");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -181,6 +181,10 @@ fn one_user_on_demand_is_the_same_as_all_in_batch_while_the_store_grows() {
     let users: Vec<String> = (0..USERS).map(|user| format!("user {user:03}")).collect();
     let ids: Vec<&str> = users.iter().map(String::as_str).collect();
 
+    // The fixture does not say how many training rows came by its nodes.
+    let why = backend.explains(&served.model).unwrap_err().to_string();
+    assert!(why.contains("cannot be explained exactly: its ONNX file does not say how many training rows"), "{why}");
+
     // Before there is any event nobody is in the audience, though the model's columns are not in the store.
     assert_eq!(on_demand(&backend, &served.model, &ids, START_US), vec![None; ids.len()]);
     store.put_profiles(profiles()).unwrap();

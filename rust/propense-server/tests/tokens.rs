@@ -81,7 +81,7 @@ async fn call(channel: &Channel, path: &str, authorization: Option<&str>) -> (Co
 fn the_table_of_methods_is_the_contract() {
     let table: BTreeSet<String> = METHODS.iter().map(|method| method.path.to_owned()).collect();
     let contract: BTreeSet<String> = methods().into_iter().collect();
-    assert_eq!(contract.len(), 22);
+    assert_eq!(contract.len(), 23);
     let of_propense = table.iter().filter(|path| path.starts_with("/propense.")).cloned().collect();
     assert_eq!(contract, of_propense);
 }

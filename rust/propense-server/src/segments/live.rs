@@ -1,5 +1,6 @@
 //! What can be asked of segments, from any thread.
 
+use std::collections::BTreeSet;
 use std::mem;
 use std::sync::atomic::{
     AtomicU64,
@@ -312,6 +313,24 @@ impl LiveSegments {
                 return Ok(());
             }
         }
+    }
+
+    /// The models that some segments read, directly or not, ascending by name, each with the digest that is served of it,
+    /// if any is. What is no segment reads none.
+    #[must_use]
+    pub fn models_of(&self, segments: &[String]) -> Vec<(String, Option<String>)> {
+        let state = self.shared.read();
+        let rules = &state.rules;
+        let named = segments.iter().filter_map(|name| rules.set.number(name));
+        let all: BTreeSet<usize> =
+            named.flat_map(|segment| [vec![segment], rules.set.depends_on(segment)].concat()).collect();
+        let read: BTreeSet<usize> =
+            all.iter().flat_map(|&segment| rules.set.reads_of(segment).models).copied().collect();
+        let digest = |place: usize| rules.models.get(place).and_then(Option::as_ref).map(|model| model.digest.clone());
+        let found = read.into_iter().map(|place| (rules.set.models()[place].clone(), digest(place)));
+        let mut found: Vec<_> = found.collect();
+        found.sort();
+        found
     }
 
     /// The number of the last transition; 0 before the first.

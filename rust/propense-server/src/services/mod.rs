@@ -1,6 +1,7 @@
 //! The services, one file each, and what they share.
 
 mod events;
+mod explain;
 mod health;
 mod models;
 mod scoring;

@@ -15,10 +15,11 @@ use crate::instants::{as_of_us, timestamp};
 use crate::models::Served;
 use crate::proto::scoring_service_server::ScoringService;
 use crate::proto::{
-    BatchScoreUsersRequest, BatchScoreUsersResponse, EventScores, Feature, ModelScore, Outcome, Score,
-    ScoreEventsRequest, ScoreEventsResponse, ScoreUserRequest, ScoreUserResponse, StreamScoresRequest,
-    StreamScoresResponse, Tier, UserScores,
+    BatchScoreUsersRequest, BatchScoreUsersResponse, EventScores, ExplainUserRequest, ExplainUserResponse, Feature,
+    ModelScore, Outcome, Score, ScoreEventsRequest, ScoreEventsResponse, ScoreUserRequest, ScoreUserResponse,
+    StreamScoresRequest, StreamScoresResponse, Tier, UserScores,
 };
+use crate::services::explain::explain_user;
 use crate::services::{compute, held};
 use crate::state::State;
 use crate::status::ok_row;
@@ -58,6 +59,16 @@ impl<B: Backend> ScoringService for Scoring<B> {
         let (held, state) = (held(request.extensions()), Arc::clone(&self.0));
         let request = request.into_inner();
         Ok(Response::new(compute(held, move || score_events(&state, &request)).await?))
+    }
+
+    /// A model's explainer is made when first asked for, which takes a moment.
+    async fn explain_user(
+        &self,
+        request: Request<ExplainUserRequest>,
+    ) -> Result<Response<ExplainUserResponse>, Status> {
+        let (held, state) = (held(request.extensions()), Arc::clone(&self.0));
+        let request = request.into_inner();
+        Ok(Response::new(compute(held, move || explain_user(&state, request)).await?))
     }
 
     type StreamScoresStream = ReceiverStream<Result<StreamScoresResponse, Status>>;
@@ -202,7 +213,7 @@ fn checked<M>(served: &Served<M>, scored: Result<Scored, ModelError>, users: usi
     Err(ServiceError::Internal { problem: "a model did not score every user" })
 }
 
-fn score_of(user: Option<ScoredUser>) -> Score {
+pub(super) fn score_of(user: Option<ScoredUser>) -> Score {
     match user {
         None => Score { outcome: Outcome::NotInAudience.into(), ..Score::default() },
         Some(ScoredUser { score, percentile, tier }) => {

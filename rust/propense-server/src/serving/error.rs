@@ -5,7 +5,7 @@ use propense_core::features::FeatureError;
 use propense_core::scorer::ScoreError;
 use propense_core::segments::SegmentError;
 use propense_onnx::ModelDirectoryError;
-use propense_onnx::OnnxError;
+use propense_onnx::{NotExplained, OnnxError};
 use propense_store::BatchProblem;
 use thiserror::Error;
 
@@ -26,6 +26,9 @@ pub(crate) enum ServingError {
     /// The model failed on a row.
     #[error(transparent)]
     Model(#[from] ScoreError<OnnxError>),
+    /// The model cannot be explained.
+    #[error(transparent)]
+    NotExplained(#[from] NotExplained),
     /// The rules of segments do not fit the columns.
     #[error(transparent)]
     Segments(Box<SegmentError>),

@@ -1,18 +1,19 @@
 //! A model that scores users on demand.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use propense_core::events::EventLog;
 use propense_core::features::{DictionarySizes, FeatureSpec, ParsedSpec, Period, Progress, Scan, members};
-use propense_core::scorer::{RowScorer, score_ready};
-use propense_onnx::{LoadedModel, Tier as ModelTier};
+use propense_core::scorer::{RowExplainer, RowScorer, score_ready};
+use propense_onnx::{LoadedModel, NotExplained, Tier as ModelTier};
 use propense_store::{Gathered, Snapshot};
+use serde_json::Value;
 
 use super::bound::Bound;
 use super::error::ServingError;
 use super::known_columns::with_columns;
-use crate::backend::{Scored, ScoredUser, Tier};
+use crate::backend::{Explained, Explains, ReadFeature, Scored, ScoredUser, Tier};
 
 /// The lineage of dictionaries that are used once.
 const ONCE: u64 = 0;
@@ -23,6 +24,7 @@ pub struct ServedModel {
     features: ParsedSpec,
     audience: ParsedSpec,
     bound: ArcSwapOption<Bound>,
+    explains: OnceLock<Result<Arc<Explains>, NotExplained>>,
 }
 
 impl ServedModel {
@@ -31,7 +33,7 @@ impl ServedModel {
         let conditions: Vec<_> = loaded.audience.iter().map(|text| (None, text.clone())).collect();
         let audience = ParsedSpec::new(&FeatureSpec::declare(&conditions, loaded.timezone())?)?;
         let features = ParsedSpec::new(&loaded.spec)?;
-        Ok(Self { loaded, features, audience, bound: ArcSwapOption::empty() })
+        Ok(Self { loaded, features, audience, bound: ArcSwapOption::empty(), explains: OnceLock::new() })
     }
 
     /// The model as it was loaded.
@@ -50,6 +52,32 @@ impl ServedModel {
         let gathered = snapshot.gather(users)?;
         let bound = self.bound_to(snapshot, &gathered, with_features)?;
         self.score_bound(&bound, &gathered.log, as_of_us, with_features)
+    }
+
+    /// What is the same in all explanations of this model; found when first asked for.
+    pub(super) fn explains(&self) -> Result<Arc<Explains>, ServingError> {
+        let found = self.explains.get_or_init(|| explains(&self.loaded).map(Arc::new));
+        Ok(found.clone()?)
+    }
+
+    /// The standing of one user of a snapshot, and what the features contributed to it; `None` outside the audience.
+    pub(super) fn explain(
+        &self,
+        snapshot: &Snapshot,
+        user: &str,
+        as_of_us: i64,
+    ) -> Result<Option<Explained>, ServingError> {
+        let explainer = self.loaded.onnx.explainer()?;
+        let gathered = snapshot.gather(&[user])?;
+        let bound = self.bound_to(snapshot, &gathered, false)?;
+        let scored = self.score_bound(&bound, &gathered.log, as_of_us, false)?;
+        let Some(user) = scored.users.first().copied().flatten() else { return Ok(None) };
+        let mut row = vec![f32::NAN; bound.features.width()];
+        Scan::new(&bound.features, &gathered.log, Period::before(as_of_us)).write_row(0, &mut row);
+        let mut contributions = vec![0.0; row.len()];
+        explainer.explain(&row, &mut contributions);
+        let read = |of: &[f32]| explainer.reads().iter().map(|&feature| of[feature as usize]).collect();
+        Ok(Some(Explained { user, values: read(&row), contributions: read(&contributions) }))
     }
 
     /// The model's plans, bound so that they fit some users' events; bound anew if the store's columns have grown.
@@ -132,6 +160,21 @@ impl ServedModel {
             ModelTier::LeastLikely => Tier::LeastLikely,
         }
     }
+}
+
+fn explains(loaded: &LoadedModel) -> Result<Explains, NotExplained> {
+    let explainer = loaded.onnx.explainer()?;
+    let usual = loaded.training.get("usual").and_then(Value::as_object);
+    let feature = |&place: &u32| {
+        let feature = &loaded.spec.features[place as usize];
+        ReadFeature {
+            name: feature.name.clone(),
+            expression: feature.expression.clone(),
+            vocabulary: loaded.spec.vocabularies.get(&feature.name).cloned(),
+            usual: usual.and_then(|usual| usual.get(&feature.name)).map(|usual| usual.as_f64().unwrap_or(f64::NAN)),
+        }
+    };
+    Ok(Explains { base: explainer.base(), features: explainer.reads().iter().map(feature).collect() })
 }
 
 /// All features of all users of a log, row after row.

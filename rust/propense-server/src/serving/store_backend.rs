@@ -10,7 +10,7 @@ use propense_store::{Gathered, Reply, Snapshot as StoreSnapshot, Store, StoreErr
 
 use super::error::ServingError;
 use super::served_model::ServedModel;
-use crate::backend::{Backend, LoadedModel, ModelError, Scored, Snapshot, StoreSize};
+use crate::backend::{Backend, Explained, Explains, LoadedModel, ModelError, Scored, Snapshot, StoreSize};
 use crate::clock::Clock;
 use crate::instants::timestamp;
 use crate::log::LogLines;
@@ -122,6 +122,20 @@ impl Backend for StoreBackend {
         with_features: bool,
     ) -> Result<Scored, ModelError> {
         Ok(model.score(snapshot, users, as_of_us, with_features)?)
+    }
+
+    fn explains(&self, model: &Arc<ServedModel>) -> Result<Arc<Explains>, ModelError> {
+        Ok(model.explains()?)
+    }
+
+    fn explain(
+        &self,
+        model: &Arc<ServedModel>,
+        snapshot: &StoreSnapshot,
+        user: &str,
+        as_of_us: i64,
+    ) -> Result<Option<Explained>, ModelError> {
+        Ok(model.explain(snapshot, user, as_of_us)?)
     }
 
     fn score_log(

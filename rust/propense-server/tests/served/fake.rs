@@ -11,8 +11,8 @@ use std::time::Duration;
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use propense_core::events::{EventColumns, EventLog, EventLogBuilder, EventsError, ProfilesBuilder};
 use propense_server::{
-    Backend, LoadedModel, ModelError, Receipt, Reply, Scored, ScoredUser, Snapshot, StoreSize, Tier, Write, WriteError,
-    proto,
+    Backend, Explained, Explains, LoadedModel, ModelError, ReadFeature, Receipt, Reply, Scored, ScoredUser, Snapshot,
+    StoreSize, Tier, Write, WriteError, proto,
 };
 use propense_store::{BatchProblem, EventBatch, PropertyValues};
 
@@ -23,6 +23,8 @@ pub struct Knobs {
     pub hold_writes: AtomicBool,
     /// Writes are refused as if the queue were full.
     pub busy: AtomicBool,
+    /// Models cannot be explained.
+    pub unexplained: AtomicBool,
     /// Milliseconds that scoring takes.
     pub score_ms: AtomicU64,
     /// Writes that have been taken on.
@@ -183,6 +185,36 @@ impl Backend for Fake {
             rows.events.get(user).map_or(0, |events| events.keys().filter(|(time_us, ..)| *time_us < as_of_us).count())
         };
         Ok(self.score_rows(users, count))
+    }
+
+    /// What is read of a user is the count of events, a text that is `view` for one event and another for more, and nothing.
+    fn explains(&self, (): &()) -> Result<Arc<Explains>, ModelError> {
+        if self.knobs.unexplained.load(SeqCst) {
+            return Err(ModelError("the model cannot be explained exactly: it is a stand-in".to_owned()));
+        }
+        let feature = |name: &str, usual, texts: &[&str]| ReadFeature {
+            name: name.to_owned(),
+            expression: format!("the text of {name}"),
+            vocabulary: (!texts.is_empty()).then(|| texts.iter().map(|text| (*text).to_owned()).collect()),
+            usual,
+        };
+        let features = vec![
+            feature("purchase_count", Some(1.0), &[]),
+            feature("kind", Some(f64::NAN), &["none", "view"]),
+            feature("purchase_amount_mean", None, &[]),
+        ];
+        Ok(Arc::new(Explains { base: -1.5, features }))
+    }
+
+    fn explain(&self, model: &(), view: &View, user: &str, as_of_us: i64) -> Result<Option<Explained>, ModelError> {
+        let scored = self.score(model, view, &[user], as_of_us, true)?;
+        let count = scored.features[0];
+        let explained = |user| Explained {
+            user,
+            values: vec![count, count, f32::NAN],
+            contributions: vec![0.25 * count, -0.5 * count, 0.125],
+        };
+        Ok(scored.users[0].map(explained))
     }
 
     fn score_log(&self, (): &(), log: &EventLog, as_of_us: i64, _: bool) -> Result<Scored, ModelError> {
