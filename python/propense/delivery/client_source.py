@@ -60,7 +60,7 @@ class ClientSource:
     def segments_of(self, user_id: str, segments: Sequence[str]) -> frozenset[str]:
         """Ask for a user's segments; of what is not known, nobody is a member."""
         try:
-            found = self._client.user_segments(user_id, segments=segments)
+            found = self._client.user_segments(user_id, segments=segments, since=False)
         except NotFoundError:
             return frozenset()
         return frozenset(one.segment for one in found.segments if one.is_member)

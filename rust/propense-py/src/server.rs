@@ -135,13 +135,8 @@ impl Server {
     /// Which of some segments a user is in; in none of those that are not there.
     fn segments_of(&self, py: Python<'_>, user: String, segments: Vec<String>) -> PyResult<Vec<String>> {
         let live = self.live()?;
-        let known: Vec<String> = segments.into_iter().filter(|name| live.get(name).is_ok()).collect();
-        if known.is_empty() {
-            // None named would be all.
-            return Ok(known);
-        }
-        let standings = py.detach(|| live.of_user(&user, &known)).map_err(CoreError::from)?;
-        Ok(standings.into_iter().filter(|standing| standing.is_member).map(|standing| standing.segment).collect())
+        let all = py.detach(|| live.memberships(&user, &[])).map_err(CoreError::from)?;
+        Ok(all.into_iter().map(|standing| standing.segment).filter(|name| segments.contains(name)).collect())
     }
 
     /// Those of some users of whom the store knows anything.

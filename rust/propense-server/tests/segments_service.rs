@@ -94,7 +94,7 @@ impl Served {
     }
 
     async fn names_of(&self, user: &str) -> Vec<String> {
-        let request = GetUserSegmentsRequest { user_id: user.to_owned(), segments: Vec::new() };
+        let request = GetUserSegmentsRequest { user_id: user.to_owned(), ..GetUserSegmentsRequest::default() };
         let found = self.segments().get_user_segments(request).await.unwrap().into_inner();
         found.segments.into_iter().map(|segment| segment.segment).collect()
     }
@@ -296,14 +296,32 @@ async fn counts_overlaps_and_pages() {
     let request = GetUserSegmentsRequest {
         user_id: "user 06".to_owned(),
         segments: ["none", "thirds"].map(str::to_owned).to_vec(),
+        without_since: false,
     };
-    let found = served.segments().get_user_segments(request).await.unwrap().into_inner();
+    let found = served.segments().get_user_segments(request.clone()).await.unwrap().into_inner();
     let standings: Vec<_> = found.segments.iter().map(|segment| (&*segment.segment, segment.is_member)).collect();
     assert_eq!(standings, [("none", false), ("thirds", true)]);
     let since = found.segments[1].since.as_ref().unwrap();
     assert_eq!((since.seconds, since.nanos), (NOW_S - 50, 1_000));
-    let unknown = GetUserSegmentsRequest { user_id: "nobody".to_owned(), segments: Vec::new() };
-    assert_eq!(reason(&served.segments().get_user_segments(unknown).await.unwrap_err()), "USER_UNKNOWN");
+    // Without `since` the same, and as little as that.
+    let quick = GetUserSegmentsRequest { without_since: true, ..request };
+    let quick = served.segments().get_user_segments(quick).await.unwrap().into_inner();
+    let standings: Vec<_> = quick.segments.iter().map(|one| (&*one.segment, one.is_member, &one.since)).collect();
+    assert_eq!(standings, [("none", false, &None), ("thirds", true, &None)]);
+    for without_since in [false, true] {
+        let of = |user: &str, segments: &[&str]| GetUserSegmentsRequest {
+            user_id: user.to_owned(),
+            segments: segments.iter().map(|name| (*name).to_owned()).collect(),
+            without_since,
+        };
+        let all = served.segments().get_user_segments(of("user 06", &[])).await.unwrap().into_inner();
+        let names: Vec<_> = all.segments.iter().map(|segment| (&*segment.segment, segment.is_member)).collect();
+        assert_eq!(names, [("evens", true), ("thirds", true)]);
+        let unknown = served.segments().get_user_segments(of("nobody", &[])).await.unwrap_err();
+        assert_eq!(reason(&unknown), "USER_UNKNOWN");
+        let unknown = served.segments().get_user_segments(of("user 06", &["nothing"])).await.unwrap_err();
+        assert_eq!(reason(&unknown), "SEGMENT_UNKNOWN");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ use super::LiveSegments;
 use super::answers::number;
 use crate::segments::error::SegmentsError;
 use crate::segments::evaluate::replay;
+use crate::segments::rules::Rules;
 use crate::segments::shared::Shared;
 
 /// One user's standing with one segment.
@@ -17,31 +18,35 @@ pub struct UserStanding {
     pub segment: String,
     /// Whether the user is in it.
     pub is_member: bool,
-    /// If so, since when by the user's own events with attributes, definitions and models as they are now.
+    /// If so and if asked for: since when by the user's own events, with attributes, definitions and models as they are now.
+    /// `None` too if the user is to leave by that, and the exit is about to be written.
     pub since_us: Option<i64>,
 }
 
 impl LiveSegments {
-    /// A user's standing with segments, in their order; of all that the user is in if none is named.
+    /// A user's standing with segments, in their order; of all that the user is in if none is named. It looks at no event,
+    /// so it does not say since when.
+    ///
+    /// # Errors
+    /// [`SegmentsError::Unknown`].
+    pub fn memberships(&self, user: &str, names: &[String]) -> Result<Vec<UserStanding>, SegmentsError> {
+        let (rules, memberships) = self.bits_of(user, names)?;
+        let standing = |(segment, is_member): (usize, bool)| UserStanding {
+            segment: rules.set.names()[segment].clone(),
+            is_member,
+            since_us: None,
+        };
+        Ok(memberships.into_iter().map(standing).collect())
+    }
+
+    /// The same with since when, for which the user's history is replayed if there is anything to be told.
     ///
     /// # Errors
     /// [`SegmentsError::Unknown`], or the user's events could not be evaluated.
     pub fn of_user(&self, user: &str, names: &[String]) -> Result<Vec<UserStanding>, SegmentsError> {
-        let (rules, membership) = {
-            let state = self.shared.read();
-            let rules = Arc::clone(&state.rules);
-            let found = state.standings.users.find(user);
-            let is_member = |segment| found.is_some_and(|user| state.standings.is_member(user, segment));
-            let wanted: Vec<usize> = if names.is_empty() {
-                (0..rules.set.len()).filter(|&segment| is_member(segment)).collect()
-            } else {
-                names.iter().map(|name| number(&rules, name)).collect::<Result<_, _>>()?
-            };
-            let membership: Vec<(usize, bool)> = wanted.iter().map(|&segment| (segment, is_member(segment))).collect();
-            (rules, membership)
-        };
+        let (rules, memberships) = self.bits_of(user, names)?;
         let now_us = self.shared.clock.now_us();
-        let replayed = if membership.iter().any(|(_, is_member)| *is_member) {
+        let replayed = if memberships.iter().any(|(_, is_member)| *is_member) {
             let standings = replay(&self.store.snapshot(), &rules, user, now_us);
             standings.map_err(|error| SegmentsError::Evaluation(error.into()))?
         } else {
@@ -52,7 +57,23 @@ impl LiveSegments {
             is_member,
             since_us: replayed.get(segment).filter(|now| is_member && now.member).map(|now| now.since_us),
         };
-        Ok(membership.into_iter().map(standing).collect())
+        Ok(memberships.into_iter().map(standing).collect())
+    }
+
+    /// Segments, by the rules in force, and whether a user is in each.
+    fn bits_of(&self, user: &str, names: &[String]) -> Result<(Arc<Rules>, Vec<(usize, bool)>), SegmentsError> {
+        let state = self.shared.read();
+        let rules = Arc::clone(&state.rules);
+        let found = state.standings.users.find(user);
+        let is_member = |segment| found.is_some_and(|user| state.standings.is_member(user, segment));
+        let all = 0..rules.set.len();
+        let memberships = if names.is_empty() {
+            all.filter(|&segment| is_member(segment)).map(|segment| (segment, true)).collect()
+        } else {
+            let one = |name: &String| number(&rules, name).map(|segment| (segment, is_member(segment)));
+            names.iter().map(one).collect::<Result<_, _>>()?
+        };
+        Ok((rules, memberships))
     }
 
     /// The members of a segment as they are now, to be read page by page.
