@@ -8,9 +8,10 @@ use propense_server::proto::event_service_client::EventServiceClient;
 use propense_server::proto::segment_service_client::SegmentServiceClient;
 use propense_server::proto::user_service_client::UserServiceClient;
 use propense_server::proto::{
-    AdvanceClockRequest, Cause, DeleteSegmentRequest, EraseUserRequest, Event, GetClockRequest, GetUserSegmentsRequest,
-    IngestEventsRequest, ListMembersRequest, ListSegmentsRequest, PutSegmentRequest, SegmentDefinition, Transition,
-    TransitionKind, WatchTransitionsRequest, WatchTransitionsResponse, advance_clock_request::To,
+    AdvanceClockRequest, Cause, DeleteSegmentRequest, EraseUserRequest, Event, GetClockRequest, GetSegmentRequest,
+    GetUserSegmentsRequest, IngestEventsRequest, ListMembersRequest, ListSegmentsRequest, PutSegmentRequest,
+    SegmentDefinition, Transition, TransitionKind, WatchTransitionsRequest, WatchTransitionsResponse,
+    advance_clock_request::To,
 };
 use propense_server::{Clock, LiveOptions, LogLines, Server, ServerOptions, StoreBackend};
 use propense_store::StoreOptions;
@@ -136,6 +137,10 @@ fn reason(status: &Status) -> String {
     status.get_details_error_info().unwrap().reason
 }
 
+fn nearest(status: &Status) -> Option<String> {
+    status.get_details_error_info().unwrap().metadata.remove("nearest")
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn three_contacts_enter_and_time_alone_leaves() {
     let folder = TempDir::new().unwrap();
@@ -187,6 +192,7 @@ async fn watchers_resume_anywhere_also_after_a_restart() {
     assert_eq!(next(&mut served.watch(&["b"], Some(0)).await.unwrap(), 20).await, of_b);
     assert_eq!(reason(&served.watch(&[], Some(81)).await.unwrap_err()), "TRANSITIONS_AHEAD");
     let unknown = served.watch(&["a", "nobody"], None).await.unwrap_err();
+    assert_eq!(nearest(&unknown), None, "{unknown}");
     assert_eq!((unknown.code(), reason(&unknown).as_str()), (Code::NotFound, "SEGMENT_UNKNOWN"));
     drop(served);
 
@@ -235,8 +241,8 @@ async fn what_is_wrong_is_refused_where_it_is_and_the_rest_stays() {
         let refused = served.put(name, rule).await.unwrap_err();
         assert_eq!((refused.code(), field(&refused).as_str()), (Code::InvalidArgument, path), "{rule}: {refused}");
     }
-    let nearest = served.put("vip", "count(purchas) >= 1").await.unwrap_err();
-    assert!(nearest.message().contains("purchase"), "{nearest}");
+    let misspelt = served.put("vip", "count(purchas) >= 1").await.unwrap_err();
+    assert!(misspelt.message().contains("purchase"), "{misspelt}");
     let circle = [("a", "in_segment(b)"), ("b", "in_segment(a)")];
     let refused = served.put_all(&circle, false).await.unwrap_err();
     assert!(refused.message().contains("a → b → a"), "{refused}");
@@ -251,7 +257,24 @@ async fn what_is_wrong_is_refused_where_it_is_and_the_rest_stays() {
         async move { client.delete_segment(DeleteSegmentRequest { name }).await }
     };
     assert_eq!(reason(&delete("vip").await.unwrap_err()), "SEGMENT_IN_USE");
-    assert_eq!(reason(&delete("nobody").await.unwrap_err()), "SEGMENT_UNKNOWN");
+    let unknown = delete("nobody").await.unwrap_err();
+    assert_eq!((reason(&unknown).as_str(), nearest(&unknown)), ("SEGMENT_UNKNOWN", None));
+    assert!(unknown.message().contains("ListSegments"), "{unknown}");
+    let name = "vop".to_owned();
+    let members = ListMembersRequest { segment: name.clone(), ..ListMembersRequest::default() };
+    let of_user =
+        GetUserSegmentsRequest { user_id: "ann".to_owned(), segments: vec![name.clone()], without_since: true };
+    let unknown = [
+        delete("vop").await.unwrap_err(),
+        served.segments().get_segment(GetSegmentRequest { name }).await.unwrap_err(),
+        served.segments().list_members(members).await.unwrap_err(),
+        served.segments().get_user_segments(of_user).await.unwrap_err(),
+        served.watch(&["big", "vop"], None).await.unwrap_err(),
+    ];
+    for status in unknown {
+        assert_eq!((status.code(), nearest(&status).as_deref()), (Code::NotFound, Some("vip")), "{status}");
+        assert!(status.message().ends_with(": there is no such segment; did you mean \"vip\"?"), "{status}");
+    }
     served.server.segments().unwrap().catch_up().unwrap();
     assert_eq!(delete("big").await.unwrap().into_inner().members, 1);
     assert_eq!(delete("vip").await.unwrap().into_inner().members, 1);

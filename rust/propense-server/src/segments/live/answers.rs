@@ -66,7 +66,7 @@ impl LiveSegments {
 
 /// A segment's number by its name.
 pub(super) fn number(rules: &Rules, name: &str) -> Result<usize, SegmentsError> {
-    rules.set.number(name).ok_or_else(|| SegmentsError::Unknown { name: name.to_owned() })
+    rules.set.number(name).ok_or_else(|| SegmentsError::unknown(name, &rules.set))
 }
 
 fn segment_state(state: &State, segment: usize) -> SegmentState {
