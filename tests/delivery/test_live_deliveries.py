@@ -171,6 +171,7 @@ def test_another_process_delivers_over_grpc(receiving: Receiver, tmp_path: Path)
             client.ingest(happened(["ann"], "visit", NOW - timedelta(days=1)))
             until(lambda: receiving.moves() == [("ann", "busy", "enter")])
             until(lambda: not items(tmp_path, "crm"))
+            assert standing(tmp_path, "crm")["missing"] == '{"later": null}'
             running.kill()
             running = start(tmp_path / "store", tmp_path / "models", *options, address=address)
             client.put_segment(pp.Segment("later", "count(visit, '30d') >= 1"), wait=True)
@@ -182,3 +183,32 @@ def test_another_process_delivers_over_grpc(receiving: Receiver, tmp_path: Path)
         events = client.export_user("ann").events
     assert sorted(events["event"]) == ["message", "message", "visit"]
     assert running.stop() == 0
+
+
+def test_a_server_warns_of_a_destination_whose_segment_is_not_there(tmp_path: Path) -> None:
+    segments = {"at_risk": "rule = \"count(contact, '30d') >= 1\""}
+    lines = 'kind = "jsonl"\npath = "../moves.jsonl"\nsegments = ["at_rsik"]\n'
+    (tmp_path / "models").mkdir()
+    running = start(
+        tmp_path / "store",
+        tmp_path / "models",
+        *CLOCK,
+        *("--segments", str(folder_of(tmp_path / "segments", segments))),
+        *("--destinations", str(folder_of(tmp_path / "destinations", {"lines": lines}))),
+    )
+    try:
+        until(lambda: "segment_missing" in running.errors.read_text())
+        with pp.Client(running.address) as client:
+            with pytest.raises(pp.NotFoundError, match='did you mean "at_risk"'):
+                client.get_segment("at_rsik")
+            client.put_segment(pp.Segment("at_rsik", "count(contact, '30d') >= 1"), wait=True)
+            client.ingest(happened(["ann"], "contact", NOW - timedelta(days=1)))
+            until(lambda: standing(tmp_path / "store", "lines")["delivered"] == 1)
+            until(lambda: standing(tmp_path / "store", "lines")["missing"] is None)
+        assert running.stop() == 0
+    finally:
+        running.kill()
+    told = [json.loads(line) for line in running.errors.read_text().splitlines()]
+    (warning,) = (line for line in told if line["event"] == "segment_missing")
+    assert (warning["level"], warning["destination"]) == ("warning", "lines")
+    assert warning["problem"].startswith("no segment 'at_rsik' (did you mean 'at_risk'?)")

@@ -53,6 +53,10 @@ class ClientSource:
         """Ask for the number of the last transition."""
         return self._client.list_segments().last_transition
 
+    def segment_names(self) -> frozenset[str]:
+        """Ask for the segments that there are."""
+        return frozenset(one.name for one in self._client.list_segments())
+
     def now_us(self) -> int:
         """Ask for the server's clock."""
         return to_us(self._client.clock().now)

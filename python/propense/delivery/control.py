@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ class DestinationState:
         Items delivered so far; enters that were never delivered because the user left before.
     oldest_s
         For how many seconds the oldest waiting item has been in the queue; None if none waits.
+    missing_segments
+        Segments that it names and that were not there when it last looked, each with the nearest name
+        that was, or None.
     paused
         Why nothing is delivered; None if all is well.
     last_error, last_error_at, last_delivered_at
@@ -54,6 +58,7 @@ class DestinationState:
     delivered: int
     dropped: int
     oldest_s: float | None
+    missing_segments: dict[str, str | None]
     paused: str | None
     last_error: str | None
     last_error_at: datetime | None
@@ -106,6 +111,7 @@ def destination_states(store: str | Path) -> list[DestinationState]:
                 delivered=row["delivered"],
                 dropped=row["dropped"],
                 oldest_s=None if row["oldest_us"] is None else (now - row["oldest_us"]) / 1e6,
+                missing_segments=json.loads(row["missing"] or "{}"),
                 paused=row["paused"],
                 last_error=row["last_error"],
                 last_error_at=_instant(row["last_error_us"]),

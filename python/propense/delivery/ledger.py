@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Row
@@ -74,6 +75,13 @@ class Ledger:
         """Keep how far the server is, for whoever looks at the lag."""
         self._sql.execute(
             "UPDATE destination SET newest = max(newest, ?) WHERE name = ?", (newest, self._name)
+        )
+
+    def note_missing(self, missing: Mapping[str, str | None]) -> None:
+        """Keep which of its segments are not there, each with the nearest name that is."""
+        self._sql.execute(
+            "UPDATE destination SET missing = ? WHERE name = ?",
+            (json.dumps(missing) if missing else None, self._name),
         )
 
     def note_error(self, error: str) -> None:

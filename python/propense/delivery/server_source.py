@@ -36,6 +36,10 @@ class ServerSource:
         """Give the number of the last transition."""
         return self._core.last_transition()
 
+    def segment_names(self) -> frozenset[str]:
+        """Give the segments that there are."""
+        return frozenset(self._core.segment_names())
+
     def now_us(self) -> int:
         """Give the server's clock."""
         return self._core.now_us()

@@ -127,6 +127,11 @@ impl Server {
         Ok(self.live()?.last_transition())
     }
 
+    /// The names of all segments.
+    fn segment_names(&self) -> PyResult<Vec<String>> {
+        Ok(self.live()?.names())
+    }
+
     /// What the server takes for now.
     fn now_us(&self) -> PyResult<i64> {
         Ok(self.live()?.clock().now_us())

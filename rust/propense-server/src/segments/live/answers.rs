@@ -45,6 +45,12 @@ impl LiveSegments {
         SegmentsList { segments, overlaps, last_transition: self.last_transition() }
     }
 
+    /// The names of all segments, ascending.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.shared.read().rules.set.names().to_vec()
+    }
+
     /// One segment.
     ///
     /// # Errors
