@@ -296,7 +296,10 @@ fn open_backend<B: Backend>(
     open: impl FnOnce() -> Result<B, Box<dyn Error + Send + Sync>>,
 ) -> Result<(), ServerError> {
     let began = Instant::now();
-    let backend = open().map_err(|error| ServerError::Open(Arc::from(error)))?;
+    let backend = open().map_err(|error| match error.downcast::<ServerError>() {
+        Ok(error) => *error,
+        Err(error) => ServerError::Open(Arc::from(error)),
+    })?;
     state.log.line(
         "info",
         "store",

@@ -209,6 +209,8 @@ async fn watchers_resume_anywhere_also_after_a_restart() {
     let erased = next(&mut stream, 2).await;
     assert_eq!(told(&erased[0]), (81, "user 03", "a", false, Cause::Erased));
     assert_eq!(told(&erased[1]), (82, "user 03", "b", false, Cause::Erased));
+    // Who was away meanwhile is told as long as this server runs.
+    assert_eq!(next(&mut served.watch(&[], Some(80)).await.unwrap(), 2).await, erased);
     drop(stream);
     drop(served);
     // After that nothing tells of the user, and the others keep their numbers.

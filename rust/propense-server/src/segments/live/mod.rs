@@ -5,6 +5,7 @@ mod changes;
 mod transitions;
 mod users;
 
+use std::io;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -27,6 +28,7 @@ use crate::metrics::SegmentGauges;
 pub struct LiveSegments {
     shared: Arc<Shared>,
     store: Arc<Store>,
+    /// There until it is dropped.
     worker: Option<JoinHandle<()>>,
     at_start: Mutex<Vec<SegmentDefinition>>,
 }
@@ -44,7 +46,14 @@ impl Engaged {
     }
 
     /// Together with the store that was opened with the engine.
-    pub(crate) fn live(self, store: &Arc<Store>) -> LiveSegments {
+    ///
+    /// # Errors
+    /// The thread that sees to timers and passes cannot be started; without it time would change nothing.
+    pub(crate) fn live(self, store: &Arc<Store>) -> io::Result<LiveSegments> {
+        self.live_on(thread::Builder::new().name("segments".to_owned()), store)
+    }
+
+    fn live_on(self, thread: thread::Builder, store: &Arc<Store>) -> io::Result<LiveSegments> {
         let Self(shared, at_start) = self;
         // What rules read is there, if only as missing values, though nothing in the store has it any more.
         let [properties, attributes] = shared.read().rules.columns.kinds();
@@ -53,9 +62,8 @@ impl Engaged {
             shared.log.line("error", "segments", json!({"problem": problem}));
         }
         let (of_worker, of_store) = (Arc::clone(&shared), Arc::downgrade(store));
-        let worker = thread::Builder::new().name("segments".to_owned());
-        let worker = worker.spawn(move || worker::run(&of_worker, &of_store)).ok();
-        LiveSegments { shared, store: Arc::clone(store), worker, at_start: Mutex::new(at_start) }
+        let worker = Some(thread.spawn(move || worker::run(&of_worker, &of_store))?);
+        Ok(LiveSegments { shared, store: Arc::clone(store), worker, at_start: Mutex::new(at_start) })
     }
 }
 
@@ -101,5 +109,29 @@ impl LiveSegments {
             watchers: self.shared.watchers.load(Relaxed),
             last_transition: self.last_transition(),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use propense_store::StoreOptions;
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn without_the_thread_of_the_timers_there_are_no_live_segments() {
+        let folder = TempDir::new().unwrap();
+        let open = || {
+            let (engaged, observer) = Engaged::new(Clock::default(), LogLines::to_memory(Arc::default()), Vec::new());
+            (engaged, Arc::new(Store::open_observed(folder.path(), StoreOptions::default(), observer).unwrap()))
+        };
+        let (engaged, store) = open();
+        // More than there are addresses.
+        assert!(engaged.live_on(thread::Builder::new().stack_size(1 << 60), &store).is_err());
+        drop(store);
+        let (engaged, store) = open();
+        assert!(engaged.live(&store).is_ok());
     }
 }
