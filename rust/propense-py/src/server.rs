@@ -112,14 +112,13 @@ impl Server {
         wait_s: f64,
     ) -> PyResult<(Vec<TransitionRow>, u64)> {
         let patience = Duration::try_from_secs_f64(wait_s).unwrap_or_default();
-        let found = py.detach(|| self.inner.transitions_after(after, limit, patience)).map_err(CoreError::from)?;
-        let up_to = found.last().map_or(after, |last| last.number);
-        let asked = found.into_iter().filter(|one| segments.iter().any(|name| **name == *one.segment));
+        let page = py.detach(|| self.inner.transitions_after(after, limit, patience)).map_err(CoreError::from)?;
+        let asked = page.transitions.into_iter().filter(|one| segments.iter().any(|name| **name == *one.segment));
         let row = |one: Transition| {
             let (user, segment) = (one.user.to_string(), one.segment.to_string());
             (one.number, user, segment, one.enter, one.time_us, one.cause.name())
         };
-        Ok((asked.map(row).collect(), up_to))
+        Ok((asked.map(row).collect(), page.up_to))
     }
 
     /// The number of the last transition; 0 before the first.

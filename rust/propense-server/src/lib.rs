@@ -41,6 +41,8 @@ pub use methods::{Class, METHODS, Method};
 pub use options::{Limits, ServerOptions, TlsFiles};
 pub use propense_store::{Receipt, Reply, Write, WriteError};
 pub use rows::{events_of_arrow, profiles_of_request};
-pub use segments::{Cause, LiveSegments, SegmentState, SegmentsError, SegmentsList, Transition, UserStanding};
+pub use segments::{
+    Cause, LiveSegments, SegmentState, SegmentsError, SegmentsList, Transition, TransitionPage, UserStanding,
+};
 pub use server::{Server, Stopper};
 pub use serving::{LiveOptions, StoreBackend};

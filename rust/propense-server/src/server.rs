@@ -23,7 +23,7 @@ use crate::metrics_page;
 use crate::models::Models;
 use crate::options::ServerOptions;
 use crate::request_body::RequestMemory;
-use crate::segments::{LiveSegments, SegmentsError, Transition};
+use crate::segments::{LiveSegments, SegmentsError, TransitionPage};
 use crate::services::{Health, routes};
 use crate::state::State;
 use crate::tls::{acceptor, check_exposure};
@@ -124,7 +124,7 @@ impl Server {
     }
 
     /// Up to about `limit` transitions with larger numbers than `after`; waits up to `patience` for the first, or until the
-    /// server ends. Empty if there are none or no segments.
+    /// server ends. None if there are none or no segments.
     ///
     /// # Errors
     /// As [`LiveSegments::transitions_after`].
@@ -133,9 +133,11 @@ impl Server {
         after: u64,
         limit: usize,
         patience: Duration,
-    ) -> Result<Vec<Transition>, SegmentsError> {
-        let segments = self.segments();
-        segments.map_or_else(|| Ok(Vec::new()), |segments| segments.transitions_after(after, limit, patience))
+    ) -> Result<TransitionPage, SegmentsError> {
+        match self.segments() {
+            Some(segments) => segments.transitions_after(after, limit, patience),
+            None => Ok(TransitionPage { transitions: Vec::new(), up_to: after }),
+        }
     }
 
     /// Waits until it takes calls; false if it does not within `patience`, or has been stopped.

@@ -218,6 +218,9 @@ async fn watchers_resume_anywhere_also_after_a_restart() {
     let rest = next(&mut served.watch(&[], Some(0)).await.unwrap(), 76).await;
     let expected: Vec<_> = all.into_iter().filter(|transition| transition.user_id != "user 03").collect();
     assert_eq!(rest, expected);
+    // Who reads on comes past the numbers that are gone, though nothing follows them.
+    let page = served.server.transitions_after(80, 10, Duration::ZERO).unwrap();
+    assert_eq!((page.transitions.len(), page.up_to), (0, 82));
     served.send("user 99", NOW_S - 5, "x").await;
     let more = next(&mut served.watch(&[], Some(80)).await.unwrap(), 2).await;
     assert_eq!(told(&more[0]), (83, "user 99", "a", true, Cause::Event));

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use super::LiveSegments;
 use crate::segments::error::SegmentsError;
-use crate::segments::published::Page;
+use crate::segments::published::TransitionPage;
 use crate::segments::transition::Transition;
 
 impl LiveSegments {
@@ -17,8 +17,8 @@ impl LiveSegments {
         self.shared.published.last()
     }
 
-    /// Up to about `limit` transitions with larger numbers than `after`, ascending; waits up to `patience` for the first.
-    /// Numbers of users who were erased are missing.
+    /// Up to about `limit` transitions with larger numbers than `after`; waits up to `patience` for the first. Where the next
+    /// ones were of users who are erased, there may be none and still be read on.
     ///
     /// # Errors
     /// [`SegmentsError::Gone`] or [`SegmentsError::Ahead`], or the store's notes cannot be read.
@@ -27,26 +27,21 @@ impl LiveSegments {
         after: u64,
         limit: usize,
         patience: Duration,
-    ) -> Result<Vec<Transition>, SegmentsError> {
+    ) -> Result<TransitionPage, SegmentsError> {
         let mut after = after;
         loop {
             let page = self.page(after, limit)?;
-            if !page.transitions.is_empty() {
-                return Ok(page.transitions);
-            }
             // Perhaps there were only such as were erased.
-            if page.up_to == after && !self.shared.published.wait(after, patience) {
-                return Ok(Vec::new());
-            }
-            if self.shared.stopping.load(SeqCst) {
-                return Ok(Vec::new());
+            let has_more = || page.up_to > after || self.shared.published.wait(after, patience);
+            if !page.transitions.is_empty() || !has_more() || self.shared.stopping.load(SeqCst) {
+                return Ok(page);
             }
             after = page.up_to;
         }
     }
 
     /// The same at once, with how far one has read.
-    pub(crate) fn page(&self, after: u64, limit: usize) -> Result<Page, SegmentsError> {
+    pub(crate) fn page(&self, after: u64, limit: usize) -> Result<TransitionPage, SegmentsError> {
         self.shared.published.read(after, limit, &self.store)
     }
 
