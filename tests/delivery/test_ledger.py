@@ -69,13 +69,16 @@ def test_a_file_of_an_earlier_version_goes_on(server: PretendServer, tmp_path: P
     ledger_of(tmp_path, server).close()
     sql = connect(tmp_path / LEDGER, durable=True)
     sql.execute("ALTER TABLE destination DROP COLUMN missing")
+    sql.execute("ALTER TABLE destination DROP COLUMN failures")
     sql.execute("PRAGMA user_version = 1")
     sql.close()
     again = Ledger(tmp_path / LEDGER, "crm", durable=True)
     assert (numbers(again, chains=True), again.cursor) == ([1, 3, 5, 7], 8)
     again.note_missing({"vop": "vip"})
+    again.failed(1, "HTTP 500", 0.0)
+    again.bury(1, "HTTP 500")
     (state,) = destination_states(tmp_path)
-    assert state.missing_segments == {"vop": "vip"}
+    assert (state.missing_segments, state.failures) == ({"vop": "vip"}, 2)
 
 
 def test_each_destination_has_its_own(server: PretendServer, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def overview(
     if as_json:
         _print_json(states)
         return
-    names = ("unread", "waiting", "retrying", "held", "dead", "delivered", "dropped")
+    names = ("unread", "waiting", "retrying", "held", "dead", "delivered", "dropped", "failures")
     table = Table(box=None, pad_edge=False)
     table.add_column("destination", overflow="fold")
     table.add_column("kind")

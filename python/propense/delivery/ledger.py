@@ -257,6 +257,7 @@ class Ledger:
 
     def failed(self, number: int, error: str, wait_s: float) -> None:
         """Note a failure, and when to try again."""
+        self._count_failure()
         self._sql.execute(
             "UPDATE item SET attempts = attempts + 1, error = ?, due_us = ?"
             " WHERE destination = ? AND number = ?",
@@ -264,11 +265,17 @@ class Ledger:
         )
 
     def bury(self, number: int, error: str) -> None:
-        """Give an item up."""
+        """Note a failure, and give the item up."""
+        self._count_failure()
         self._sql.execute(
             "UPDATE item SET state = 'dead', attempts = attempts + 1, error = ?, due_us = ?"
             " WHERE destination = ? AND number = ?",
             (error, now_us(), self._name, number),
+        )
+
+    def _count_failure(self) -> None:
+        self._sql.execute(
+            "UPDATE destination SET failures = failures + 1 WHERE name = ?", (self._name,)
         )
 
     def users(self, after: str, limit: int) -> list[str]:

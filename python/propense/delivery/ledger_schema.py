@@ -26,6 +26,8 @@ _SCHEMA = (
     delivered INTEGER NOT NULL DEFAULT 0,
     -- Enters that were never delivered because the user left before; each with its exit.
     dropped INTEGER NOT NULL DEFAULT 0,
+    -- Attempts that failed so far.
+    failures INTEGER NOT NULL DEFAULT 0,
     paused TEXT,
     -- The segments that it names and that are not there, as JSON: each with the nearest name, or null.
     missing TEXT,
@@ -57,7 +59,10 @@ _SCHEMA = (
     "CREATE INDEX item_by_due ON item (destination, state, due_us)",
 )
 
-_FROM_1 = ("ALTER TABLE destination ADD COLUMN missing TEXT",)
+_FROM_1 = (
+    "ALTER TABLE destination ADD COLUMN missing TEXT",
+    "ALTER TABLE destination ADD COLUMN failures INTEGER NOT NULL DEFAULT 0",
+)
 
 
 def connect(path: Path, *, durable: bool) -> sqlite3.Connection:

@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use propense_core::segments::SegmentDefinition;
 use propense_server::{
-    Clock, LiveOptions, LiveSegments, LogLines, Server as CoreServer, ServerError, ServerOptions, StoreBackend,
-    TlsFiles, Transition, events_of_arrow,
+    Clock, DeliveryCounts, LiveOptions, LiveSegments, LogLines, Server as CoreServer, ServerError, ServerOptions,
+    StoreBackend, TlsFiles, Transition, events_of_arrow,
 };
 use propense_store::StoreOptions;
 use pyo3::prelude::*;
@@ -150,6 +150,26 @@ impl Server {
             let snapshot = live.store().snapshot();
             users.into_iter().filter(|user| snapshot.has_user(user)).collect()
         }))
+    }
+
+    /// Has the metrics page show how a destination's deliveries stand.
+    #[pyo3(signature = (destination, *, read_up_to, waiting, held, oldest_s, dead_letters, delivered, failed_attempts, is_paused))]
+    #[allow(clippy::too_many_arguments)]
+    fn note_deliveries(
+        &self,
+        destination: &str,
+        read_up_to: u64,
+        waiting: u64,
+        held: u64,
+        oldest_s: f64,
+        dead_letters: u64,
+        delivered: u64,
+        failed_attempts: u64,
+        is_paused: bool,
+    ) {
+        let counts =
+            DeliveryCounts { read_up_to, waiting, held, oldest_s, dead_letters, delivered, failed_attempts, is_paused };
+        self.inner.note_deliveries(destination, counts);
     }
 
     /// Writes the events of an Arrow stream and waits until they are on the disk.

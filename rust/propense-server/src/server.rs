@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::auth::Access;
 use crate::backend::Backend;
 use crate::connections;
+use crate::deliveries::{Deliveries, DeliveryCounts};
 use crate::error::ServerError;
 use crate::gate::Gate;
 use crate::limits::Room;
@@ -39,6 +40,7 @@ pub struct Server {
     metrics_address: Option<SocketAddr>,
     stopper: Stopper,
     life: Arc<Life>,
+    deliveries: Arc<Deliveries>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -92,10 +94,20 @@ impl Server {
         let runtime = runtime().map_err(threads)?;
         let (stopper, stopping) = watch::channel(false);
         let life = Arc::new(Life::default());
-        let running = Running { options, access, tls, listener, metrics_page, stopping, life: Arc::clone(&life) };
+        let deliveries = Arc::<Deliveries>::default();
+        let running = Running {
+            options,
+            access,
+            tls,
+            listener,
+            metrics_page,
+            stopping,
+            life: Arc::clone(&life),
+            deliveries: Arc::clone(&deliveries),
+        };
         let thread = thread::Builder::new().name("propense-server".to_owned());
         let thread = thread.spawn(move || running.run(runtime, open)).map_err(threads)?;
-        Ok(Self { address, metrics_address, stopper: Stopper(stopper), life, thread: Some(thread) })
+        Ok(Self { address, metrics_address, stopper: Stopper(stopper), life, deliveries, thread: Some(thread) })
     }
 
     /// Where it listens, with the port that was picked.
@@ -138,6 +150,11 @@ impl Server {
             Some(segments) => segments.transitions_after(after, limit, patience),
             None => Ok(TransitionPage { transitions: Vec::new(), up_to: after }),
         }
+    }
+
+    /// Has the metrics page show how a destination's deliveries stand. A name is letters, digits, `_` and `-`.
+    pub fn note_deliveries(&self, destination: &str, counts: DeliveryCounts) {
+        self.deliveries.note(destination, counts);
     }
 
     /// Waits until it takes calls; false if it does not within `patience`, or has been stopped.
@@ -204,6 +221,7 @@ struct Running {
     metrics_page: Option<TcpListener>,
     stopping: watch::Receiver<bool>,
     life: Arc<Life>,
+    deliveries: Arc<Deliveries>,
 }
 
 impl Running {
@@ -221,6 +239,7 @@ impl Running {
                 backend: OnceLock::new(),
                 models: Models::new(self.options.models.clone()),
                 metrics,
+                deliveries: Arc::clone(&self.deliveries),
                 room: Arc::new(Room::new(&self.options.limits)),
                 log: self.options.log.clone(),
                 limits: self.options.limits.clone(),

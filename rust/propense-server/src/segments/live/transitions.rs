@@ -8,7 +8,6 @@ use tokio::sync::watch;
 use super::LiveSegments;
 use crate::segments::error::SegmentsError;
 use crate::segments::published::TransitionPage;
-use crate::segments::transition::Transition;
 
 impl LiveSegments {
     /// The number of the last transition; 0 before the first.

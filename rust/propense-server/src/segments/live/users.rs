@@ -23,6 +23,9 @@ pub struct UserStanding {
     pub since_us: Option<i64>,
 }
 
+/// Segments by number, and whether a user is in each.
+type Memberships = Vec<(usize, bool)>;
+
 impl LiveSegments {
     /// A user's standing with segments, in their order; of all that the user is in if none is named. It looks at no event,
     /// so it does not say since when.
@@ -60,8 +63,8 @@ impl LiveSegments {
         Ok(memberships.into_iter().map(standing).collect())
     }
 
-    /// Segments, by the rules in force, and whether a user is in each.
-    fn bits_of(&self, user: &str, names: &[String]) -> Result<(Arc<Rules>, Vec<(usize, bool)>), SegmentsError> {
+    /// Whether a user is in segments, as the rules in force number them.
+    fn bits_of(&self, user: &str, names: &[String]) -> Result<(Arc<Rules>, Memberships), SegmentsError> {
         let state = self.shared.read();
         let rules = Arc::clone(&state.rules);
         let found = state.standings.users.find(user);
