@@ -74,7 +74,9 @@ class StandIn(segments_pb2_grpc.SegmentServiceServicer):
     def GetUserSegments(self, request: Any, context: Any) -> Any:
         self.seen.append(request)
         answer = segments_pb2.GetUserSegmentsResponse(user_id=request.user_id)
-        answer.segments.add(segment="vip", is_member=True).since.FromMicroseconds(1)
+        vip = answer.segments.add(segment="vip", is_member=True)
+        if not request.without_since:
+            vip.since.FromMicroseconds(1)
         answer.segments.add(segment="far")
         return answer
 

@@ -34,7 +34,13 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
         raise GoalError(f"{name}: expected {' or '.join(choices)}, found {value!r}{hint}")
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Propose the known name closest to one that is not."""
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Give the known name closest to one that is not, if any is close."""
     near = difflib.get_close_matches(name, list(known), n=1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    return near[0] if near else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Propose the known name closest to one that is not; empty if none is close."""
+    near = nearest(name, known)
+    return f" (did you mean {near!r}?)" if near is not None else ""

@@ -199,8 +199,10 @@ def _deliveries(asked: list[Destination], core: _core.Server, store: Path) -> De
     from propense.delivery import Deliveries
     from propense.delivery.server_source import ServerSource
 
+    source = ServerSource(core)
+    report = None if core.metrics_address is None else source.show
     try:
-        return Deliveries(asked, ServerSource(core), store).start()
+        return Deliveries(asked, source, store, report=report).start()
     except BaseException:
         core.stop()
         raise

@@ -45,6 +45,9 @@ class FileOfTransitions:
     def newest(self) -> int:
         return len(self._all())
 
+    def segment_names(self) -> frozenset[str]:
+        return frozenset({"at_risk", "vip"})
+
     def now_us(self) -> int:
         return time.time_ns() // 1_000
 

@@ -14,6 +14,7 @@ from propense.delivery.ledger_schema import LEDGER, connect
 from propense.exceptions import UnavailableError
 from propense.segments.transition import Cause, Transition
 
+SEGMENTS = frozenset({"vip", "other", "may_contact", "at_risk", "likely"})
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -26,6 +27,7 @@ class PretendServer:
         self.messages: list[Message] = []
         self.on_message: Callable[[Message], None] = lambda message: None
         self.models: dict[str, str | None] = {}
+        self.names = SEGMENTS
         self.away = False
         self.erased: set[str] = set()
         self.first_kept = 1
@@ -71,6 +73,10 @@ class PretendServer:
     def newest(self) -> int:
         self._answer()
         return len(self.transitions)
+
+    def segment_names(self) -> frozenset[str]:
+        self._answer()
+        return self.names
 
     def now_us(self) -> int:
         self._answer()

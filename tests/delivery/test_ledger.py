@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from pretend_server import PretendServer
 
+from propense.delivery.control import destination_states
 from propense.delivery.ledger import Ledger
-from propense.delivery.ledger_schema import LEDGER
+from propense.delivery.ledger_schema import LEDGER, connect
 
 
 def ledger_of(folder: Path, server: PretendServer, name: str = "crm") -> Ledger:
@@ -62,6 +63,22 @@ def test_a_transaction_that_does_not_end_leaves_nothing(
     ledger.close()
     again = Ledger(tmp_path / LEDGER, "crm", durable=False)
     assert numbers(again, chains=True) == [1, 3, 5, 7]
+
+
+def test_a_file_of_an_earlier_version_goes_on(server: PretendServer, tmp_path: Path) -> None:
+    ledger_of(tmp_path, server).close()
+    sql = connect(tmp_path / LEDGER, durable=True)
+    sql.execute("ALTER TABLE destination DROP COLUMN missing")
+    sql.execute("ALTER TABLE destination DROP COLUMN failures")
+    sql.execute("PRAGMA user_version = 1")
+    sql.close()
+    again = Ledger(tmp_path / LEDGER, "crm", durable=True)
+    assert (numbers(again, chains=True), again.cursor) == ([1, 3, 5, 7], 8)
+    again.note_missing({"vop": "vip"})
+    again.failed(1, "HTTP 500", 0.0)
+    again.bury(1, "HTTP 500")
+    (state,) = destination_states(tmp_path)
+    assert (state.missing_segments, state.failures) == ({"vop": "vip"}, 2)
 
 
 def test_each_destination_has_its_own(server: PretendServer, tmp_path: Path) -> None:

@@ -8,13 +8,16 @@ import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.request import urlopen
 
 import polars as pl
 import pytest
 from pretend_server import folded, items, standing, until
 from receiver import SECRET, Receiver, Request, receiver
+from typer.testing import CliRunner
 
 import propense as pp
+from propense.cli.app import app
 from propense.delivery import destination_from
 from propense.delivery.client_source import ClientSource
 from propense.delivery.deliveries import Deliveries
@@ -171,6 +174,7 @@ def test_another_process_delivers_over_grpc(receiving: Receiver, tmp_path: Path)
             client.ingest(happened(["ann"], "visit", NOW - timedelta(days=1)))
             until(lambda: receiving.moves() == [("ann", "busy", "enter")])
             until(lambda: not items(tmp_path, "crm"))
+            assert standing(tmp_path, "crm")["missing"] == '{"later": null}'
             running.kill()
             running = start(tmp_path / "store", tmp_path / "models", *options, address=address)
             client.put_segment(pp.Segment("later", "count(visit, '30d') >= 1"), wait=True)
@@ -182,3 +186,86 @@ def test_another_process_delivers_over_grpc(receiving: Receiver, tmp_path: Path)
         events = client.export_user("ann").events
     assert sorted(events["event"]) == ["message", "message", "visit"]
     assert running.stop() == 0
+
+
+def test_the_metrics_page_shows_how_each_destination_stands(
+    receiving: Receiver, tmp_path: Path
+) -> None:
+    receiving.answer = lambda request: (400 if request.data["user_id"] == "bob" else 200, {})
+    segments = {"at_risk": "rule = \"count(contact, '30d') >= 1\""}
+    lines = 'kind = "jsonl"\npath = "../moves.jsonl"\nsegments = ["at_risk"]\n'
+    crm = hook(receiving.url, ["at_risk"]).replace("attempts = 1000", "attempts = 3")
+    destinations = {"crm": crm, "lines": lines}
+    (tmp_path / "models").mkdir()
+    metrics = free_address()
+    running = start(
+        tmp_path / "store",
+        tmp_path / "models",
+        *CLOCK,
+        *("--metrics", metrics),
+        *("--segments", str(folder_of(tmp_path / "segments", segments))),
+        *("--destinations", str(folder_of(tmp_path / "destinations", destinations))),
+    )
+
+    def shown() -> dict[str, float]:
+        with urlopen(f"http://{metrics}/metrics", timeout=10) as page:
+            rows = page.read().decode().splitlines()
+        found = (row.rsplit(" ", 1) for row in rows if row.startswith("propense_delivery_"))
+        return {name.removeprefix("propense_delivery_"): float(value) for name, value in found}
+
+    wanted = {
+        "crm": (0, 0, 0, 0, 1, 0, 1, 3),
+        "lines": (0, 0, 0, 0, 0, 0, 2, 0),
+    }
+    names = ("unread", "waiting", "held", "oldest_seconds", "dead_letters", "paused")
+    names += ("delivered_total", "failed_attempts_total")
+    expected = {
+        f'{name}{{destination="{destination}"}}': float(number)
+        for destination, numbers in wanted.items()
+        for name, number in zip(names, numbers, strict=True)
+    }
+    try:
+        with pp.Client(running.address) as client:
+            client.ingest(happened(["ann", "bob"], "contact", NOW - timedelta(days=1)))
+            until(lambda: shown() == expected)
+            said = "pause", "lines", "--store", str(tmp_path / "store")
+            assert CliRunner().invoke(app, ["deliveries", *said]).exit_code == 0
+            until(lambda: shown()['paused{destination="lines"}'] == 1)
+            client.ingest(happened(["cat"], "contact", NOW - timedelta(days=1)))
+            # What it was waiting for when it was paused may be in the queue already.
+            behind = ('unread{destination="lines"}', 'waiting{destination="lines"}')
+            until(lambda: sum(shown()[name] for name in behind) == 1)
+            until(lambda: shown()['delivered_total{destination="crm"}'] == 2)
+            assert "ann" not in str(shown())
+        assert running.stop() == 0
+    finally:
+        running.kill()
+
+
+def test_a_server_warns_of_a_destination_whose_segment_is_not_there(tmp_path: Path) -> None:
+    segments = {"at_risk": "rule = \"count(contact, '30d') >= 1\""}
+    lines = 'kind = "jsonl"\npath = "../moves.jsonl"\nsegments = ["at_rsik"]\n'
+    (tmp_path / "models").mkdir()
+    running = start(
+        tmp_path / "store",
+        tmp_path / "models",
+        *CLOCK,
+        *("--segments", str(folder_of(tmp_path / "segments", segments))),
+        *("--destinations", str(folder_of(tmp_path / "destinations", {"lines": lines}))),
+    )
+    try:
+        until(lambda: "segment_missing" in running.errors.read_text())
+        with pp.Client(running.address) as client:
+            with pytest.raises(pp.NotFoundError, match='did you mean "at_risk"'):
+                client.get_segment("at_rsik")
+            client.put_segment(pp.Segment("at_rsik", "count(contact, '30d') >= 1"), wait=True)
+            client.ingest(happened(["ann"], "contact", NOW - timedelta(days=1)))
+            until(lambda: standing(tmp_path / "store", "lines")["delivered"] == 1)
+            until(lambda: standing(tmp_path / "store", "lines")["missing"] is None)
+        assert running.stop() == 0
+    finally:
+        running.kill()
+    told = [json.loads(line) for line in running.errors.read_text().splitlines()]
+    (warning,) = (line for line in told if line["event"] == "segment_missing")
+    assert (warning["level"], warning["destination"]) == ("warning", "lines")
+    assert warning["problem"].startswith("no segment 'at_rsik' (did you mean 'at_risk'?)")

@@ -17,6 +17,7 @@ grpc = pytest.importorskip("grpc")
 
 from propense._proto import segments_pb2  # noqa: E402
 from propense.client.transition_stream import TransitionStream  # noqa: E402
+from propense.delivery.client_source import ClientSource  # noqa: E402
 from segment_stand_in import StandIn, number_message, standing_in  # noqa: E402
 
 
@@ -67,6 +68,21 @@ def test_a_users_segments_say_since_when(client: pp.Client, servicer: StandIn) -
     assert "far" not in standing
     since = [one.since for one in standing]
     assert since == [datetime(1970, 1, 1, microsecond=1, tzinfo=UTC), None]
+    assert not servicer.seen[-1].without_since
+
+
+def test_membership_alone_says_nothing_of_since_when(client: pp.Client, servicer: StandIn) -> None:
+    standing = client.user_segments("u", segments=["vip", "far"], since=False)
+    assert servicer.seen[-1].without_since
+    assert [(one.segment, one.is_member, one.since) for one in standing] == [
+        ("vip", True, None),
+        ("far", False, None),
+    ]
+
+
+def test_a_delivery_asks_for_membership_alone(client: pp.Client, servicer: StandIn) -> None:
+    assert ClientSource(client).segments_of("u", ["far", "vip"]) == {"vip"}
+    assert servicer.seen[-1].without_since
 
 
 def test_what_is_put_arrives_whole(client: pp.Client, servicer: StandIn) -> None:

@@ -26,17 +26,17 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apropense/v1/segments.proto\x12\x0bpropense.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe6\x01\n\x11SegmentDefinition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0c\n\x04stay\x18\x03 \x01(\t\x12\x10\n\x08min_stay\x18\x04 \x01(\t\x12.\n\nvalid_from\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bvalid_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08timezone\x18\x07 \x01(\t\x12\r\n\x05owner\x18\x08 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\t \x01(\t\"3\n\x08\x42\x61\x63kfill\x12\x12\n\nusers_done\x18\x01 \x01(\x04\x12\x13\n\x0busers_total\x18\x02 \x01(\x04\"\xb6\x01\n\x07Segment\x12\x32\n\ndefinition\x18\x01 \x01(\x0b\x32\x1e.propense.v1.SegmentDefinition\x12\x0f\n\x07tier_of\x18\x02 \x01(\t\x12\x0f\n\x07members\x18\x03 \x01(\x04\x12\'\n\x08\x62\x61\x63kfill\x18\x04 \x01(\x0b\x32\x15.propense.v1.Backfill\x12\x16\n\x0ereads_segments\x18\x05 \x03(\t\x12\x14\n\x0creads_models\x18\x06 \x03(\t\"7\n\x07Overlap\x12\r\n\x05\x66irst\x18\x01 \x01(\t\x12\x0e\n\x06second\x18\x02 \x01(\t\x12\r\n\x05users\x18\x03 \x01(\x04\"/\n\x13ListSegmentsRequest\x12\x18\n\x10include_overlaps\x18\x01 \x01(\x08\"\xb9\x01\n\x14ListSegmentsResponse\x12&\n\x08segments\x18\x01 \x03(\x0b\x32\x14.propense.v1.Segment\x12&\n\x08overlaps\x18\x02 \x03(\x0b\x32\x14.propense.v1.Overlap\x12\r\n\x05users\x18\x03 \x01(\x04\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0flast_transition\x18\x05 \x01(\x04\"!\n\x11GetSegmentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x12GetSegmentResponse\x12%\n\x07segment\x18\x01 \x01(\x0b\x32\x14.propense.v1.Segment\"P\n\x12ListMembersRequest\x12\x0f\n\x07segment\x18\x01 \x01(\t\x12\x15\n\rafter_user_id\x18\x02 \x01(\t\x12\x12\n\npage_users\x18\x03 \x01(\r\"\'\n\x13ListMembersResponse\x12\x10\n\x08user_ids\x18\x01 \x03(\t\";\n\x16GetUserSegmentsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08segments\x18\x02 \x03(\t\"\\\n\x0bUserSegment\x12\x0f\n\x07segment\x18\x01 \x01(\t\x12\x11\n\tis_member\x18\x02 \x01(\x08\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x81\x01\n\x17GetUserSegmentsResponse\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12*\n\x08segments\x18\x02 \x03(\x0b\x32\x18.propense.v1.UserSegment\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb6\x01\n\nTransition\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0f\n\x07segment\x18\x03 \x01(\t\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.propense.v1.TransitionKind\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x05\x63\x61use\x18\x06 \x01(\x0e\x32\x12.propense.v1.Cause\"W\n\x17WatchTransitionsRequest\x12\x10\n\x08segments\x18\x01 \x03(\t\x12\x19\n\x0c\x61\x66ter_number\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x0f\n\r_after_number\"W\n\x18WatchTransitionsResponse\x12,\n\x0btransitions\x18\x01 \x03(\x0b\x32\x17.propense.v1.Transition\x12\r\n\x05up_to\x18\x02 \x01(\x04\"Y\n\x11PutSegmentRequest\x12\x33\n\x0b\x64\x65\x66initions\x18\x01 \x03(\x0b\x32\x1e.propense.v1.SegmentDefinition\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"M\n\x12PutSegmentResponse\x12&\n\x08segments\x18\x01 \x03(\x0b\x32\x14.propense.v1.Segment\x12\x0f\n\x07\x63hanged\x18\x02 \x03(\t\"$\n\x14\x44\x65leteSegmentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"(\n\x15\x44\x65leteSegmentResponse\x12\x0f\n\x07members\x18\x01 \x01(\x04\"\x11\n\x0fGetClockRequest\"N\n\x10GetClockResponse\x12\'\n\x03now\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tsimulated\x18\x02 \x01(\x08\"q\n\x13\x41\x64vanceClockRequest\x12\'\n\x02\x62y\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12+\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x42\x04\n\x02to\"X\n\x14\x41\x64vanceClockResponse\x12\'\n\x03now\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0flast_transition\x18\x02 \x01(\x04*f\n\x0eTransitionKind\x12\x1f\n\x1bTRANSITION_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15TRANSITION_KIND_ENTER\x10\x01\x12\x18\n\x14TRANSITION_KIND_EXIT\x10\x02*\x80\x01\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x43\x41USE_EVENT\x10\x01\x12\x0e\n\nCAUSE_TIME\x10\x02\x12\x15\n\x11\x43\x41USE_RULE_CHANGE\x10\x03\x12\x16\n\x12\x43\x41USE_MODEL_CHANGE\x10\x04\x12\x10\n\x0c\x43\x41USE_ERASED\x10\x05\x32\x8e\x06\n\x0eSegmentService\x12S\n\x0cListSegments\x12 .propense.v1.ListSegmentsRequest\x1a!.propense.v1.ListSegmentsResponse\x12M\n\nGetSegment\x12\x1e.propense.v1.GetSegmentRequest\x1a\x1f.propense.v1.GetSegmentResponse\x12R\n\x0bListMembers\x12\x1f.propense.v1.ListMembersRequest\x1a .propense.v1.ListMembersResponse0\x01\x12\\\n\x0fGetUserSegments\x12#.propense.v1.GetUserSegmentsRequest\x1a$.propense.v1.GetUserSegmentsResponse\x12\x61\n\x10WatchTransitions\x12$.propense.v1.WatchTransitionsRequest\x1a%.propense.v1.WatchTransitionsResponse0\x01\x12M\n\nPutSegment\x12\x1e.propense.v1.PutSegmentRequest\x1a\x1f.propense.v1.PutSegmentResponse\x12V\n\rDeleteSegment\x12!.propense.v1.DeleteSegmentRequest\x1a\".propense.v1.DeleteSegmentResponse\x12G\n\x08GetClock\x12\x1c.propense.v1.GetClockRequest\x1a\x1d.propense.v1.GetClockResponse\x12S\n\x0c\x41\x64vanceClock\x12 .propense.v1.AdvanceClockRequest\x1a!.propense.v1.AdvanceClockResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1apropense/v1/segments.proto\x12\x0bpropense.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe6\x01\n\x11SegmentDefinition\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0c\n\x04stay\x18\x03 \x01(\t\x12\x10\n\x08min_stay\x18\x04 \x01(\t\x12.\n\nvalid_from\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bvalid_until\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x10\n\x08timezone\x18\x07 \x01(\t\x12\r\n\x05owner\x18\x08 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\t \x01(\t\"3\n\x08\x42\x61\x63kfill\x12\x12\n\nusers_done\x18\x01 \x01(\x04\x12\x13\n\x0busers_total\x18\x02 \x01(\x04\"\xb6\x01\n\x07Segment\x12\x32\n\ndefinition\x18\x01 \x01(\x0b\x32\x1e.propense.v1.SegmentDefinition\x12\x0f\n\x07tier_of\x18\x02 \x01(\t\x12\x0f\n\x07members\x18\x03 \x01(\x04\x12\'\n\x08\x62\x61\x63kfill\x18\x04 \x01(\x0b\x32\x15.propense.v1.Backfill\x12\x16\n\x0ereads_segments\x18\x05 \x03(\t\x12\x14\n\x0creads_models\x18\x06 \x03(\t\"7\n\x07Overlap\x12\r\n\x05\x66irst\x18\x01 \x01(\t\x12\x0e\n\x06second\x18\x02 \x01(\t\x12\r\n\x05users\x18\x03 \x01(\x04\"/\n\x13ListSegmentsRequest\x12\x18\n\x10include_overlaps\x18\x01 \x01(\x08\"\xb9\x01\n\x14ListSegmentsResponse\x12&\n\x08segments\x18\x01 \x03(\x0b\x32\x14.propense.v1.Segment\x12&\n\x08overlaps\x18\x02 \x03(\x0b\x32\x14.propense.v1.Overlap\x12\r\n\x05users\x18\x03 \x01(\x04\x12)\n\x05\x61s_of\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0flast_transition\x18\x05 \x01(\x04\"!\n\x11GetSegmentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\";\n\x12GetSegmentResponse\x12%\n\x07segment\x18\x01 \x01(\x0b\x32\x14.propense.v1.Segment\"P\n\x12ListMembersRequest\x12\x0f\n\x07segment\x18\x01 \x01(\t\x12\x15\n\rafter_user_id\x18\x02 \x01(\t\x12\x12\n\npage_users\x18\x03 \x01(\r\"\'\n\x13ListMembersResponse\x12\x10\n\x08user_ids\x18\x01 \x03(\t\"R\n\x16GetUserSegmentsRequest\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12\x10\n\x08segments\x18\x02 \x03(\t\x12\x15\n\rwithout_since\x18\x03 \x01(\x08\"\\\n\x0bUserSegment\x12\x0f\n\x07segment\x18\x01 \x01(\t\x12\x11\n\tis_member\x18\x02 \x01(\x08\x12)\n\x05since\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x81\x01\n\x17GetUserSegmentsResponse\x12\x0f\n\x07user_id\x18\x01 \x01(\t\x12*\n\x08segments\x18\x02 \x03(\x0b\x32\x18.propense.v1.UserSegment\x12)\n\x05\x61s_of\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb6\x01\n\nTransition\x12\x0e\n\x06number\x18\x01 \x01(\x04\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12\x0f\n\x07segment\x18\x03 \x01(\t\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.propense.v1.TransitionKind\x12(\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12!\n\x05\x63\x61use\x18\x06 \x01(\x0e\x32\x12.propense.v1.Cause\"W\n\x17WatchTransitionsRequest\x12\x10\n\x08segments\x18\x01 \x03(\t\x12\x19\n\x0c\x61\x66ter_number\x18\x02 \x01(\x04H\x00\x88\x01\x01\x42\x0f\n\r_after_number\"W\n\x18WatchTransitionsResponse\x12,\n\x0btransitions\x18\x01 \x03(\x0b\x32\x17.propense.v1.Transition\x12\r\n\x05up_to\x18\x02 \x01(\x04\"Y\n\x11PutSegmentRequest\x12\x33\n\x0b\x64\x65\x66initions\x18\x01 \x03(\x0b\x32\x1e.propense.v1.SegmentDefinition\x12\x0f\n\x07\x64ry_run\x18\x02 \x01(\x08\"M\n\x12PutSegmentResponse\x12&\n\x08segments\x18\x01 \x03(\x0b\x32\x14.propense.v1.Segment\x12\x0f\n\x07\x63hanged\x18\x02 \x03(\t\"$\n\x14\x44\x65leteSegmentRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"(\n\x15\x44\x65leteSegmentResponse\x12\x0f\n\x07members\x18\x01 \x01(\x04\"\x11\n\x0fGetClockRequest\"N\n\x10GetClockResponse\x12\'\n\x03now\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tsimulated\x18\x02 \x01(\x08\"q\n\x13\x41\x64vanceClockRequest\x12\'\n\x02\x62y\x18\x01 \x01(\x0b\x32\x19.google.protobuf.DurationH\x00\x12+\n\x05until\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.TimestampH\x00\x42\x04\n\x02to\"X\n\x14\x41\x64vanceClockResponse\x12\'\n\x03now\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x17\n\x0flast_transition\x18\x02 \x01(\x04*f\n\x0eTransitionKind\x12\x1f\n\x1bTRANSITION_KIND_UNSPECIFIED\x10\x00\x12\x19\n\x15TRANSITION_KIND_ENTER\x10\x01\x12\x18\n\x14TRANSITION_KIND_EXIT\x10\x02*\x80\x01\n\x05\x43\x61use\x12\x15\n\x11\x43\x41USE_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x43\x41USE_EVENT\x10\x01\x12\x0e\n\nCAUSE_TIME\x10\x02\x12\x15\n\x11\x43\x41USE_RULE_CHANGE\x10\x03\x12\x16\n\x12\x43\x41USE_MODEL_CHANGE\x10\x04\x12\x10\n\x0c\x43\x41USE_ERASED\x10\x05\x32\x8e\x06\n\x0eSegmentService\x12S\n\x0cListSegments\x12 .propense.v1.ListSegmentsRequest\x1a!.propense.v1.ListSegmentsResponse\x12M\n\nGetSegment\x12\x1e.propense.v1.GetSegmentRequest\x1a\x1f.propense.v1.GetSegmentResponse\x12R\n\x0bListMembers\x12\x1f.propense.v1.ListMembersRequest\x1a .propense.v1.ListMembersResponse0\x01\x12\\\n\x0fGetUserSegments\x12#.propense.v1.GetUserSegmentsRequest\x1a$.propense.v1.GetUserSegmentsResponse\x12\x61\n\x10WatchTransitions\x12$.propense.v1.WatchTransitionsRequest\x1a%.propense.v1.WatchTransitionsResponse0\x01\x12M\n\nPutSegment\x12\x1e.propense.v1.PutSegmentRequest\x1a\x1f.propense.v1.PutSegmentResponse\x12V\n\rDeleteSegment\x12!.propense.v1.DeleteSegmentRequest\x1a\".propense.v1.DeleteSegmentResponse\x12G\n\x08GetClock\x12\x1c.propense.v1.GetClockRequest\x1a\x1d.propense.v1.GetClockResponse\x12S\n\x0c\x41\x64vanceClock\x12 .propense.v1.AdvanceClockRequest\x1a!.propense.v1.AdvanceClockResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'propense.v1.segments_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TRANSITIONKIND']._serialized_start=2296
-  _globals['_TRANSITIONKIND']._serialized_end=2398
-  _globals['_CAUSE']._serialized_start=2401
-  _globals['_CAUSE']._serialized_end=2529
+  _globals['_TRANSITIONKIND']._serialized_start=2319
+  _globals['_TRANSITIONKIND']._serialized_end=2421
+  _globals['_CAUSE']._serialized_start=2424
+  _globals['_CAUSE']._serialized_end=2552
   _globals['_SEGMENTDEFINITION']._serialized_start=109
   _globals['_SEGMENTDEFINITION']._serialized_end=339
   _globals['_BACKFILL']._serialized_start=341
@@ -58,33 +58,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTMEMBERSRESPONSE']._serialized_start=1051
   _globals['_LISTMEMBERSRESPONSE']._serialized_end=1090
   _globals['_GETUSERSEGMENTSREQUEST']._serialized_start=1092
-  _globals['_GETUSERSEGMENTSREQUEST']._serialized_end=1151
-  _globals['_USERSEGMENT']._serialized_start=1153
-  _globals['_USERSEGMENT']._serialized_end=1245
-  _globals['_GETUSERSEGMENTSRESPONSE']._serialized_start=1248
-  _globals['_GETUSERSEGMENTSRESPONSE']._serialized_end=1377
-  _globals['_TRANSITION']._serialized_start=1380
-  _globals['_TRANSITION']._serialized_end=1562
-  _globals['_WATCHTRANSITIONSREQUEST']._serialized_start=1564
-  _globals['_WATCHTRANSITIONSREQUEST']._serialized_end=1651
-  _globals['_WATCHTRANSITIONSRESPONSE']._serialized_start=1653
-  _globals['_WATCHTRANSITIONSRESPONSE']._serialized_end=1740
-  _globals['_PUTSEGMENTREQUEST']._serialized_start=1742
-  _globals['_PUTSEGMENTREQUEST']._serialized_end=1831
-  _globals['_PUTSEGMENTRESPONSE']._serialized_start=1833
-  _globals['_PUTSEGMENTRESPONSE']._serialized_end=1910
-  _globals['_DELETESEGMENTREQUEST']._serialized_start=1912
-  _globals['_DELETESEGMENTREQUEST']._serialized_end=1948
-  _globals['_DELETESEGMENTRESPONSE']._serialized_start=1950
-  _globals['_DELETESEGMENTRESPONSE']._serialized_end=1990
-  _globals['_GETCLOCKREQUEST']._serialized_start=1992
-  _globals['_GETCLOCKREQUEST']._serialized_end=2009
-  _globals['_GETCLOCKRESPONSE']._serialized_start=2011
-  _globals['_GETCLOCKRESPONSE']._serialized_end=2089
-  _globals['_ADVANCECLOCKREQUEST']._serialized_start=2091
-  _globals['_ADVANCECLOCKREQUEST']._serialized_end=2204
-  _globals['_ADVANCECLOCKRESPONSE']._serialized_start=2206
-  _globals['_ADVANCECLOCKRESPONSE']._serialized_end=2294
-  _globals['_SEGMENTSERVICE']._serialized_start=2532
-  _globals['_SEGMENTSERVICE']._serialized_end=3314
+  _globals['_GETUSERSEGMENTSREQUEST']._serialized_end=1174
+  _globals['_USERSEGMENT']._serialized_start=1176
+  _globals['_USERSEGMENT']._serialized_end=1268
+  _globals['_GETUSERSEGMENTSRESPONSE']._serialized_start=1271
+  _globals['_GETUSERSEGMENTSRESPONSE']._serialized_end=1400
+  _globals['_TRANSITION']._serialized_start=1403
+  _globals['_TRANSITION']._serialized_end=1585
+  _globals['_WATCHTRANSITIONSREQUEST']._serialized_start=1587
+  _globals['_WATCHTRANSITIONSREQUEST']._serialized_end=1674
+  _globals['_WATCHTRANSITIONSRESPONSE']._serialized_start=1676
+  _globals['_WATCHTRANSITIONSRESPONSE']._serialized_end=1763
+  _globals['_PUTSEGMENTREQUEST']._serialized_start=1765
+  _globals['_PUTSEGMENTREQUEST']._serialized_end=1854
+  _globals['_PUTSEGMENTRESPONSE']._serialized_start=1856
+  _globals['_PUTSEGMENTRESPONSE']._serialized_end=1933
+  _globals['_DELETESEGMENTREQUEST']._serialized_start=1935
+  _globals['_DELETESEGMENTREQUEST']._serialized_end=1971
+  _globals['_DELETESEGMENTRESPONSE']._serialized_start=1973
+  _globals['_DELETESEGMENTRESPONSE']._serialized_end=2013
+  _globals['_GETCLOCKREQUEST']._serialized_start=2015
+  _globals['_GETCLOCKREQUEST']._serialized_end=2032
+  _globals['_GETCLOCKRESPONSE']._serialized_start=2034
+  _globals['_GETCLOCKRESPONSE']._serialized_end=2112
+  _globals['_ADVANCECLOCKREQUEST']._serialized_start=2114
+  _globals['_ADVANCECLOCKREQUEST']._serialized_end=2227
+  _globals['_ADVANCECLOCKRESPONSE']._serialized_start=2229
+  _globals['_ADVANCECLOCKRESPONSE']._serialized_end=2317
+  _globals['_SEGMENTSERVICE']._serialized_start=2555
+  _globals['_SEGMENTSERVICE']._serialized_end=3337
 # @@protoc_insertion_point(module_scope)

@@ -401,8 +401,11 @@ class GetUserSegmentsRequest(_message.Message):
 
     USER_ID_FIELD_NUMBER: _builtins.int
     SEGMENTS_FIELD_NUMBER: _builtins.int
+    WITHOUT_SINCE_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     """1 to 1,024 bytes."""
+    without_since: _builtins.bool
+    """Whether to leave `since` out. It takes a replay of the user's history; membership alone is there at once."""
     @_builtins.property
     def segments(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of segments, each at most once; empty = all."""
@@ -412,10 +415,11 @@ class GetUserSegmentsRequest(_message.Message):
         *,
         user_id: _builtins.str = ...,
         segments: _abc.Iterable[_builtins.str] | None = ...,
+        without_since: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["segments", b"segments", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["segments", b"segments", "user_id", b"user_id", "without_since", b"without_since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -436,7 +440,9 @@ class UserSegment(_message.Message):
     """Whether the user is a member."""
     @_builtins.property
     def since(self) -> _timestamp_pb2.Timestamp:
-        """If a member: since when by the user's own events, with attributes, definitions and models as they are now."""
+        """If a member and not left out: since when by the user's own events, with attributes, definitions and models as they are
+        now. Absent too of a member who is to leave by that, and whose exit the server is about to write.
+        """
 
     def __init__(
         self,

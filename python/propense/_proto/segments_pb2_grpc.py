@@ -30,6 +30,9 @@ class SegmentServiceStub:
 
     Besides the segments that are put here, each tier of each served model is one by itself: `MODEL.most_likely`,
     `MODEL.moderately_likely`, `MODEL.least_likely`. Those cannot be put or deleted.
+
+    Where a name is unknown (NOT_FOUND: SEGMENT_UNKNOWN), the details' metadata hold the nearest known one as `nearest`, if
+    any is near, and the message asks whether that was meant.
     """
 
     def __init__(self, channel):
@@ -90,6 +93,9 @@ class SegmentServiceServicer:
 
     Besides the segments that are put here, each tier of each served model is one by itself: `MODEL.most_likely`,
     `MODEL.moderately_likely`, `MODEL.least_likely`. Those cannot be put or deleted.
+
+    Where a name is unknown (NOT_FOUND: SEGMENT_UNKNOWN), the details' metadata hold the nearest known one as `nearest`, if
+    any is near, and the message asks whether that was meant.
     """
 
     def ListSegments(self, request, context):
@@ -227,6 +233,9 @@ class SegmentService:
 
     Besides the segments that are put here, each tier of each served model is one by itself: `MODEL.most_likely`,
     `MODEL.moderately_likely`, `MODEL.least_likely`. Those cannot be put or deleted.
+
+    Where a name is unknown (NOT_FOUND: SEGMENT_UNKNOWN), the details' metadata hold the nearest known one as `nearest`, if
+    any is near, and the message asks whether that was meant.
     """
 
     @staticmethod

@@ -31,6 +31,9 @@ class SegmentServiceStub:
 
     Besides the segments that are put here, each tier of each served model is one by itself: `MODEL.most_likely`,
     `MODEL.moderately_likely`, `MODEL.least_likely`. Those cannot be put or deleted.
+
+    Where a name is unknown (NOT_FOUND: SEGMENT_UNKNOWN), the details' metadata hold the nearest known one as `nearest`, if
+    any is near, and the message asks whether that was meant.
     """
 
     @_typing.overload
@@ -78,6 +81,9 @@ class SegmentServiceAsyncStub(SegmentServiceStub):
 
     Besides the segments that are put here, each tier of each served model is one by itself: `MODEL.most_likely`,
     `MODEL.moderately_likely`, `MODEL.least_likely`. Those cannot be put or deleted.
+
+    Where a name is unknown (NOT_FOUND: SEGMENT_UNKNOWN), the details' metadata hold the nearest known one as `nearest`, if
+    any is near, and the message asks whether that was meant.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -121,6 +127,9 @@ class SegmentServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Besides the segments that are put here, each tier of each served model is one by itself: `MODEL.most_likely`,
     `MODEL.moderately_likely`, `MODEL.least_likely`. Those cannot be put or deleted.
+
+    Where a name is unknown (NOT_FOUND: SEGMENT_UNKNOWN), the details' metadata hold the nearest known one as `nearest`, if
+    any is near, and the message asks whether that was meant.
     """
 
     @_abc_1.abstractmethod

@@ -49,7 +49,7 @@ def overview(
     if as_json:
         _print_json(states)
         return
-    names = ("unread", "waiting", "retrying", "held", "dead", "delivered", "dropped")
+    names = ("unread", "waiting", "retrying", "held", "dead", "delivered", "dropped", "failures")
     table = Table(box=None, pad_edge=False)
     table.add_column("destination", overflow="fold")
     table.add_column("kind")
@@ -138,6 +138,16 @@ def forget(
 
 
 def _standing(state: DestinationState) -> str:
+    from propense.delivery.named_segments import no_segment
+
+    said = [no_segment(name, near) for name, near in state.missing_segments.items()]
+    working = _working(state)
+    if working != "ok" or not said:
+        said.append(working)
+    return "; ".join(said)
+
+
+def _working(state: DestinationState) -> str:
     if state.paused is not None:
         return f"paused: {state.paused}"
     if state.last_error is not None and state.last_error_at is not None:

@@ -140,7 +140,8 @@ class UserSegment:
     is_member
         Whether the user is in it.
     since
-        Since when, by the user's own events; None outside.
+        Since when, by the user's own events. None outside, if it was not asked for, and of a member
+        who is to leave by that, and whose exit the server is about to write.
     """
 
     segment: str
@@ -233,7 +234,9 @@ def live_segments(answer: segments_pb2.ListSegmentsResponse, overlaps: bool) -> 
 def user_segments(answer: segments_pb2.GetUserSegmentsResponse) -> UserSegments:
     """Give one user's standing."""
     standings = (
-        UserSegment(one.segment, one.is_member, instant_of(one.since) if one.is_member else None)
+        UserSegment(
+            one.segment, one.is_member, instant_of(one.since) if one.HasField("since") else None
+        )
         for one in answer.segments
     )
     return UserSegments(answer.user_id, instant_of(answer.as_of), tuple(standings))

@@ -120,6 +120,7 @@ class SegmentCalls(Calls):
         user_id: str | int,
         *,
         segments: str | Sequence[str] = (),
+        since: bool = True,
         timeout: float | None = None,
     ) -> UserSegments:
         """Give the segments that a user is in, and since when.
@@ -131,6 +132,9 @@ class SegmentCalls(Calls):
         segments
             Names; of these, also those that the user is not in are given. Left out: all segments
             that the user is in.
+        since
+            Whether to say since when. That takes a replay of the user's history; without, the answer
+            is there at once.
         timeout
             Seconds; left out: the client's.
 
@@ -140,7 +144,9 @@ class SegmentCalls(Calls):
             The store knows nothing of the user, or there is no segment of a name.
         """
         request = segments_pb2.GetUserSegmentsRequest(
-            user_id=score_frames.texts([user_id])[0], segments=names_of(segments)
+            user_id=score_frames.texts([user_id])[0],
+            segments=names_of(segments),
+            without_since=not since,
         )
         answer = self._call(self._segments.GetUserSegments, request, timeout)
         return segment_answers.user_segments(answer)

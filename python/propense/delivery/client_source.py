@@ -53,6 +53,10 @@ class ClientSource:
         """Ask for the number of the last transition."""
         return self._client.list_segments().last_transition
 
+    def segment_names(self) -> frozenset[str]:
+        """Ask for the segments that there are."""
+        return frozenset(one.name for one in self._client.list_segments())
+
     def now_us(self) -> int:
         """Ask for the server's clock."""
         return to_us(self._client.clock().now)
@@ -60,7 +64,7 @@ class ClientSource:
     def segments_of(self, user_id: str, segments: Sequence[str]) -> frozenset[str]:
         """Ask for a user's segments; of what is not known, nobody is a member."""
         try:
-            found = self._client.user_segments(user_id, segments=segments)
+            found = self._client.user_segments(user_id, segments=segments, since=False)
         except NotFoundError:
             return frozenset()
         return frozenset(one.segment for one in found.segments if one.is_member)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,8 +25,10 @@ class DestinationState:
     ----------
     name, kind
         Which one.
+    read_up_to
+        The number up to which it has looked at all transitions.
     unread
-        Transitions, of any segment, that it has not looked at yet.
+        Transitions, of any segment, that it had not looked at when it last saw how many there are.
     waiting
         Items to be delivered, those that failed before included.
     retrying
@@ -34,10 +37,14 @@ class DestinationState:
         Enters that wait for the segment of ``only_if``.
     dead
         Dead letters.
-    delivered, dropped
-        Items delivered so far; enters that were never delivered because the user left before.
+    delivered, dropped, failures
+        Items delivered so far; enters that were never delivered because the user left before; attempts
+        that failed.
     oldest_s
         For how many seconds the oldest waiting item has been in the queue; None if none waits.
+    missing_segments
+        Segments that it names and that were not there when it last looked, each with the nearest name
+        that was, or None.
     paused
         Why nothing is delivered; None if all is well.
     last_error, last_error_at, last_delivered_at
@@ -46,6 +53,7 @@ class DestinationState:
 
     name: str
     kind: str
+    read_up_to: int
     unread: int
     waiting: int
     retrying: int
@@ -53,7 +61,9 @@ class DestinationState:
     dead: int
     delivered: int
     dropped: int
+    failures: int
     oldest_s: float | None
+    missing_segments: dict[str, str | None]
     paused: str | None
     last_error: str | None
     last_error_at: datetime | None
@@ -98,6 +108,7 @@ def destination_states(store: str | Path) -> list[DestinationState]:
             DestinationState(
                 name=row["name"],
                 kind=row["kind"],
+                read_up_to=row["cursor"],
                 unread=max(0, row["newest"] - row["cursor"]),
                 waiting=row["waiting"],
                 retrying=row["retrying"],
@@ -105,7 +116,9 @@ def destination_states(store: str | Path) -> list[DestinationState]:
                 dead=row["dead"],
                 delivered=row["delivered"],
                 dropped=row["dropped"],
+                failures=row["failures"],
                 oldest_s=None if row["oldest_us"] is None else (now - row["oldest_us"]) / 1e6,
+                missing_segments=json.loads(row["missing"] or "{}"),
                 paused=row["paused"],
                 last_error=row["last_error"],
                 last_error_at=_instant(row["last_error_us"]),
@@ -155,7 +168,7 @@ def replay(store: str | Path, name: str, numbers: Sequence[int] = ()) -> int:
     DeliveryError
         There is no such destination, or no dead letter of a number.
     """
-    with _opened(store) as sql:
+    with _changing(store) as sql:
         _check_name(sql, name)
         found = sql.execute(
             "SELECT number FROM item WHERE destination = ? AND state = 'dead'", (name,)
@@ -181,7 +194,7 @@ def pause(store: str | Path, name: str) -> None:
     DeliveryError
         There is no such destination.
     """
-    with _opened(store) as sql:
+    with _changing(store) as sql:
         _check_name(sql, name)
         sql.execute("UPDATE destination SET paused = 'by hand' WHERE name = ?", (name,))
 
@@ -194,7 +207,7 @@ def resume(store: str | Path, name: str, after: int | None = None) -> None:
     DeliveryError
         There is no such destination.
     """
-    with _opened(store) as sql:
+    with _changing(store) as sql:
         _check_name(sql, name)
         sql.execute(
             "UPDATE destination SET paused = NULL, cursor = coalesce(?, cursor) WHERE name = ?",
@@ -210,7 +223,7 @@ def forget(store: str | Path, name: str) -> None:
     DeliveryError
         There is no such destination.
     """
-    with _opened(store) as sql:
+    with _changing(store) as sql:
         _check_name(sql, name)
         sql.execute("DELETE FROM item WHERE destination = ?", (name,))
         sql.execute("DELETE FROM destination WHERE name = ?", (name,))
@@ -218,16 +231,24 @@ def forget(store: str | Path, name: str) -> None:
 
 @contextmanager
 def _opened(store: str | Path) -> Iterator[Connection]:
+    """Open the file to read it; whoever delivers is not held up."""
     path = Path(store) / LEDGER
     if not path.is_file():
         raise DeliveryError(f"{store} has no deliveries; propense serve --destinations makes them")
     sql = connect(path, durable=True)
     try:
+        yield sql
+    finally:
+        sql.close()
+
+
+@contextmanager
+def _changing(store: str | Path) -> Iterator[Connection]:
+    """Open the file for one transaction."""
+    with _opened(store) as sql:
         sql.execute("BEGIN IMMEDIATE")
         yield sql
         sql.execute("COMMIT")
-    finally:
-        sql.close()
 
 
 def _check_name(sql: Connection, name: str) -> None:

@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from propense.delivery.contact import Claims
+from propense.delivery.control import DestinationState
 from propense.delivery.destination import (
     Destination,
     JsonLines,
@@ -18,6 +19,7 @@ from propense.delivery.destination import (
     check_destinations,
 )
 from propense.delivery.ledger_schema import LEDGER, connect
+from propense.delivery.reporting import Reporter
 from propense.delivery.sink import Sink
 from propense.delivery.source import TransitionSource
 from propense.delivery.worker import Worker
@@ -35,6 +37,8 @@ class Deliveries:
         The server.
     folder
         Where the cursors, queues and dead letters are kept: the folder of the store.
+    report
+        Gets how each destination stands, every few seconds; left out: nobody is told.
 
     Raises
     ------
@@ -44,7 +48,12 @@ class Deliveries:
     """
 
     def __init__(
-        self, destinations: Sequence[Destination], source: TransitionSource, folder: str | Path
+        self,
+        destinations: Sequence[Destination],
+        source: TransitionSource,
+        folder: str | Path,
+        *,
+        report: Callable[[DestinationState], None] | None = None,
     ) -> None:
         ledger = Path(folder) / LEDGER
         claims = Claims()
@@ -63,11 +72,15 @@ class Deliveries:
             Worker(destination, source, ledger, claims, maker)
             for destination, maker in zip(checked, makers, strict=True)
         ]
+        names = {destination.name for destination in checked}
+        self._reporter = None if report is None else Reporter(Path(folder), names, report)
 
     def start(self) -> Self:
         """Begin to deliver."""
         for worker in self._workers:
             worker.start()
+        if self._reporter is not None:
+            self._reporter.start()
         return self
 
     def stop(self, patience_s: float = 2.0) -> None:
@@ -75,6 +88,8 @@ class Deliveries:
 
         What is cut off, or still waits, is delivered after the next start.
         """
+        if self._reporter is not None:
+            self._reporter.stop()
         for worker in self._workers:
             worker.stop()
         ends = time.monotonic() + patience_s

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Row
@@ -78,6 +79,13 @@ class Ledger:
         """Keep how far the server is, for whoever looks at the lag."""
         self._sql.execute(
             "UPDATE destination SET newest = max(newest, ?) WHERE name = ?", (newest, self._name)
+        )
+
+    def note_missing(self, missing: Mapping[str, str | None]) -> None:
+        """Keep which of its segments are not there, each with the nearest name that is."""
+        self._sql.execute(
+            "UPDATE destination SET missing = ? WHERE name = ?",
+            (json.dumps(missing) if missing else None, self._name),
         )
 
     def note_error(self, error: str) -> None:
@@ -253,6 +261,7 @@ class Ledger:
 
     def failed(self, number: int, error: str, wait_s: float) -> None:
         """Note a failure, and when to try again."""
+        self._count_failure()
         self._sql.execute(
             "UPDATE item SET attempts = attempts + 1, error = ?, due_us = ?"
             " WHERE destination = ? AND number = ?",
@@ -260,11 +269,17 @@ class Ledger:
         )
 
     def bury(self, number: int, error: str) -> None:
-        """Give an item up."""
+        """Note a failure, and give the item up."""
+        self._count_failure()
         self._sql.execute(
             "UPDATE item SET state = 'dead', attempts = attempts + 1, error = ?, due_us = ?"
             " WHERE destination = ? AND number = ?",
             (error, now_us(), self._name, number),
+        )
+
+    def _count_failure(self) -> None:
+        self._sql.execute(
+            "UPDATE destination SET failures = failures + 1 WHERE name = ?", (self._name,)
         )
 
     def users(self, after: str, limit: int) -> list[str]:

@@ -10,7 +10,7 @@ from propense.exceptions import DeliveryError
 LEDGER = "deliveries.sqlite"
 """The file, in the folder of the store."""
 
-_VERSION = 1
+_VERSION = 2
 _BUSY_S = 30.0
 
 _SCHEMA = (
@@ -26,7 +26,11 @@ _SCHEMA = (
     delivered INTEGER NOT NULL DEFAULT 0,
     -- Enters that were never delivered because the user left before; each with its exit.
     dropped INTEGER NOT NULL DEFAULT 0,
+    -- Attempts that failed so far.
+    failures INTEGER NOT NULL DEFAULT 0,
     paused TEXT,
+    -- The segments that it names and that are not there, as JSON: each with the nearest name, or null.
+    missing TEXT,
     last_error TEXT,
     last_error_us INTEGER,
     last_delivered_us INTEGER
@@ -53,6 +57,11 @@ _SCHEMA = (
 ) STRICT, WITHOUT ROWID""",
     "CREATE INDEX item_by_user ON item (destination, user_id, segment, number)",
     "CREATE INDEX item_by_due ON item (destination, state, due_us)",
+)
+
+_FROM_1 = (
+    "ALTER TABLE destination ADD COLUMN missing TEXT",
+    "ALTER TABLE destination ADD COLUMN failures INTEGER NOT NULL DEFAULT 0",
 )
 
 
@@ -83,11 +92,12 @@ def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
 
 
 def _migrate(made: sqlite3.Connection, path: Path) -> None:
-    if _version_of(made) == 0:
+    if _version_of(made) < _VERSION:
         made.execute("BEGIN IMMEDIATE")
         # Somebody else may have come first.
-        if _version_of(made) == 0:
-            for statement in _SCHEMA:
+        found = _version_of(made)
+        if found < _VERSION:
+            for statement in _SCHEMA if found == 0 else _FROM_1:
                 made.execute(statement)
             made.execute(f"PRAGMA user_version = {_VERSION}")
         made.execute("COMMIT")

@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 
 from propense import _core
+from propense.delivery.control import DestinationState
 from propense.delivery.messages import Message, message_events
 from propense.delivery.source import Page
 from propense.event_table import EventColumns
@@ -35,6 +36,24 @@ class ServerSource:
     def newest(self) -> int:
         """Give the number of the last transition."""
         return self._core.last_transition()
+
+    def segment_names(self) -> frozenset[str]:
+        """Give the segments that there are."""
+        return frozenset(self._core.segment_names())
+
+    def show(self, state: DestinationState) -> None:
+        """Have the server's metrics page show how a destination stands."""
+        self._core.note_deliveries(
+            state.name,
+            read_up_to=state.read_up_to,
+            waiting=state.waiting,
+            held=state.held,
+            oldest_s=state.oldest_s or 0.0,
+            dead_letters=state.dead,
+            delivered=state.delivered,
+            failed_attempts=state.failures,
+            is_paused=state.paused is not None,
+        )
 
     def now_us(self) -> int:
         """Give the server's clock."""

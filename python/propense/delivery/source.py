@@ -47,6 +47,9 @@ class TransitionSource(Protocol):
     def newest(self) -> int:
         """Give the number of the last transition of any segment; 0 if there is none."""
 
+    def segment_names(self) -> frozenset[str]:
+        """Give the names of all segments that there are, models' tiers included."""
+
     def now_us(self) -> int:
         """Give the server's now, microseconds since 1970; it may be a simulated one."""
 

@@ -15,6 +15,7 @@ from propense.delivery.contact_rules import ContactRules
 from propense.delivery.destination import Destination
 from propense.delivery.ledger import Ledger
 from propense.delivery.log_lines import say
+from propense.delivery.named_segments import NamedSegments
 from propense.delivery.required_audit import HELD_BACK, RequiredAudit
 from propense.delivery.sink import Item, Outcome, Sink, SinkUnavailableError
 from propense.delivery.source import TransitionSource
@@ -95,16 +96,18 @@ class Worker(threading.Thread):
         self._under_way.clear()
         try:
             rules = ContactRules(self._destination, self._source, ledger, self._claims)
+            named = NamedSegments(self._destination, self._source, ledger)
             ledger.delivered(sorted(sink.written(ledger.waiting_numbers())))
             while not self._stopping.is_set():
-                self._round(ledger, sink, rules)
+                self._round(ledger, sink, rules, named)
         finally:
             sink.close()
             ledger.close()
 
-    def _round(self, ledger: Ledger, sink: Sink, rules: ContactRules) -> None:
+    def _round(self, ledger: Ledger, sink: Sink, rules: ContactRules, named: NamedSegments) -> None:
         try:
             self._register(ledger)
+            named.look()
             rules.record()
             self._forget_erased(ledger)
             self._hold_back(ledger)

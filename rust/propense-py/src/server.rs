@@ -7,8 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use propense_core::segments::SegmentDefinition;
 use propense_server::{
-    Clock, LiveOptions, LiveSegments, LogLines, Server as CoreServer, ServerError, ServerOptions, StoreBackend,
-    TlsFiles, Transition, events_of_arrow,
+    Clock, DeliveryCounts, LiveOptions, LiveSegments, LogLines, Server as CoreServer, ServerError, ServerOptions,
+    StoreBackend, TlsFiles, Transition, events_of_arrow,
 };
 use propense_store::StoreOptions;
 use pyo3::prelude::*;
@@ -112,19 +112,23 @@ impl Server {
         wait_s: f64,
     ) -> PyResult<(Vec<TransitionRow>, u64)> {
         let patience = Duration::try_from_secs_f64(wait_s).unwrap_or_default();
-        let found = py.detach(|| self.inner.transitions_after(after, limit, patience)).map_err(CoreError::from)?;
-        let up_to = found.last().map_or(after, |last| last.number);
-        let asked = found.into_iter().filter(|one| segments.iter().any(|name| **name == *one.segment));
+        let page = py.detach(|| self.inner.transitions_after(after, limit, patience)).map_err(CoreError::from)?;
+        let asked = page.transitions.into_iter().filter(|one| segments.iter().any(|name| **name == *one.segment));
         let row = |one: Transition| {
             let (user, segment) = (one.user.to_string(), one.segment.to_string());
             (one.number, user, segment, one.enter, one.time_us, one.cause.name())
         };
-        Ok((asked.map(row).collect(), up_to))
+        Ok((asked.map(row).collect(), page.up_to))
     }
 
     /// The number of the last transition; 0 before the first.
     fn last_transition(&self) -> PyResult<u64> {
         Ok(self.live()?.last_transition())
+    }
+
+    /// The names of all segments.
+    fn segment_names(&self) -> PyResult<Vec<String>> {
+        Ok(self.live()?.names())
     }
 
     /// What the server takes for now.
@@ -135,13 +139,8 @@ impl Server {
     /// Which of some segments a user is in; in none of those that are not there.
     fn segments_of(&self, py: Python<'_>, user: String, segments: Vec<String>) -> PyResult<Vec<String>> {
         let live = self.live()?;
-        let known: Vec<String> = segments.into_iter().filter(|name| live.get(name).is_ok()).collect();
-        if known.is_empty() {
-            // None named would be all.
-            return Ok(known);
-        }
-        let standings = py.detach(|| live.of_user(&user, &known)).map_err(CoreError::from)?;
-        Ok(standings.into_iter().filter(|standing| standing.is_member).map(|standing| standing.segment).collect())
+        let all = py.detach(|| live.memberships(&user, &[])).map_err(CoreError::from)?;
+        Ok(all.into_iter().map(|standing| standing.segment).filter(|name| segments.contains(name)).collect())
     }
 
     /// The models that some segments read, directly or not, each with the digest that is served of it, if any is.
@@ -156,6 +155,26 @@ impl Server {
             let snapshot = live.store().snapshot();
             users.into_iter().filter(|user| snapshot.has_user(user)).collect()
         }))
+    }
+
+    /// Has the metrics page show how a destination's deliveries stand.
+    #[pyo3(signature = (destination, *, read_up_to, waiting, held, oldest_s, dead_letters, delivered, failed_attempts, is_paused))]
+    #[allow(clippy::too_many_arguments)]
+    fn note_deliveries(
+        &self,
+        destination: &str,
+        read_up_to: u64,
+        waiting: u64,
+        held: u64,
+        oldest_s: f64,
+        dead_letters: u64,
+        delivered: u64,
+        failed_attempts: u64,
+        is_paused: bool,
+    ) {
+        let counts =
+            DeliveryCounts { read_up_to, waiting, held, oldest_s, dead_letters, delivered, failed_attempts, is_paused };
+        self.inner.note_deliveries(destination, counts);
     }
 
     /// Writes the events of an Arrow stream and waits until they are on the disk.

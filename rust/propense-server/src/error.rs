@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::{io, sync::Arc};
 
+use propense_core::expr::did_you_mean;
 use thiserror::Error;
 
 use crate::auth::Scope;
@@ -115,10 +116,15 @@ pub enum ServiceError {
         needed: Scope,
     },
     /// There is no such segment.
-    #[error("{path}: there is no such segment; ListSegments names those that there are")]
+    #[error(
+        "{path}: there is no such segment{}",
+        nearest.as_ref().map_or("; ListSegments names those that there are".to_owned(), |name| did_you_mean(Some(name)))
+    )]
     SegmentUnknown {
         /// The field with the name.
         path: String,
+        /// The name of the one that was probably meant.
+        nearest: Option<String>,
     },
     /// Another segment reads it.
     #[error("{path}: segment {by:?} reads it; change or delete that one first")]

@@ -11,6 +11,7 @@ mod batches;
 mod call;
 mod clock;
 mod connections;
+mod deliveries;
 mod error;
 mod gate;
 mod instants;
@@ -38,12 +39,15 @@ pub use backend::{
     Backend, Explained, Explains, LoadedModel, ModelError, ReadFeature, Scored, ScoredUser, Snapshot, StoreSize, Tier,
 };
 pub use clock::Clock;
+pub use deliveries::DeliveryCounts;
 pub use error::{ServerError, ServiceError};
 pub use log::LogLines;
 pub use methods::{Class, METHODS, Method};
 pub use options::{Limits, ServerOptions, TlsFiles};
 pub use propense_store::{Receipt, Reply, Write, WriteError};
 pub use rows::{events_of_arrow, profiles_of_request};
-pub use segments::{Cause, LiveSegments, SegmentState, SegmentsError, SegmentsList, Transition, UserStanding};
+pub use segments::{
+    Cause, LiveSegments, SegmentState, SegmentsError, SegmentsList, Transition, TransitionPage, UserStanding,
+};
 pub use server::{Server, Stopper};
 pub use serving::{LiveOptions, StoreBackend};

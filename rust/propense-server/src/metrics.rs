@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tonic::Code;
 
+use crate::deliveries::{self, DeliveryCounts};
 use crate::methods::METHODS;
 use crate::segments::Cause;
 use crate::validation::Validation;
@@ -51,6 +52,8 @@ pub(crate) struct Gauges {
     pub(crate) free: (usize, usize),
     pub(crate) log_lines_dropped: u64,
     pub(crate) segments: Option<SegmentGauges>,
+    /// By destination.
+    pub(crate) deliveries: Vec<(String, DeliveryCounts)>,
 }
 
 /// What the page shows of segments.
@@ -144,18 +147,19 @@ fn latencies(page: &mut Page, name: &str, counts: &MethodCounts) {
     page.row("propense_request_seconds_count", &[("method", name)], below);
 }
 
+/// The text of the page.
 #[derive(Default)]
-struct Page {
+pub(crate) struct Page {
     text: String,
 }
 
 impl Page {
-    fn family(&mut self, name: &str, kind: &str, help: &str) {
+    pub(crate) fn family(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
 
-    /// Label values are method paths, code names, model names and digests: none needs escaping.
-    fn row(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
+    /// Label values are method paths, code names, names of models and destinations, and digests: none needs escaping.
+    pub(crate) fn row(&mut self, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {
         let labels: Vec<String> = labels.iter().map(|(label, text)| format!("{label}=\"{text}\"")).collect();
         let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
         let _ = writeln!(self.text, "{name}{labels} {value}");
@@ -188,6 +192,8 @@ impl Page {
         if let Some(segments) = &gauges.segments {
             self.segments(segments);
         }
+        let last_transition = gauges.segments.as_ref().map_or(0, |segments| segments.last_transition);
+        deliveries::show(self, &gauges.deliveries, last_transition);
         if let Some(resident) = resident_bytes() {
             self.one("process_resident_memory_bytes", "gauge", "Memory of the process.", resident);
         }

@@ -15,6 +15,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::auth::Access;
 use crate::backend::Backend;
 use crate::connections;
+use crate::deliveries::{Deliveries, DeliveryCounts};
 use crate::error::ServerError;
 use crate::gate::Gate;
 use crate::limits::Room;
@@ -23,7 +24,7 @@ use crate::metrics_page;
 use crate::models::Models;
 use crate::options::ServerOptions;
 use crate::request_body::RequestMemory;
-use crate::segments::{LiveSegments, SegmentsError, Transition};
+use crate::segments::{LiveSegments, SegmentsError, TransitionPage};
 use crate::services::{Health, routes};
 use crate::state::State;
 use crate::tls::{acceptor, check_exposure};
@@ -39,6 +40,7 @@ pub struct Server {
     metrics_address: Option<SocketAddr>,
     stopper: Stopper,
     life: Arc<Life>,
+    deliveries: Arc<Deliveries>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -92,10 +94,20 @@ impl Server {
         let runtime = runtime().map_err(threads)?;
         let (stopper, stopping) = watch::channel(false);
         let life = Arc::new(Life::default());
-        let running = Running { options, access, tls, listener, metrics_page, stopping, life: Arc::clone(&life) };
+        let deliveries = Arc::<Deliveries>::default();
+        let running = Running {
+            options,
+            access,
+            tls,
+            listener,
+            metrics_page,
+            stopping,
+            life: Arc::clone(&life),
+            deliveries: Arc::clone(&deliveries),
+        };
         let thread = thread::Builder::new().name("propense-server".to_owned());
         let thread = thread.spawn(move || running.run(runtime, open)).map_err(threads)?;
-        Ok(Self { address, metrics_address, stopper: Stopper(stopper), life, thread: Some(thread) })
+        Ok(Self { address, metrics_address, stopper: Stopper(stopper), life, deliveries, thread: Some(thread) })
     }
 
     /// Where it listens, with the port that was picked.
@@ -124,7 +136,7 @@ impl Server {
     }
 
     /// Up to about `limit` transitions with larger numbers than `after`; waits up to `patience` for the first, or until the
-    /// server ends. Empty if there are none or no segments.
+    /// server ends. None if there are none or no segments.
     ///
     /// # Errors
     /// As [`LiveSegments::transitions_after`].
@@ -133,9 +145,16 @@ impl Server {
         after: u64,
         limit: usize,
         patience: Duration,
-    ) -> Result<Vec<Transition>, SegmentsError> {
-        let segments = self.segments();
-        segments.map_or_else(|| Ok(Vec::new()), |segments| segments.transitions_after(after, limit, patience))
+    ) -> Result<TransitionPage, SegmentsError> {
+        match self.segments() {
+            Some(segments) => segments.transitions_after(after, limit, patience),
+            None => Ok(TransitionPage { transitions: Vec::new(), up_to: after }),
+        }
+    }
+
+    /// Has the metrics page show how a destination's deliveries stand. A name is letters, digits, `_` and `-`.
+    pub fn note_deliveries(&self, destination: &str, counts: DeliveryCounts) {
+        self.deliveries.note(destination, counts);
     }
 
     /// Waits until it takes calls; false if it does not within `patience`, or has been stopped.
@@ -202,6 +221,7 @@ struct Running {
     metrics_page: Option<TcpListener>,
     stopping: watch::Receiver<bool>,
     life: Arc<Life>,
+    deliveries: Arc<Deliveries>,
 }
 
 impl Running {
@@ -219,6 +239,7 @@ impl Running {
                 backend: OnceLock::new(),
                 models: Models::new(self.options.models.clone()),
                 metrics,
+                deliveries: Arc::clone(&self.deliveries),
                 room: Arc::new(Room::new(&self.options.limits)),
                 log: self.options.log.clone(),
                 limits: self.options.limits.clone(),
@@ -296,7 +317,10 @@ fn open_backend<B: Backend>(
     open: impl FnOnce() -> Result<B, Box<dyn Error + Send + Sync>>,
 ) -> Result<(), ServerError> {
     let began = Instant::now();
-    let backend = open().map_err(|error| ServerError::Open(Arc::from(error)))?;
+    let backend = open().map_err(|error| match error.downcast::<ServerError>() {
+        Ok(error) => *error,
+        Err(error) => ServerError::Open(Arc::from(error)),
+    })?;
     state.log.line(
         "info",
         "store",

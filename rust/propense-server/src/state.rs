@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use crate::backend::Backend;
 use crate::clock::Clock;
+use crate::deliveries::Deliveries;
 use crate::error::ServiceError;
 use crate::limits::Room;
 use crate::log::LogLines;
@@ -19,6 +20,7 @@ pub(crate) struct State<B: Backend> {
     pub(crate) backend: OnceLock<B>,
     pub(crate) models: Models<B::Model>,
     pub(crate) metrics: Arc<Metrics>,
+    pub(crate) deliveries: Arc<Deliveries>,
     pub(crate) room: Arc<Room>,
     pub(crate) log: LogLines,
     pub(crate) limits: Limits,
@@ -70,6 +72,7 @@ impl<B: Backend> State<B> {
             free: self.room.free(),
             log_lines_dropped: self.log.dropped(),
             segments: self.backend.get().and_then(Backend::segments).map(|live| live.gauges()),
+            deliveries: self.deliveries.all(),
         }
     }
 }

@@ -39,7 +39,7 @@ impl ServiceError {
             Self::KindConflict { path, .. } => field(Code::FailedPrecondition, "KIND_CONFLICT", path),
             Self::ModelUnfit { .. } => plain(Code::FailedPrecondition, "MODEL_UNFIT"),
             Self::NotExplained { .. } => plain(Code::FailedPrecondition, "NOT_EXPLAINED"),
-            Self::SegmentUnknown { path } => field(Code::NotFound, "SEGMENT_UNKNOWN", path),
+            Self::SegmentUnknown { path, .. } => field(Code::NotFound, "SEGMENT_UNKNOWN", path),
             Self::SegmentInUse { path, .. } => field(Code::FailedPrecondition, "SEGMENT_IN_USE", path),
             Self::SegmentOfModel { path } => field(Code::FailedPrecondition, "SEGMENT_OF_MODEL", path),
             Self::SegmentsOff => plain(Code::FailedPrecondition, "SEGMENTS_OFF"),
@@ -86,6 +86,9 @@ impl From<ServiceError> for Status {
         if let ServiceError::TransitionsGone { first, .. } = &error {
             metadata.insert("first".to_owned(), first.to_string());
         }
+        if let ServiceError::SegmentUnknown { nearest: Some(nearest), .. } = &error {
+            metadata.insert("nearest".to_owned(), nearest.clone());
+        }
         let mut details = ErrorDetails::new();
         details.set_error_info(reason, DOMAIN, metadata);
         if let (Code::InvalidArgument, Some(path)) = (code, path) {
@@ -120,7 +123,7 @@ pub(crate) fn of_segments(error: SegmentsError, path: &str) -> ServiceError {
     let path = path.to_owned();
     match error {
         SegmentsError::Definition(error) => ServiceError::Invalid { path, problem: error.to_string() },
-        SegmentsError::Unknown { .. } => ServiceError::SegmentUnknown { path },
+        SegmentsError::Unknown { nearest, .. } => ServiceError::SegmentUnknown { path, nearest },
         SegmentsError::InUse { by } => ServiceError::SegmentInUse { path, by },
         SegmentsError::OfModel => ServiceError::SegmentOfModel { path },
         SegmentsError::Gone { first } => ServiceError::TransitionsGone { path, first },

@@ -6,6 +6,7 @@ mod served;
 
 use std::collections::BTreeSet;
 
+use propense_server::DeliveryCounts;
 use propense_server::proto::{
     DESCRIPTORS, GetUserRequest, IngestEventsRequest, ListModelsRequest, ReloadModelsRequest,
 };
@@ -94,8 +95,31 @@ async fn the_metrics_page_counts() {
     served.events().await.ingest_events(request).await.expect("ingested");
     let unknown = GetUserRequest { user_id: "nobody".to_owned() };
     served.users().await.get_user(unknown).await.expect_err("unknown");
+    assert!(!served.metrics().await.contains("propense_delivery"));
+    let counts = DeliveryCounts {
+        read_up_to: 7,
+        waiting: 3,
+        held: 1,
+        oldest_s: 2.5,
+        dead_letters: 4,
+        delivered: 5,
+        failed_attempts: 6,
+        is_paused: false,
+    };
+    served.server().note_deliveries("crm", DeliveryCounts { waiting: 9, ..counts.clone() });
+    served.server().note_deliveries("mail-2", DeliveryCounts { is_paused: true, ..counts.clone() });
+    served.server().note_deliveries("crm", counts);
     let page = served.metrics().await;
     for row in [
+        r#"propense_delivery_unread{destination="crm"} 0"#,
+        r#"propense_delivery_waiting{destination="crm"} 3"#,
+        r#"propense_delivery_held{destination="crm"} 1"#,
+        r#"propense_delivery_oldest_seconds{destination="crm"} 2.5"#,
+        r#"propense_delivery_dead_letters{destination="mail-2"} 4"#,
+        r#"propense_delivery_paused{destination="crm"} 0"#,
+        r#"propense_delivery_paused{destination="mail-2"} 1"#,
+        r#"propense_delivery_delivered_total{destination="crm"} 5"#,
+        r#"propense_delivery_failed_attempts_total{destination="crm"} 6"#,
         "propense_ready 1",
         "propense_events_ingested_total 2",
         "propense_events_duplicate_total 1",

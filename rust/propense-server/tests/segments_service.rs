@@ -8,9 +8,10 @@ use propense_server::proto::event_service_client::EventServiceClient;
 use propense_server::proto::segment_service_client::SegmentServiceClient;
 use propense_server::proto::user_service_client::UserServiceClient;
 use propense_server::proto::{
-    AdvanceClockRequest, Cause, DeleteSegmentRequest, EraseUserRequest, Event, GetClockRequest, GetUserSegmentsRequest,
-    IngestEventsRequest, ListMembersRequest, ListSegmentsRequest, PutSegmentRequest, SegmentDefinition, Transition,
-    TransitionKind, WatchTransitionsRequest, WatchTransitionsResponse, advance_clock_request::To,
+    AdvanceClockRequest, Cause, DeleteSegmentRequest, EraseUserRequest, Event, GetClockRequest, GetSegmentRequest,
+    GetUserSegmentsRequest, IngestEventsRequest, ListMembersRequest, ListSegmentsRequest, PutSegmentRequest,
+    SegmentDefinition, Transition, TransitionKind, WatchTransitionsRequest, WatchTransitionsResponse,
+    advance_clock_request::To,
 };
 use propense_server::{Clock, LiveOptions, LogLines, Server, ServerOptions, StoreBackend};
 use propense_store::StoreOptions;
@@ -94,7 +95,7 @@ impl Served {
     }
 
     async fn names_of(&self, user: &str) -> Vec<String> {
-        let request = GetUserSegmentsRequest { user_id: user.to_owned(), segments: Vec::new() };
+        let request = GetUserSegmentsRequest { user_id: user.to_owned(), ..GetUserSegmentsRequest::default() };
         let found = self.segments().get_user_segments(request).await.unwrap().into_inner();
         found.segments.into_iter().map(|segment| segment.segment).collect()
     }
@@ -134,6 +135,10 @@ fn field(status: &Status) -> String {
 
 fn reason(status: &Status) -> String {
     status.get_details_error_info().unwrap().reason
+}
+
+fn nearest(status: &Status) -> Option<String> {
+    status.get_details_error_info().unwrap().metadata.remove("nearest")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -187,6 +192,7 @@ async fn watchers_resume_anywhere_also_after_a_restart() {
     assert_eq!(next(&mut served.watch(&["b"], Some(0)).await.unwrap(), 20).await, of_b);
     assert_eq!(reason(&served.watch(&[], Some(81)).await.unwrap_err()), "TRANSITIONS_AHEAD");
     let unknown = served.watch(&["a", "nobody"], None).await.unwrap_err();
+    assert_eq!(nearest(&unknown), None, "{unknown}");
     assert_eq!((unknown.code(), reason(&unknown).as_str()), (Code::NotFound, "SEGMENT_UNKNOWN"));
     drop(served);
 
@@ -203,6 +209,8 @@ async fn watchers_resume_anywhere_also_after_a_restart() {
     let erased = next(&mut stream, 2).await;
     assert_eq!(told(&erased[0]), (81, "user 03", "a", false, Cause::Erased));
     assert_eq!(told(&erased[1]), (82, "user 03", "b", false, Cause::Erased));
+    // Who was away meanwhile is told as long as this server runs.
+    assert_eq!(next(&mut served.watch(&[], Some(80)).await.unwrap(), 2).await, erased);
     drop(stream);
     drop(served);
     // After that nothing tells of the user, and the others keep their numbers.
@@ -210,6 +218,9 @@ async fn watchers_resume_anywhere_also_after_a_restart() {
     let rest = next(&mut served.watch(&[], Some(0)).await.unwrap(), 76).await;
     let expected: Vec<_> = all.into_iter().filter(|transition| transition.user_id != "user 03").collect();
     assert_eq!(rest, expected);
+    // Who reads on comes past the numbers that are gone, though nothing follows them.
+    let page = served.server.transitions_after(80, 10, Duration::ZERO).unwrap();
+    assert_eq!((page.transitions.len(), page.up_to), (0, 82));
     served.send("user 99", NOW_S - 5, "x").await;
     let more = next(&mut served.watch(&[], Some(80)).await.unwrap(), 2).await;
     assert_eq!(told(&more[0]), (83, "user 99", "a", true, Cause::Event));
@@ -235,8 +246,8 @@ async fn what_is_wrong_is_refused_where_it_is_and_the_rest_stays() {
         let refused = served.put(name, rule).await.unwrap_err();
         assert_eq!((refused.code(), field(&refused).as_str()), (Code::InvalidArgument, path), "{rule}: {refused}");
     }
-    let nearest = served.put("vip", "count(purchas) >= 1").await.unwrap_err();
-    assert!(nearest.message().contains("purchase"), "{nearest}");
+    let misspelt = served.put("vip", "count(purchas) >= 1").await.unwrap_err();
+    assert!(misspelt.message().contains("purchase"), "{misspelt}");
     let circle = [("a", "in_segment(b)"), ("b", "in_segment(a)")];
     let refused = served.put_all(&circle, false).await.unwrap_err();
     assert!(refused.message().contains("a → b → a"), "{refused}");
@@ -251,7 +262,24 @@ async fn what_is_wrong_is_refused_where_it_is_and_the_rest_stays() {
         async move { client.delete_segment(DeleteSegmentRequest { name }).await }
     };
     assert_eq!(reason(&delete("vip").await.unwrap_err()), "SEGMENT_IN_USE");
-    assert_eq!(reason(&delete("nobody").await.unwrap_err()), "SEGMENT_UNKNOWN");
+    let unknown = delete("nobody").await.unwrap_err();
+    assert_eq!((reason(&unknown).as_str(), nearest(&unknown)), ("SEGMENT_UNKNOWN", None));
+    assert!(unknown.message().contains("ListSegments"), "{unknown}");
+    let name = "vop".to_owned();
+    let members = ListMembersRequest { segment: name.clone(), ..ListMembersRequest::default() };
+    let of_user =
+        GetUserSegmentsRequest { user_id: "ann".to_owned(), segments: vec![name.clone()], without_since: true };
+    let unknown = [
+        delete("vop").await.unwrap_err(),
+        served.segments().get_segment(GetSegmentRequest { name }).await.unwrap_err(),
+        served.segments().list_members(members).await.unwrap_err(),
+        served.segments().get_user_segments(of_user).await.unwrap_err(),
+        served.watch(&["big", "vop"], None).await.unwrap_err(),
+    ];
+    for status in unknown {
+        assert_eq!((status.code(), nearest(&status).as_deref()), (Code::NotFound, Some("vip")), "{status}");
+        assert!(status.message().ends_with(": there is no such segment; did you mean \"vip\"?"), "{status}");
+    }
     served.server.segments().unwrap().catch_up().unwrap();
     assert_eq!(delete("big").await.unwrap().into_inner().members, 1);
     assert_eq!(delete("vip").await.unwrap().into_inner().members, 1);
@@ -296,14 +324,32 @@ async fn counts_overlaps_and_pages() {
     let request = GetUserSegmentsRequest {
         user_id: "user 06".to_owned(),
         segments: ["none", "thirds"].map(str::to_owned).to_vec(),
+        without_since: false,
     };
-    let found = served.segments().get_user_segments(request).await.unwrap().into_inner();
+    let found = served.segments().get_user_segments(request.clone()).await.unwrap().into_inner();
     let standings: Vec<_> = found.segments.iter().map(|segment| (&*segment.segment, segment.is_member)).collect();
     assert_eq!(standings, [("none", false), ("thirds", true)]);
     let since = found.segments[1].since.as_ref().unwrap();
     assert_eq!((since.seconds, since.nanos), (NOW_S - 50, 1_000));
-    let unknown = GetUserSegmentsRequest { user_id: "nobody".to_owned(), segments: Vec::new() };
-    assert_eq!(reason(&served.segments().get_user_segments(unknown).await.unwrap_err()), "USER_UNKNOWN");
+    // Without `since` the same, and as little as that.
+    let quick = GetUserSegmentsRequest { without_since: true, ..request };
+    let quick = served.segments().get_user_segments(quick).await.unwrap().into_inner();
+    let standings: Vec<_> = quick.segments.iter().map(|one| (&*one.segment, one.is_member, &one.since)).collect();
+    assert_eq!(standings, [("none", false, &None), ("thirds", true, &None)]);
+    for without_since in [false, true] {
+        let of = |user: &str, segments: &[&str]| GetUserSegmentsRequest {
+            user_id: user.to_owned(),
+            segments: segments.iter().map(|name| (*name).to_owned()).collect(),
+            without_since,
+        };
+        let all = served.segments().get_user_segments(of("user 06", &[])).await.unwrap().into_inner();
+        let names: Vec<_> = all.segments.iter().map(|segment| (&*segment.segment, segment.is_member)).collect();
+        assert_eq!(names, [("evens", true), ("thirds", true)]);
+        let unknown = served.segments().get_user_segments(of("nobody", &[])).await.unwrap_err();
+        assert_eq!(reason(&unknown), "USER_UNKNOWN");
+        let unknown = served.segments().get_user_segments(of("user 06", &["nothing"])).await.unwrap_err();
+        assert_eq!(reason(&unknown), "SEGMENT_UNKNOWN");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use thiserror::Error;
 
 use super::ast::Expr;
+use super::nearest::did_you_mean;
 
 /// Why an expression was refused.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -118,8 +119,4 @@ impl ExprError {
         }
         self
     }
-}
-
-fn did_you_mean(nearest: Option<&str>) -> String {
-    nearest.map(|name| format!("; did you mean {name:?}?")).unwrap_or_default()
 }

@@ -26,7 +26,7 @@ pub use duration::{format_duration, parse_duration_us};
 pub use error::ExprError;
 pub use externals::Externals;
 pub use name::{feature_name, slug};
-pub use nearest::nearest;
+pub use nearest::{did_you_mean, nearest};
 pub use parse::{parse, parse_segment_rule};
 pub use parts::ColumnNames;
 pub use program::{Node, Program};

@@ -85,8 +85,7 @@ fn check_names(
 
 /// Refuses to delete what is not there to be deleted.
 fn check_unread(set: &RuleSet, name: &str) -> Result<(), SegmentsError> {
-    let unknown = || SegmentsError::Unknown { name: name.to_owned() };
-    let segment = set.number(name).ok_or_else(unknown)?;
+    let segment = set.number(name).ok_or_else(|| SegmentsError::unknown(name, set))?;
     if set.definition(segment).is_none() {
         return Err(SegmentsError::OfModel);
     }

@@ -1,6 +1,7 @@
 //! What can go wrong with live segments.
 
-use propense_core::segments::SegmentError;
+use propense_core::expr::{did_you_mean, nearest};
+use propense_core::segments::{RuleSet, SegmentError};
 use propense_store::WriteError;
 use thiserror::Error;
 
@@ -13,10 +14,12 @@ pub enum SegmentsError {
     #[error(transparent)]
     Definition(Box<SegmentError>),
     /// There is no such segment.
-    #[error("there is no segment {name:?}")]
+    #[error("there is no segment {name:?}{}", did_you_mean(.nearest.as_deref()))]
     Unknown {
         /// The name that was asked for.
         name: String,
+        /// The one that there is whose name is nearest, if any is near.
+        nearest: Option<String>,
     },
     /// Another segment's rule reads it.
     #[error("segment {by:?} reads it; change or delete that one first")]
@@ -54,6 +57,14 @@ pub enum SegmentsError {
     /// The store did not write what followed.
     #[error(transparent)]
     Write(#[from] WriteError),
+}
+
+impl SegmentsError {
+    /// There is no segment of a name among these.
+    pub(super) fn unknown(name: &str, set: &RuleSet) -> Self {
+        let nearest = nearest(name, set.names().iter().map(String::as_str));
+        Self::Unknown { name: name.to_owned(), nearest }
+    }
 }
 
 impl From<SegmentError> for SegmentsError {

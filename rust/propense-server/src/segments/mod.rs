@@ -28,5 +28,5 @@ mod worker;
 pub use error::SegmentsError;
 pub(crate) use live::Engaged;
 pub use live::{LiveSegments, SegmentState, SegmentsList, UserStanding};
-pub(crate) use published::Page;
+pub use published::TransitionPage;
 pub use transition::{Cause, Transition};

@@ -35,10 +35,11 @@ struct Recent {
 
 /// Some transitions, and how far one has read with them.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Page {
-    pub(crate) transitions: Vec<Transition>,
-    /// All up to this number were given.
-    pub(crate) up_to: u64,
+pub struct TransitionPage {
+    /// Ascending by number; those of users who were erased are missing.
+    pub transitions: Vec<Transition>,
+    /// All that there is up to this number was given.
+    pub up_to: u64,
 }
 
 impl Published {
@@ -102,7 +103,7 @@ impl Published {
     ///
     /// # Errors
     /// Those after the number are kept no longer, or the number is beyond the last.
-    pub(super) fn read(&self, after: u64, limit: usize, store: &Store) -> Result<Page, SegmentsError> {
+    pub(super) fn read(&self, after: u64, limit: usize, store: &Store) -> Result<TransitionPage, SegmentsError> {
         {
             let recent = self.lock();
             if after > recent.last {
@@ -113,14 +114,14 @@ impl Published {
                 let transitions: Vec<_> = recent.transitions.range(first..).take(limit).cloned().collect();
                 let is_all = first + transitions.len() == recent.transitions.len();
                 let up_to = if is_all { recent.last } else { transitions.last().map_or(after, |last| last.number) };
-                return Ok(Page { transitions, up_to });
+                return Ok(TransitionPage { transitions, up_to });
             }
         }
         let notes = store.notes_after(after, NOTES_BYTES).map_err(|error| match error {
             NotesError::Gone { first } => SegmentsError::Gone { first: first + 1 },
             NotesError::Unreadable(error) => SegmentsError::Unreadable(error.to_string()),
         })?;
-        let mut page = Page { transitions: Vec::new(), up_to: after };
+        let mut page = TransitionPage { transitions: Vec::new(), up_to: after };
         for (position, payload) in notes {
             let note = Note::decode(&payload).map_err(SegmentsError::Unreadable)?;
             page.transitions.extend(note.transitions().into_iter().filter(|transition| transition.number > after));

@@ -21,7 +21,7 @@ use crate::proto::{
     ListMembersRequest, ListMembersResponse, ListSegmentsRequest, ListSegmentsResponse, Overlap, PutSegmentRequest,
     PutSegmentResponse, Segment, UserSegment, WatchTransitionsRequest, WatchTransitionsResponse,
 };
-use crate::segments::{LiveSegments, SegmentState, SegmentsError};
+use crate::segments::{LiveSegments, SegmentState, SegmentsError, UserStanding};
 use crate::services::watch::watch;
 use crate::services::{compute, held};
 use crate::state::State;
@@ -133,10 +133,10 @@ impl<B: Backend> SegmentService for Segments<B> {
         request: Request<GetUserSegmentsRequest>,
     ) -> Result<Response<GetUserSegmentsResponse>, Status> {
         let held = held(request.extensions());
-        let GetUserSegmentsRequest { user_id, segments } = request.into_inner();
+        let GetUserSegmentsRequest { user_id, segments, without_since } = request.into_inner();
         check_user_id(&user_id, || "user_id".to_owned())?;
         let state = Arc::clone(&self.0);
-        let found = compute(held, move || {
+        let find = move || {
             let live = live(&state)?;
             distinct(&segments, |place| format!("segments[{place}]"))?;
             check_names(&live, &segments)?;
@@ -144,15 +144,18 @@ impl<B: Backend> SegmentService for Segments<B> {
                 return Err(ServiceError::UserUnknown { path: "user_id".to_owned() });
             }
             let as_of = Some(timestamp(live.clock().now_us()));
-            let standings = live.of_user(&user_id, &segments).map_err(|error| of_segments(error, "segments"))?;
-            let standing = |standing: crate::segments::UserStanding| UserSegment {
+            let found =
+                if without_since { live.memberships(&user_id, &segments) } else { live.of_user(&user_id, &segments) };
+            let standing = |standing: UserStanding| UserSegment {
                 segment: standing.segment,
                 is_member: standing.is_member,
                 since: standing.since_us.map(timestamp),
             };
-            Ok(GetUserSegmentsResponse { user_id, segments: standings.into_iter().map(standing).collect(), as_of })
-        });
-        Ok(Response::new(found.await?))
+            let segments = found.map_err(|error| of_segments(error, "segments"))?.into_iter().map(standing).collect();
+            Ok(GetUserSegmentsResponse { user_id, segments, as_of })
+        };
+        // What is only looked up does not wait for a thread behind what is computed.
+        Ok(Response::new(if without_since { find()? } else { compute(held, find).await? }))
     }
 
     type WatchTransitionsStream = ReceiverStream<Result<WatchTransitionsResponse, Status>>;

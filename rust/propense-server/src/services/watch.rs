@@ -14,7 +14,7 @@ use crate::backend::Backend;
 use crate::error::ServiceError;
 use crate::limits::Held;
 use crate::proto::WatchTransitionsResponse;
-use crate::segments::{LiveSegments, Page};
+use crate::segments::{LiveSegments, TransitionPage};
 use crate::services::compute;
 use crate::state::State;
 use crate::status::of_segments;
@@ -70,7 +70,7 @@ async fn follow<B: Backend>(
             let live = reader.upgrade().ok_or(ServiceError::Stopping)?;
             live.page(after, MESSAGE).map_err(|error| of_segments(error, "after_number"))
         });
-        let Page { mut transitions, up_to } = match page.await {
+        let TransitionPage { mut transitions, up_to } = match page.await {
             Ok(page) => page,
             Err(error) => {
                 let _ = timeout(stalled_reader, messages.send(Err(error.into()))).await;

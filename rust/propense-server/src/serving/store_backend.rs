@@ -6,12 +6,13 @@ use std::sync::Arc;
 use propense_core::events::{Column, EventLog, Events, EventsError};
 use propense_core::segments::SegmentDefinition;
 use propense_onnx::{Direction, LoadedModel as Loaded, ModelDirectory};
-use propense_store::{Gathered, Reply, Snapshot as StoreSnapshot, Store, StoreError, StoreOptions, Write, WriteError};
+use propense_store::{Gathered, Reply, Snapshot as StoreSnapshot, Store, StoreOptions, Write, WriteError};
 
 use super::error::ServingError;
 use super::served_model::ServedModel;
 use crate::backend::{Backend, Explained, Explains, LoadedModel, ModelError, Scored, Snapshot, StoreSize};
 use crate::clock::Clock;
+use crate::error::ServerError;
 use crate::instants::timestamp;
 use crate::log::LogLines;
 use crate::proto;
@@ -45,12 +46,14 @@ impl StoreBackend {
     /// Opens a store with live segments.
     ///
     /// # Errors
-    /// As [`Store::open_observed`].
-    pub fn open(folder: impl AsRef<Path>, options: StoreOptions, live: LiveOptions) -> Result<Self, StoreError> {
+    /// [`ServerError::Open`] as [`Store::open_observed`], and [`ServerError::Threads`].
+    pub fn open(folder: impl AsRef<Path>, options: StoreOptions, live: LiveOptions) -> Result<Self, ServerError> {
         let LiveOptions { clock, segments, log } = live;
         let (engaged, observer) = Engaged::new(clock, log.unwrap_or_else(LogLines::stderr), segments);
-        let store = Arc::new(Store::open_observed(folder, options, observer)?);
-        Ok(Self { segments: Some(Arc::new(engaged.live(&store))), store })
+        let store = Store::open_observed(folder, options, observer);
+        let store = Arc::new(store.map_err(|error| ServerError::Open(Arc::new(error)))?);
+        let segments = engaged.live(&store).map_err(|error| ServerError::Threads(Arc::new(error)))?;
+        Ok(Self { segments: Some(Arc::new(segments)), store })
     }
 
     /// The store, to be sealed or compacted.

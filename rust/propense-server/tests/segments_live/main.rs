@@ -223,7 +223,7 @@ impl World {
     /// Reads what followed, and compares all with batch.
     fn compare(&mut self, what: &str, causes: &[Cause], slowly: bool) {
         self.live().catch_up().unwrap();
-        let transitions = self.live().transitions_after(self.number, 100_000, Duration::ZERO).unwrap();
+        let transitions = self.live().transitions_after(self.number, 100_000, Duration::ZERO).unwrap().transitions;
         let log = self.people.log();
         let definitions: Vec<SegmentDefinition> = self.definitions.values().cloned().collect();
         let model = self.model.clone();
