@@ -192,7 +192,7 @@ pub fn sketch(usual: bool) -> impl Strategy<Value = Sketch> {
     let from = |numbers: &'static [f32]| vec(select(numbers), 0..4);
     let even = || from(&[0.0, 0.1, 0.5, 0.75, 1.0, 1.3, 2.0, 7.0, 30.0]);
     let feature = prop_oneof![2 => aging(), 1 => decayed(), 2 => aggregate()];
-    let fraction = (fraction(usual), from(&[0.0, 0.123, 0.70711, 0.9973, 1.00031, 2.7183, 31.4159]));
+    let fraction = (fraction(usual), from(&[0.0, 0.123, 0.7107, 0.9973, 1.00031, 2.771, 31.459]));
     let feature = prop_oneof![5 => (feature, even()), 2 => fraction];
     let audience = prop_oneof![2 => Just("TRUE".to_owned()), 1 => comparisons(usual)];
     (vec(feature, 1..4), audience).prop_map(|(mut features, audience)| {
