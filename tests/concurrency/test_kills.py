@@ -1,4 +1,8 @@
-"""SIGKILL at random points of a streamed ingest: nothing acknowledged is lost, nothing counts twice."""
+"""SIGKILL at random points of a streamed ingest: nothing acknowledged is lost, nothing counts twice.
+
+What follows from the events is there with them: transitions without a gap, which fold to the members
+that batch gives.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,22 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import polars as pl
+from typer.testing import CliRunner
 
 import propense as pp
+from propense.cli.app import app
 from serving import LONG, free_address, start
 
 KILLS = 100 if LONG else 8
 USERS = 40
 BATCH = 200
 START = datetime(2025, 1, 1, tzinfo=UTC)
+NOW = START + timedelta(days=2)
+SEGMENTS = {
+    "active": 'rule = "count(open) >= 60"',
+    "spends": "rule = \"sum(buy.amount, '7d') > 300000 OR in_segment(active)\"",
+    "quiet": 'rule = "count(open) < 20 AND count(buy) < 20"\nstay = "count(open) < 50"',
+}
 
 
 class Model:
@@ -57,7 +69,11 @@ class Model:
 def test_kills_at_random_points_of_a_streamed_ingest(model_folder: Path, tmp_path: Path) -> None:
     rng = random.Random(int(os.environ.get("PROPENSE_SEED", "7")))
     model, store, address = Model(rng), tmp_path / "store", free_address()
-    running = start(store, model_folder.parent, address=address)
+    (tmp_path / "segments").mkdir()
+    for name, rule in SEGMENTS.items():
+        (tmp_path / "segments" / f"{name}.toml").write_text(rule)
+    options = ("--segments", str(tmp_path / "segments"), "--clock", f"simulated@{NOW.isoformat()}")
+    running = start(store, model_folder.parent, *options, address=address)
     killed = 0
     while killed < KILLS:
         timer = threading.Timer(rng.uniform(0.02, 0.6), running.process.kill)
@@ -66,7 +82,7 @@ def test_kills_at_random_points_of_a_streamed_ingest(model_folder: Path, tmp_pat
         timer.join()
         running.kill()
         killed += 1
-        running = start(store, model_folder.parent, address=address)
+        running = start(store, model_folder.parent, *options, address=address)
         with pp.Client(address, timeout=30.0) as client:
             for user, count in model.acknowledged.items():
                 stored = client.get_user(user).events
@@ -79,8 +95,31 @@ def test_kills_at_random_points_of_a_streamed_ingest(model_folder: Path, tmp_pat
             assert client.get_user(user).events == count
             export = client.export_user(user)
             assert export.events["amount"].n_unique() == count
+        members = check_transitions(client)
     assert running.stop() == 0
+    # Sealed, so that a log can be made of it.
+    assert CliRunner().invoke(app, ["store", "compact", str(store)]).exit_code == 0
+    table = pp.segment(pp.open_log(store), tmp_path / "segments", as_of=NOW)
+    for name in SEGMENTS:
+        assert set(table.filter(pl.col(name))["user_id"]) == members[name], name
+    assert members["active"]
     assert sum(model.sent.values()) > KILLS * BATCH
+
+
+def check_transitions(client: pp.Client) -> dict[str, set[str]]:
+    """Each number once, each user in and out by turns; give the members of each segment."""
+    live = client.list_segments()
+    assert live.last_transition > 2 * USERS
+    folded: dict[str, set[str]] = {segment.name: set() for segment in live.segments}
+    for number, one in enumerate(client.watch_transitions(after=0), start=1):
+        assert one.number == number
+        inside = folded[one.segment]
+        assert (one.user_id in inside) == (one.kind == "exit"), one
+        inside ^= {one.user_id}
+        if number == live.last_transition:
+            break
+    assert {name: set(client.members(name)) for name in folded} == folded
+    return folded
 
 
 def send_until_it_breaks(model: Model, address: str, rng: random.Random) -> None:
