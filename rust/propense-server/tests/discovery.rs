@@ -33,6 +33,7 @@ macro_rules! lists_services {
             ask(MessageRequest::ListServices(String::new())),
             ask(MessageRequest::FileContainingSymbol("propense.v1.ScoringService".to_owned())),
             ask(MessageRequest::FileByFilename("propense/v1/types.proto".to_owned())),
+            ask(MessageRequest::FileContainingSymbol("google.rpc.ErrorInfo".to_owned())),
         ];
         let mut client = ServerReflectionClient::new($served.channel().await);
         let answers = client.server_reflection_info(tokio_stream::iter(questions)).await.expect("answers");
@@ -43,7 +44,7 @@ macro_rules! lists_services {
         };
         let names: BTreeSet<String> = service.into_iter().map(|service| service.name).collect();
         assert!(SERVICES.iter().all(|name| names.contains(*name)), "{names:?}");
-        for _ in 0..2 {
+        for _ in 0..3 {
             let MessageResponse::FileDescriptorResponse(files) = next().await else { panic!("files") };
             assert!(!files.file_descriptor_proto.is_empty());
         }

@@ -51,6 +51,8 @@ pub(crate) fn add_reflection(routes: &mut RoutesBuilder) {
         Builder::configure()
             .register_encoded_file_descriptor_set(DESCRIPTORS)
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+            // What the details of errors are made of, so that grpcurl shows them.
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET)
     };
     // Descriptors are the build's own; if they did not fit, the server would go without reflection and a test would fail.
     if let Ok(service) = builder().build_v1() {
