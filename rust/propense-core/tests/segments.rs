@@ -207,6 +207,7 @@ fn fractions_are_solved_to_the_microsecond() {
         // (t - 3) / t >= 0.75, t in hours.
         ("recency(view) / tenure(view) > 0.7499999999", vec![1, 2 * hour_us + 1, 12 * hour_us - 17]),
         ("tenure(view) > 2 * recency(view) + 1", vec![]),
+        ("count(view) / tenure(view) < 12", vec![6 * hour_us + 1]),
         // Every 1.5 hours a view: so long after the last that two were due.
         ("recency(view) / ((tenure(view) - recency(view)) / (count(view) - 1)) >= 2", vec![6 * hour_us]),
         ("24 / (2 - recency(view)) BETWEEN 12 AND 24", vec![1, 27 * hour_us + 1]),

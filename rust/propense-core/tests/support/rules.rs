@@ -27,7 +27,7 @@ const DAYS: [&str; 12] =
     ["0", "0.041666666666666664", "0.25", "1", "1.5", "2", "7", "29.99", "30", "1e-11", "364", "0.000011574"];
 const COUNTS: [&str; 8] = ["0", "1", "2", "0.5", "3", "0.75", "1.25", "NULL"];
 
-fn comparison() -> impl Strategy<Value = &'static str> {
+pub fn comparison() -> impl Strategy<Value = &'static str> {
     select(&COMPARISONS[..])
 }
 
@@ -55,7 +55,7 @@ fn decayed() -> impl Strategy<Value = String> {
 
 /// A fraction of values that age: those that automatic features have, and others. Over ages of the world, where a float
 /// does not know a minute from the next, it cannot be solved: then what ages alone.
-fn fraction(usual: bool) -> BoxedStrategy<String> {
+pub fn fraction(usual: bool) -> BoxedStrategy<String> {
     if !usual {
         return aging().boxed();
     }
@@ -80,7 +80,7 @@ pub fn is_usual(times_us: &[i64]) -> bool {
 }
 
 /// Numbers that a fraction of whole hours is not.
-const UNEVEN: [&str; 6] = ["0.123", "0.70711", "0.9973", "1.00031", "2.7183", "31.4159"];
+pub const UNEVEN: [&str; 6] = ["0.123", "0.70711", "0.9973", "1.00031", "2.7183", "31.4159"];
 
 /// Comparisons of fractions.
 fn fractions(usual: bool) -> impl Strategy<Value = String> {

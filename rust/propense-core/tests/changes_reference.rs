@@ -1,0 +1,101 @@
+//! Between the instants that [`Changes`] names, fractions of values that age cross nothing that they are compared with.
+#![allow(missing_docs, dead_code, unreachable_pub, clippy::unwrap_used)]
+
+mod support;
+
+use jiff::tz::TimeZone;
+use propense_core::events::EventLog;
+use propense_core::expr::{Expr, UnknownEvents, parse};
+use propense_core::features::reference::{Moment, evaluate};
+use propense_core::features::{Changes, Plan};
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+use support::comparison::spec;
+use support::logs::{Event, log};
+use support::moments::instant_us;
+use support::rules::{UNEVEN, comparison, fraction};
+
+const DAY_US: i64 = 86_400_000_000;
+
+fn event((time_us, kind): (i64, &'static str)) -> Event {
+    Event {
+        user: 0,
+        time_us,
+        kind,
+        amount: Some(1.0),
+        unit_price: None,
+        category: None,
+        gift: Some(true),
+        due_us: None,
+    }
+}
+
+/// What is made of a value at an instant.
+struct Watched<'a> {
+    log: &'a EventLog,
+    expr: Expr,
+    /// The numbers that its nearest f32 is compared with, if it is not a condition.
+    thresholds: Option<Vec<f32>>,
+}
+
+impl Watched<'_> {
+    fn answer(&self, now_us: i64) -> (bool, usize) {
+        let moment = Moment { start_us: None, end_us: now_us, timezone: TimeZone::UTC };
+        let value = evaluate(self.log, &self.expr, 0, &moment).as_f64();
+        let steps = self.thresholds.as_deref().unwrap_or(&[1.0]);
+        (value.is_nan(), steps.iter().filter(|&step| value as f32 >= *step).count())
+    }
+
+    fn changes(&self, text: &str) -> Changes {
+        let plan = Plan::compile(&spec(&[text.to_owned()], "UTC"), self.log, UnknownEvents::Empty, i64::MAX).unwrap();
+        let thresholds = self.thresholds.clone().map(|thresholds| vec![thresholds]);
+        Changes::new(self.log, &plan, None, thresholds.as_deref())
+    }
+
+    /// Walks from one instant that is named to the next; gives how many there were.
+    fn check(&self, text: &str, until_us: i64, places: &[f64]) -> usize {
+        let changes = self.changes(text);
+        assert!(!changes.rechecks(), "{text} is not solved");
+        let (mut now_us, mut visits) = (self.log.time_us()[0], 0);
+        while now_us < until_us {
+            let next_us = changes.next_us(self.log, 0, now_us).min(until_us);
+            assert!(next_us > now_us);
+            let (before, length_us) = (self.answer(now_us), next_us - now_us);
+            let somewhere = places.iter().map(|place| now_us + (length_us as f64 * place) as i64);
+            for between_us in somewhere.chain([now_us + 1, next_us - 1]).filter(|&between_us| between_us < next_us) {
+                let found = self.answer(between_us);
+                assert_eq!(found, before, "{text} changes in ({now_us}, {next_us}), by {between_us} at the latest");
+            }
+            (now_us, visits) = (next_us, visits + 1);
+        }
+        visits
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_changes_in_between(
+        offsets in vec((0..40 * DAY_US, select(&["buy", "view", "Log In"][..])), 1..9),
+        text in fraction(true),
+        compared in (comparison(), select(&UNEVEN[..])),
+        thresholds in proptest::option::of(vec(select(&[0.0_f32, 0.123, 0.7107, 0.9973, 1.00031, 2.771, 31.459][..]), 1..5)),
+        places in vec(0.0..1.0, 6),
+    ) {
+        let start_us = instant_us("2024-02-01T00:00:00Z");
+        let events: Vec<Event> = offsets.into_iter().map(|(offset, kind)| event((start_us + offset, kind))).collect();
+        let log = log(&[&events], &[]);
+        let text = if thresholds.is_some() { text } else { format!("{text} {} {}", compared.0, compared.1) };
+        let thresholds = thresholds.map(|mut thresholds| {
+            thresholds.sort_unstable_by(f32::total_cmp);
+            thresholds.dedup();
+            thresholds
+        });
+        let watched = Watched { log: &log, expr: parse(&text).unwrap(), thresholds };
+        let visits = watched.check(&text, start_us + 120 * DAY_US, &places);
+        // Each event comes and leaves some windows, and in between each number is crossed once.
+        prop_assert!(visits < 400, "{visits} instants for {text}");
+    }
+}
