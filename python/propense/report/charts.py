@@ -250,7 +250,8 @@ def drivers_chart(best: pl.DataFrame, names: Sequence[str]) -> Chart:
     rows = [
         {"feature": name, "share": share} for name, share in zip(names, best["share"], strict=True)
     ]
-    axis = alt.Axis(labelLimit=210, labelFontSize=11)
+    # Room for a wider font: a page is shown with whatever the reader has.
+    axis = alt.Axis(labelLimit=210, labelFontSize=11, minExtent=205)
     chart = (
         alt.Chart(alt.Data(values=rows))
         .mark_bar(color=MODEL, height=13)
