@@ -76,54 +76,59 @@ impl Aging {
         self.steps.sort();
     }
 
-    /// The first instant after another at which the value crosses a step, if events neither come nor go before.
-    pub(super) fn next_us(&self, log: &EventLog, user: usize, after_us: i64) -> i64 {
+    /// The first instant after another, and before a third, at which the value crosses a step, if events neither come nor go
+    /// before; else the third.
+    pub(super) fn next_us(&self, log: &EventLog, user: usize, after_us: i64, before_us: i64) -> i64 {
         match self.aged.function {
             Function::DecayedCount { half_life_us } => {
                 let rows = self.aged.rows(log, user, after_us).rev();
                 let newest_first = rows.map(|row| log.time_us()[row]).collect();
-                next_decay_us(&Decaying { newest_first, half_life_us }, &self.steps, after_us)
+                next_decay_us(&Decaying { newest_first, half_life_us }, &self.steps, after_us, before_us)
             }
-            _ => self.aged.event_us(log, user, after_us).map_or(i64::MAX, |event_us| self.rises_us(event_us, after_us)),
+            _ => match self.aged.event_us(log, user, after_us) {
+                Some(event_us) => self.rises_us(event_us, after_us, before_us),
+                None => before_us,
+            },
         }
     }
 
-    /// The first instant after another at which the days since an event reach a step.
-    fn rises_us(&self, event_us: i64, after_us: i64) -> i64 {
+    /// The first instant after another, and before a third, at which the days since an event reach a step; else the third.
+    fn rises_us(&self, event_us: i64, after_us: i64, before_us: i64) -> i64 {
         let Steps { double, single } = &self.steps;
         let days = |now_us: i64| now_us.abs_diff(event_us) as f64 / DAY_US as f64;
         let now = days(after_us);
-        let mut next_us = i64::MAX;
+        let mut next_us = before_us;
         if let Some(&step) = double.get(double.partition_point(|&step| step <= now)) {
-            next_us = next_us.min(first_us(event_us, after_us, step, |now_us| days(now_us) >= step));
+            next_us = first_us(event_us, (after_us, next_us), step, |now_us| days(now_us) >= step);
         }
         if let Some(&step) = single.get(single.partition_point(|&step| step <= now as f32)) {
-            let reached = |now_us: i64| days(now_us) as f32 >= step;
-            next_us = next_us.min(first_us(event_us, after_us, f64::from(step), reached));
+            next_us = first_us(event_us, (after_us, next_us), f64::from(step), |now_us| days(now_us) as f32 >= step);
         }
         next_us
     }
 }
 
-/// The first instant after `after_us` at which something is reached that stays so; about `days` after an event.
-fn first_us(event_us: i64, after_us: i64, days: f64, reached: impl Fn(i64) -> bool) -> i64 {
-    if !reached(i64::MAX) {
-        return i64::MAX;
+/// The first instant after one and before another at which something is reached that stays so, about `days` after an event;
+/// else the other.
+fn first_us(event_us: i64, (after_us, before_us): (i64, i64), days: f64, reached: impl Fn(i64) -> bool) -> i64 {
+    let last_us = before_us.saturating_sub(1);
+    if last_us <= after_us || !reached(last_us) {
+        return before_us;
     }
     // A few roundings of f32 around where it should be; beyond, only if that was wrong.
     let about_us = days * DAY_US as f64;
     let slack_us = about_us.abs() / 1e6 + 2.0;
     let guess = |length_us: f64| event_us.saturating_add(length_us as i64);
-    let (mut before_us, mut at_us) = (guess(about_us - slack_us).max(after_us), guess(about_us + slack_us));
-    if before_us > after_us && reached(before_us) {
-        before_us = after_us;
+    let (mut low_us, mut high_us) = (guess(about_us - slack_us).max(after_us), guess(about_us + slack_us));
+    if low_us > after_us && (low_us >= last_us || reached(low_us)) {
+        low_us = after_us;
     }
-    if at_us <= before_us || !reached(at_us) {
-        at_us = i64::MAX;
+    if high_us <= low_us || high_us >= last_us || !reached(high_us) {
+        high_us = last_us;
     }
-    while at_us.abs_diff(before_us) > 1 {
-        let middle_us = before_us.midpoint(at_us);
-        if reached(middle_us) { at_us = middle_us } else { before_us = middle_us }
+    while high_us.abs_diff(low_us) > 1 {
+        let middle_us = low_us.midpoint(high_us);
+        if reached(middle_us) { high_us = middle_us } else { low_us = middle_us }
     }
-    at_us
+    high_us
 }

@@ -57,13 +57,14 @@ impl Step {
     }
 }
 
-/// The first instant after another at which the count falls below a step.
-pub(super) fn next_decay_us(count: &Decaying, steps: &Steps, after_us: i64) -> i64 {
-    let Some(&newest_us) = count.newest_first.first() else { return i64::MAX };
+/// The first instant after another, and before a third, at which the count falls below a step; else the third.
+pub(super) fn next_decay_us(count: &Decaying, steps: &Steps, after_us: i64, before_us: i64) -> i64 {
+    let Some(&newest_us) = count.newest_first.first() else { return before_us };
     let first_us = newest_us.saturating_add(1);
     let start = Start { first_us, value: count.value(first_us) };
-    let double = next_of(count, &start, steps.double.iter().map(|&step| Step::Double(step)), after_us);
-    double.min(next_of(count, &start, steps.single.iter().map(|&step| Step::Single(step)), after_us))
+    let double = steps.double.iter().map(|&step| Step::Double(step));
+    let before_us = next_of(count, &start, double, after_us, before_us);
+    next_of(count, &start, steps.single.iter().map(|&step| Step::Single(step)), after_us, before_us)
 }
 
 /// The count where it is seen first.
@@ -73,10 +74,16 @@ struct Start {
 }
 
 /// Of steps that ascend.
-fn next_of(count: &Decaying, start: &Start, steps: impl DoubleEndedIterator<Item = Step>, after_us: i64) -> i64 {
+fn next_of(
+    count: &Decaying,
+    start: &Start,
+    steps: impl DoubleEndedIterator<Item = Step>,
+    after_us: i64,
+    before_us: i64,
+) -> i64 {
     let halvings = after_us.saturating_sub(start.first_us) as f64 / count.half_life_us as f64;
     let now = start.value * (-halvings).exp2();
-    let mut next_us = i64::MAX;
+    let mut next_us = before_us;
     // The count falls, so the greatest step comes first. Those far above it are behind it.
     for step in steps.rev().skip_while(|step| step.boundary() > now * (1.0 + 1e-6) && now > TINY) {
         let boundary = step.boundary();

@@ -105,7 +105,7 @@ impl Changes {
     pub fn next_us(&self, log: &EventLog, user: usize, after_us: i64) -> i64 {
         let mut next_us = self.watches.next_us(log, user, after_us);
         for aging in &self.aging {
-            next_us = next_us.min(aging.next_us(log, user, after_us));
+            next_us = aging.next_us(log, user, after_us, next_us);
         }
         for compounds in &self.compounds {
             next_us = compounds.next_us(log, user, after_us, next_us);
