@@ -62,9 +62,8 @@ pub(super) fn next_decay_us(count: &Decaying, steps: &Steps, after_us: i64, befo
     let Some(&newest_us) = count.newest_first.first() else { return before_us };
     let first_us = newest_us.saturating_add(1);
     let start = Start { first_us, value: count.value(first_us) };
-    let double = steps.double.iter().map(|&step| Step::Double(step));
-    let before_us = next_of(count, &start, double, after_us, before_us);
-    next_of(count, &start, steps.single.iter().map(|&step| Step::Single(step)), after_us, before_us)
+    let before_us = next_of(count, &start, &steps.double, Step::Double, after_us, before_us);
+    next_of(count, &start, &steps.single, Step::Single, after_us, before_us)
 }
 
 /// The count where it is seen first.
@@ -74,10 +73,11 @@ struct Start {
 }
 
 /// Of steps that ascend.
-fn next_of(
+fn next_of<N: Copy>(
     count: &Decaying,
     start: &Start,
-    steps: impl DoubleEndedIterator<Item = Step>,
+    steps: &[N],
+    step_of: impl Fn(N) -> Step,
     after_us: i64,
     before_us: i64,
 ) -> i64 {
@@ -85,7 +85,9 @@ fn next_of(
     let now = start.value * (-halvings).exp2();
     let mut next_us = before_us;
     // The count falls, so the greatest step comes first. Those far above it are behind it.
-    for step in steps.rev().skip_while(|step| step.boundary() > now * (1.0 + 1e-6) && now > TINY) {
+    let far_above = |&number: &N| step_of(number).boundary() > now * (1.0 + 1e-6) && now > TINY;
+    let ahead = &steps[..steps.partition_point(|number| !far_above(number))];
+    for step in ahead.iter().rev().map(|&number| step_of(number)) {
         let boundary = step.boundary();
         // A count is never below 0, and far below the tiniest number it is 0.
         if boundary <= 0.0 {
