@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 import propense as pp
-from propense.model import Model
+from propense.scorer import Scorer
 from propense.simulator import Simulation
 from propense.tiers import TIERS
 
@@ -134,8 +134,8 @@ def test_retier_needs_no_rescoring(
     reloaded = pp.load_model(loaded.save(tmp_path / "m"))
     assert reloaded.tiers == policy
     assert reloaded.score(log, as_of=sim.as_of).equals(expected)
-    monkeypatch.delattr(Model, "score")
-    monkeypatch.delattr(Model, "score_matrix")
+    monkeypatch.delattr(Scorer, "score")
+    monkeypatch.delattr(Scorer, "score_matrix")
     found = loaded.retier(scores)
     assert found.equals(expected)
     assert not found["tier"].equals(scores["tier"])
@@ -198,7 +198,7 @@ def test_only_the_audience_is_scored(
     audience: pp.Audience, model: pp.Model, log: pp.EventLog, sim: Simulation, scores: pl.DataFrame
 ) -> None:
     parts = replace(model._parts, goal=replace(model.goal, audience=audience))
-    found = Model(parts).score(log, as_of=sim.as_of)
+    found = pp.Model(parts).score(log, as_of=sim.as_of)
     past = sim.events.filter(pl.col("ts") < sim.as_of)
     members = past
     if audience.active_within:
