@@ -5,7 +5,7 @@
 
 use super::curve::{Band, Curve};
 use super::next_recheck_us;
-use super::steps::Steps;
+use super::steps::{Steps, boundary};
 
 /// Microseconds around a crossing that are looked at one by one, at most; a wider uncertainty is rechecked instead.
 const CLOSELY_US: i64 = 1_000;
@@ -29,11 +29,9 @@ impl Crossing<'_> {
             };
             // Beyond it the value may come back from the other end.
             let end_us = self.instant_us(pole.to);
-            next_us = next_us.min(if end_us > self.after_us {
-                self.changes_us(pole, next_us, bins).min(end_us)
-            } else {
-                next_us
-            });
+            if end_us > self.after_us {
+                next_us = self.changes_us(pole, next_us, bins).min(end_us);
+            }
         }
         let now = curve.now();
         let place = steps.double.partition_point(|&step| step <= now);
@@ -87,9 +85,4 @@ impl Crossing<'_> {
     fn instant_us(&self, from_now: f64) -> i64 {
         self.after_us.saturating_add(from_now as i64)
     }
-}
-
-/// Where the nearest f32 becomes the number.
-fn boundary(step: f32) -> f64 {
-    f64::midpoint(step.next_down().into(), step.into())
 }

@@ -5,7 +5,7 @@
 //! computed value crosses.
 
 use super::next_recheck_us;
-use super::steps::Steps;
+use super::steps::{Steps, boundary};
 use crate::features::kernels::half_life::power_of_half;
 
 /// Microseconds around a crossing that are looked at one by one, at most; a wider uncertainty, which takes a half-life
@@ -52,7 +52,7 @@ impl Step {
     fn boundary(self) -> f64 {
         match self {
             Self::Double(step) => step,
-            Self::Single(step) => f64::midpoint(step.next_down().into(), step.into()),
+            Self::Single(step) => boundary(step),
         }
     }
 }

@@ -25,6 +25,11 @@ impl Steps {
     }
 }
 
+/// From which value on the nearest f32 is the number.
+pub(super) fn boundary(number: f32) -> f64 {
+    f64::midpoint(number.next_down().into(), number.into())
+}
+
 /// What a program wants to know of values that age.
 #[derive(Debug, Default)]
 pub(super) struct Wanted {
