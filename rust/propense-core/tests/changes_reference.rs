@@ -7,14 +7,14 @@ use jiff::tz::TimeZone;
 use propense_core::events::EventLog;
 use propense_core::expr::{Expr, UnknownEvents, parse};
 use propense_core::features::reference::{Moment, evaluate};
-use propense_core::features::{Changes, Plan};
+use propense_core::features::{Changes, Distinguished, Period, Plan, Scan, ScanPlan};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 use support::comparison::spec;
 use support::logs::{Event, log};
 use support::moments::instant_us;
-use support::rules::{UNEVEN, comparison, fraction};
+use support::rules::{UNEVEN, aging, comparison, decayed, fraction};
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -49,8 +49,8 @@ impl Watched<'_> {
 
     fn changes(&self, text: &str) -> Changes {
         let plan = Plan::compile(&spec(&[text.to_owned()], "UTC"), self.log, UnknownEvents::Empty, i64::MAX).unwrap();
-        let thresholds = self.thresholds.clone().map(|thresholds| vec![thresholds]);
-        Changes::new(self.log, &plan, None, thresholds.as_deref())
+        let thresholds = self.thresholds.as_deref();
+        Changes::new(self.log, &plan, |_| thresholds.map_or(Distinguished::Everything, Distinguished::Steps))
     }
 
     /// Walks from one instant that is named to the next; gives how many there were.
@@ -97,5 +97,49 @@ proptest! {
         let visits = watched.check(&text, start_us + 120 * DAY_US, &places);
         // Each event comes and leaves some windows, and in between each number is crossed once.
         prop_assert!(visits < 400, "{visits} instants for {text}");
+    }
+
+    #[test]
+    fn what_a_scan_found_gives_the_same_instants(
+        offsets in vec((0..40 * DAY_US, select(&["buy", "view", "Log In"][..])), 0..9),
+        texts in vec(prop_oneof![decayed(), aging(), fraction(true)], 1..6),
+        thresholds in vec(prop_oneof![
+            vec(select(&[0.0_f32, 1e-30, 0.123, 1.0, 1.5, 2.0, 7.0, 30.0][..]), 0..5),
+            (0.001_f32..0.3).prop_map(|step| (0..300).map(|place| step * place as f32).collect()),
+        ], 6),
+        instants in vec(0..400 * DAY_US, 6),
+    ) {
+        let start_us = instant_us("2024-02-01T00:00:00Z");
+        let events: Vec<Event> = offsets.iter().map(|&(offset, kind)| event((start_us + offset, kind))).collect();
+        let log = log(&[&[Event { user: 1, ..event((start_us, "buy")) }], &events], &[]);
+        let thresholds: Vec<Vec<f32>> = thresholds
+            .into_iter()
+            .map(|mut of_text| {
+                of_text.sort_unstable_by(f32::total_cmp);
+                of_text
+            })
+            .collect();
+        let plan = Plan::compile(&spec(&texts, "UTC"), &log, UnknownEvents::Empty, i64::MAX).unwrap();
+        let changes = Changes::new(&log, &plan, |output| Distinguished::Steps(&thresholds[output]));
+        let ready = ScanPlan::new(&log, &plan, None);
+        let mut row = vec![0.0; plan.width()];
+        for user in 0..log.users().len() {
+            let instants = instants.iter().map(|offset| start_us + offset);
+            // At an event and beside it, too; and where something does change.
+            let near = offsets.iter().flat_map(|(offset, _)| (-1..2).map(move |step_us| start_us + offset + step_us));
+            for mut after_us in instants.chain(near) {
+                for _ in 0..8 {
+                    let next_us = changes.next_us(&log, user, after_us);
+                    let mut scan = Scan::new(&ready, &log, Period::before(after_us));
+                    scan.write_row(user, &mut row);
+                    let known = changes.next_us_by(&[scan], &log, user, after_us);
+                    prop_assert_eq!(known, next_us, "after {} of {:?}", after_us, &texts);
+                    if next_us == i64::MAX {
+                        break;
+                    }
+                    after_us = next_us;
+                }
+            }
+        }
     }
 }

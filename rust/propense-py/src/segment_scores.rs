@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use propense_core::events::EventLog as CoreLog;
-use propense_core::features::{Changes, Period, Plan, Progress, Scan, ScanPlan, members};
+use propense_core::features::{Changes, Distinguished, Period, Plan, Progress, Scan, ScanPlan, members};
 use propense_core::scorer::{RowScorer, ScoreError, score_ready};
 use propense_core::segments::{Score, UserScores};
 use propense_onnx::OnnxModel as Session;
@@ -26,12 +26,16 @@ pub(crate) struct SegmentModel<'a> {
 
 impl<'a> SegmentModel<'a> {
     pub(crate) fn new(log: &CoreLog, features: &Plan, audience: &Plan, session: &'a Session, cuts: (f32, f32)) -> Self {
-        let changes = Changes::new(log, features, session.reads(), session.thresholds().as_deref());
+        let thresholds = session.thresholds();
+        let distinguished = |output| Distinguished::by_model(session.reads(), thresholds.as_deref(), output);
         Self {
             session,
             features: ScanPlan::new(log, features, session.reads()),
             audience: ScanPlan::new(log, audience, None),
-            changes: [changes, Changes::new(log, audience, None, None)],
+            changes: [
+                Changes::new(log, features, distinguished),
+                Changes::new(log, audience, |_| Distinguished::Everything),
+            ],
             cuts,
         }
     }

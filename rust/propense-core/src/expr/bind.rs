@@ -43,7 +43,7 @@ pub struct BoundFilter {
 }
 
 /// An aggregate whose names are resolved.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BoundAggregate {
     /// The function.
     pub function: Function,
@@ -60,7 +60,7 @@ pub struct BoundAggregate {
 }
 
 /// What a leaf of a user's program is.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum UserLeaf {
     /// A function over the user's events.
     Aggregate(BoundAggregate),

@@ -36,6 +36,22 @@ impl Node {
         for_each_leaf(self, each);
     }
 
+    /// The same step over leaves of other numbers.
+    fn renumbered(&self, number: &impl Fn(usize) -> usize) -> Self {
+        let boxed = |node: &Self| Box::new(node.renumbered(number));
+        match self {
+            Self::Constant(value) => Self::Constant(*value),
+            Self::Leaf(leaf) => Self::Leaf(number(*leaf)),
+            Self::Lookup(leaf, table) => Self::Lookup(number(*leaf), table.clone()),
+            Self::Unary(op, operand) => Self::Unary(*op, boxed(operand)),
+            Self::Binary(op, left, right) => Self::Binary(*op, boxed(left), boxed(right)),
+            Self::InNumbers(operand, list) => Self::InNumbers(boxed(operand), list.clone()),
+            Self::Math(function, operands) => {
+                Self::Math(*function, operands.iter().map(|operand| operand.renumbered(number)).collect())
+            }
+        }
+    }
+
     /// Whether it is the constant NULL.
     pub(super) fn is_null(&self) -> bool {
         matches!(self, Self::Constant(value) if value.is_nan())
@@ -68,6 +84,11 @@ impl Program {
     /// Calls `each` with the number of every leaf.
     pub(crate) fn for_each_leaf(&self, each: &mut impl FnMut(usize)) {
         for_each_leaf(&self.root, each);
+    }
+
+    /// The same program over leaves of other numbers.
+    pub(crate) fn renumbered(&self, number: impl Fn(usize) -> usize) -> Self {
+        Self { root: self.root.renumbered(&number) }
     }
 
     /// Whether a condition holds: true, and neither false nor missing.

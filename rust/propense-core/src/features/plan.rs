@@ -138,12 +138,15 @@ impl Plan {
 
     /// A plan of some of the leaves as they are.
     pub(super) fn of_leaves(&self, leaves: &[usize]) -> Self {
-        Self {
-            spec: FeatureSpec { features: Vec::new(), vocabularies: BTreeMap::default(), ..self.spec.clone() },
-            leaves: self.leaves.clone(),
-            outputs: leaves.iter().map(|&leaf| Program { root: Node::Leaf(leaf) }).collect(),
-            calendar: self.calendar.clone(),
-        }
+        let outputs = leaves.iter().map(|&leaf| Program { root: Node::Leaf(leaf) }).collect();
+        self.with_programs(self.leaves.clone(), outputs)
+    }
+
+    /// A plan of other programs over the same columns, without names.
+    pub(super) fn with_programs(&self, leaves: Vec<UserLeaf>, outputs: Vec<Program>) -> Self {
+        let timezone = self.spec.timezone.clone();
+        let spec = FeatureSpec { features: Vec::new(), timezone, vocabularies: BTreeMap::default() };
+        Self { spec, leaves, outputs, calendar: self.calendar.clone() }
     }
 
     /// The local hour, 0 to 23, and day of the week, 1 (Monday) to 7.

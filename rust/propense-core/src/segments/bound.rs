@@ -62,6 +62,18 @@ impl BoundRules {
         self.all.groups.iter().all(|group| group.scan.fits(log, sizes))
     }
 
+    /// The sets of models, as places in [`RuleSet::models`], whose changes are asked for together.
+    #[must_use]
+    pub fn model_sets(&self) -> Vec<&[bool]> {
+        let mut sets: Vec<&[bool]> = Vec::with_capacity(2);
+        for stage in [&self.all].into_iter().chain(&self.lasting) {
+            if !sets.contains(&stage.models.as_slice()) {
+                sets.push(&stage.models);
+            }
+        }
+        sets
+    }
+
     /// Whether some rule holds what cannot be solved, so that it is looked at again at every multiple of
     /// [`RECHECK_US`](crate::features::RECHECK_US); between them its answer at an instant may be another.
     #[must_use]

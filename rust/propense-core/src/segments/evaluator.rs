@@ -100,7 +100,8 @@ impl<'a> Evaluator<'a> {
     }
 
     /// Steps through the instants in `(from_us, to_us]` at which anything may change with no new event, from where a
-    /// user stood at `from_us`, and tells every coming and leaving in order of time.
+    /// user stood at `from_us`, and tells every coming and leaving in order of time. Gives the first instant after
+    /// `to_us`, as [`Evaluator::next_change_us`] does.
     ///
     /// # Errors
     /// The scores' own.
@@ -112,13 +113,13 @@ impl<'a> Evaluator<'a> {
         scores: &mut S,
         standings: &mut [Standing],
         on: &mut impl FnMut(Transition),
-    ) -> Result<(), S::Error> {
+    ) -> Result<i64, S::Error> {
         let mut now_us = from_us;
         loop {
             now_us = self.all.next_change_us(user, now_us, scores, standings);
             // The end of time stands for never.
             if now_us > to_us || now_us == i64::MAX {
-                return Ok(());
+                return Ok(now_us);
             }
             self.all.step(&mut self.values, user, now_us, scores, standings, on)?;
         }

@@ -14,6 +14,8 @@ pub(super) struct Running<'a> {
     log: &'a EventLog,
     /// One a group.
     scans: Vec<Scan<'a>>,
+    /// The user whom they have gathered, and at which instant.
+    looked: Option<(usize, i64)>,
 }
 
 /// What rules read that is not in the log.
@@ -42,7 +44,7 @@ impl Values {
 impl<'a> Running<'a> {
     pub(super) fn new(stage: &'a Stage, log: &'a EventLog) -> Self {
         let scan = |group: &'a Group| Scan::new(&group.scan, log, Period::before(0));
-        Self { stage, log, scans: stage.groups.iter().map(scan).collect() }
+        Self { stage, log, scans: stage.groups.iter().map(scan).collect(), looked: None }
     }
 
     /// Moves a user's standings to an instant, and tells what changed.
@@ -125,6 +127,7 @@ impl<'a> Running<'a> {
             scan.move_to(now_us);
             scan.gather(user);
         }
+        self.looked = Some((user, now_us));
         if self.stage.reads_models {
             scores.scores(user, now_us, &self.stage.models, &mut values.scores)?;
             values.fill_scores();
@@ -140,8 +143,11 @@ impl<'a> Running<'a> {
         scores: &S,
         standings: &[Standing],
     ) -> i64 {
-        let Self { stage, log, .. } = self;
-        let mut next_us = stage.changes.next_us(log, user, after_us);
+        let Self { stage, log, scans, looked } = self;
+        let mut next_us = match looked {
+            Some(looked) if *looked == (user, after_us) => stage.changes.next_us_by(scans, log, user, after_us),
+            _ => stage.changes.next_us(log, user, after_us),
+        };
         let place = stage.validity_us.partition_point(|&instant_us| instant_us <= after_us);
         if let Some(&instant_us) = stage.validity_us.get(place) {
             next_us = next_us.min(instant_us);

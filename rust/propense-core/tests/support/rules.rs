@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use propense_core::events::EventLog;
 use propense_core::expr::{Expr, UnknownEvents, parse};
 use propense_core::features::reference::{Moment, Value, evaluate};
-use propense_core::features::{Changes, Period, Plan, Scan, ScanPlan};
+use propense_core::features::{Changes, Distinguished, Period, Plan, Scan, ScanPlan};
 use propense_core::segments::reference::Model;
 use propense_core::segments::{Score, SegmentDefinition, UserScores};
 use proptest::collection::vec;
@@ -38,7 +38,7 @@ fn aggregate() -> BoxedStrategy<String> {
 }
 
 /// A function that ages, of a subject and perhaps with a window.
-fn aging() -> impl Strategy<Value = String> {
+pub fn aging() -> impl Strategy<Value = String> {
     let window = weighted(0.5, select(&WINDOWS[..]));
     let filter = select(&["", "", " FILTER (WHERE amount > 0.1)", " FILTER (WHERE gift)"][..]);
     (select(&["recency", "tenure"][..]), select(&SUBJECTS[..]), window, filter).prop_map(
@@ -49,7 +49,7 @@ fn aging() -> impl Strategy<Value = String> {
     )
 }
 
-fn decayed() -> impl Strategy<Value = String> {
+pub fn decayed() -> impl Strategy<Value = String> {
     (select(&SUBJECTS[..]), select(&WINDOWS[..8])).prop_map(|(event, life)| format!("decayed_count({event}, '{life}')"))
 }
 
@@ -252,8 +252,10 @@ impl<'a> Scores<'a> {
                 Plan::compile(&spec, log, UnknownEvents::Empty, i64::MAX).unwrap()
             };
             let plans = [plan(&texts), plan(std::slice::from_ref(&sketch.audience))];
-            let changes =
-                [Changes::new(log, &plans[0], None, Some(&thresholds)), Changes::new(log, &plans[1], None, None)];
+            let changes = [
+                Changes::new(log, &plans[0], |output| Distinguished::Steps(&thresholds[output])),
+                Changes::new(log, &plans[1], |_| Distinguished::Everything),
+            ];
             (sketch.clone(), plans.map(|plan| ScanPlan::new(log, &plan, None)), changes)
         });
         Self { log, models: models.collect() }

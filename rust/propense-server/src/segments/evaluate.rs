@@ -1,16 +1,15 @@
 //! Many users evaluated at once: their events are gathered for all rules and models together, tile by tile.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use propense_core::events::EventLog;
 use propense_core::segments::{Evaluator, Score, Standing, Transition as Moved, UserScores};
 use propense_store::Snapshot;
 use rayon::prelude::*;
 
-use super::rules::{BoundModel, Rules};
+use super::rules::{BoundSet, Rules};
 use super::standings::Standings;
-use crate::serving::{Bound, ServedModel, ServingError};
+use crate::serving::{JoinedScans, ServingError};
 
 /// Users whose events are gathered together.
 const TILE: usize = 128;
@@ -94,9 +93,8 @@ fn evaluate_tile(
     let ids: Vec<&str> = tasks.iter().map(|task| task.id).collect();
     let gathered = view.gather(&ids)?;
     let bound = rules.bound_to(view, &gathered)?;
-    let models = rules.models_bound_to(view, &gathered)?;
     let log = &gathered.log;
-    let mut scores = TileScores::new(&models, log, tasks.len());
+    let mut scores = TileScores::new(&bound, log, tasks.len());
     scores.fill(tasks.iter().map(|task| match task.way {
         Way::Step { first_us } => first_us,
         Way::Net | Way::Anew => at_us,
@@ -106,7 +104,7 @@ fn evaluate_tile(
     let (words, mut now) = (standings.words(), vec![Standing::OUT; segments]);
     let mut tile = Tile::default();
     for (place, task) in tasks.iter().enumerate() {
-        let mut is_step = false;
+        let (mut is_step, mut next_us) = (false, None);
         // Until a user has an event, nothing lasts: who is in a segment then depends on that instant alone.
         let from_us = standings.last_us[task.user as usize];
         let has_begun = log.time_us()[log.rows(place)].first().is_some_and(|&first_us| first_us < from_us);
@@ -124,10 +122,11 @@ fn evaluate_tile(
                 is_step = true;
                 standings.fill(task.user, &mut now);
                 let moved = &mut tile.moved;
-                evaluator.advance(place, from_us, at_us, &mut scores, &mut now, &mut |step| moved.push(step))?;
+                let on = &mut |step| moved.push(step);
+                next_us = Some(evaluator.advance(place, from_us, at_us, &mut scores, &mut now, on)?);
             }
         }
-        let next_us = evaluator.next_change_us(place, at_us, &scores, &now);
+        let next_us = next_us.unwrap_or_else(|| evaluator.next_change_us(place, at_us, &scores, &now));
         let first = tile.bits.len();
         tile.bits.resize(first + words, 0);
         for (segment, standing) in now.iter().enumerate() {
@@ -143,8 +142,7 @@ fn evaluate_tile(
 pub(super) fn replay(view: &Snapshot, rules: &Rules, id: &str, at_us: i64) -> Result<Vec<Standing>, ServingError> {
     let gathered = view.gather(&[id])?;
     let bound = rules.bound_to(view, &gathered)?;
-    let models = rules.models_bound_to(view, &gathered)?;
-    let mut scores = TileScores::new(&models, &gathered.log, 1);
+    let mut scores = TileScores::new(&bound, &gathered.log, 1);
     let mut standings = vec![Standing::OUT; rules.set.len()];
     Evaluator::new(&bound.rules, &gathered.log).replay(0, at_us, &mut scores, &mut standings)?;
     Ok(standings)
@@ -152,44 +150,44 @@ pub(super) fn replay(view: &Snapshot, rules: &Rules, id: &str, at_us: i64) -> Re
 
 /// The scores of a tile's users: at one instant each they are there, at others they are made when asked for.
 struct TileScores<'a> {
-    models: &'a [BoundModel],
-    log: &'a EventLog,
+    scans: JoinedScans<'a>,
+    /// The models that rules and tiers read together: all that there are.
+    all: Vec<bool>,
     filled_at_us: Vec<i64>,
+    /// When time alone may next change what all models say.
+    filled_next_us: Vec<i64>,
     /// User by user, model by model.
     filled: Vec<Option<Score>>,
 }
 
 impl<'a> TileScores<'a> {
-    fn new(models: &'a [BoundModel], log: &'a EventLog, users: usize) -> Self {
-        Self { models, log, filled_at_us: vec![i64::MIN; users], filled: vec![None; users * models.len()] }
+    fn new(bound: &'a BoundSet, log: &'a EventLog, users: usize) -> Self {
+        let all = vec![true; bound.rules.rules().models().len()];
+        Self {
+            scans: JoinedScans::new(&bound.models, log),
+            filled_at_us: vec![i64::MIN; users],
+            filled_next_us: vec![i64::MAX; users],
+            filled: vec![None; users * all.len()],
+            all,
+        }
     }
 
     /// Scores each user at an instant; those of the same instant together.
     fn fill(&mut self, instants_us: impl Iterator<Item = i64>) -> Result<(), ServingError> {
-        if self.models.iter().all(Option::is_none) {
-            return Ok(());
-        }
+        let Self { scans, all, filled_at_us, filled_next_us, filled } = self;
         let mut users_of: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
         for (user, at_us) in instants_us.enumerate() {
-            self.filled_at_us[user] = at_us;
+            filled_at_us[user] = at_us;
             if at_us != i64::MIN {
                 users_of.entry(at_us).or_default().push(user as u32);
             }
         }
-        let width = self.models.len();
         for (at_us, users) in users_of {
-            for (place, (model, bound)) in present(self.models) {
-                let filled = &mut self.filled;
-                let each = |user: u32, score| filled[user as usize * width + place] = Some(score);
-                model.score_users(bound, self.log, &users, at_us, each)?;
-            }
+            let each = |user: u32, model, score| filled[user as usize * all.len() + model] = Some(score);
+            scans.score(&users, at_us, |_| true, Some(filled_next_us), each)?;
         }
         Ok(())
     }
-}
-
-fn present(models: &[BoundModel]) -> impl Iterator<Item = (usize, &(Arc<ServedModel>, Arc<Bound>))> {
-    models.iter().enumerate().filter_map(|(place, model)| model.as_ref().map(|model| (place, model)))
 }
 
 impl UserScores for TileScores<'_> {
@@ -203,18 +201,18 @@ impl UserScores for TileScores<'_> {
         out: &mut [Option<Score>],
     ) -> Result<(), ServingError> {
         if self.filled_at_us[user] == as_of_us {
-            out.copy_from_slice(&self.filled[user * self.models.len()..][..self.models.len()]);
+            out.copy_from_slice(&self.filled[user * self.all.len()..][..self.all.len()]);
             return Ok(());
         }
         out.fill(None);
-        for (place, (model, bound)) in present(self.models).filter(|(place, _)| read[*place]) {
-            model.score_users(bound, self.log, &[user as u32], as_of_us, |_, score| out[place] = Some(score))?;
-        }
-        Ok(())
+        let each = |_, model, score| out[model] = Some(score);
+        self.scans.score(&[user as u32], as_of_us, |model| read[model], None, each)
     }
 
     fn next_change_us(&self, user: usize, after_us: i64, read: &[bool]) -> i64 {
-        let read = present(self.models).filter(|(place, _)| read[*place]);
-        read.map(|(_, (model, bound))| model.next_change_us(bound, self.log, user, after_us)).min().unwrap_or(i64::MAX)
+        if self.filled_at_us[user] == after_us && self.all == read {
+            return self.filled_next_us[user];
+        }
+        self.scans.next_change_us(user, after_us, read)
     }
 }

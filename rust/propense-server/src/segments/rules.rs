@@ -9,7 +9,7 @@ use propense_store::{Gathered, Snapshot};
 
 use super::error::SegmentsError;
 use super::note::Columns;
-use crate::serving::{Bound, ServedModel, ServingError, USUAL_SPAN_US};
+use crate::serving::{JoinedModels, ServedModel, ServingError, USUAL_SPAN_US, span_us};
 
 /// A version of a model.
 #[derive(Clone)]
@@ -37,12 +37,10 @@ pub(super) struct Rules {
     bound: Mutex<Option<Arc<BoundSet>>>,
 }
 
-/// A model and its plans; `None` for one that is not there.
-pub(super) type BoundModel = Option<(Arc<ServedModel>, Arc<Bound>)>;
-
 /// Rules and models bound to columns.
 pub(super) struct BoundSet {
     pub(super) rules: BoundRules,
+    pub(super) models: JoinedModels,
     lineage: u64,
 }
 
@@ -107,36 +105,25 @@ impl Rules {
         Ok(self.set.bind(&view.shape()?, unknown, USUAL_SPAN_US)?)
     }
 
-    /// The rules bound so that they fit some users' events.
+    /// The rules and models bound so that they fit some users' events.
     pub(super) fn bound_to(&self, view: &Snapshot, gathered: &Gathered) -> Result<Arc<BoundSet>, ServingError> {
         // What is in there is replaced whole.
         let mut bound = self.bound.lock().unwrap_or_else(PoisonError::into_inner);
-        let fits =
-            |set: &&Arc<BoundSet>| set.lineage == gathered.lineage && set.rules.fits(&gathered.log, &gathered.sizes);
+        let fits = |set: &&Arc<BoundSet>| {
+            set.lineage == gathered.lineage
+                && set.rules.fits(&gathered.log, &gathered.sizes)
+                && set.models.fits(gathered)
+        };
         if let Some(bound) = bound.as_ref().filter(fits) {
             return Ok(Arc::clone(bound));
         }
-        let mut span_us = USUAL_SPAN_US;
-        if let Some((earliest_us, latest_us)) = gathered.log.time_span_us() {
-            span_us = (span_us.0.min(earliest_us), span_us.1.max(latest_us));
-        }
-        let rules = self.set.bind(&view.shape()?, UnknownEvents::Empty, span_us)?;
-        let made = Arc::new(BoundSet { rules, lineage: gathered.lineage });
+        let shape = view.shape()?;
+        let rules = self.set.bind(&shape, UnknownEvents::Empty, span_us(&gathered.log))?;
+        let served: Vec<_> = self.models.iter().map(|model| model.as_ref().map(|model| &model.served)).collect();
+        let models = JoinedModels::new(&served, &rules.model_sets(), &shape, gathered)?;
+        let made = Arc::new(BoundSet { rules, models, lineage: gathered.lineage });
         *bound = Some(Arc::clone(&made));
         Ok(made)
-    }
-
-    /// The models bound so that they fit some users' events, in the set's order.
-    pub(super) fn models_bound_to(
-        &self,
-        view: &Snapshot,
-        gathered: &Gathered,
-    ) -> Result<Vec<BoundModel>, ServingError> {
-        let bound = |model: &Option<Model>| {
-            let Some(Model { served, .. }) = model else { return Ok(None) };
-            Ok(Some((Arc::clone(served), served.bound_to(view, gathered, false)?)))
-        };
-        self.models.iter().map(bound).collect()
     }
 }
 

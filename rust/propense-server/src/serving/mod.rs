@@ -5,11 +5,13 @@
 
 mod bound;
 mod error;
+mod joined;
 mod known_columns;
 mod served_model;
 mod store_backend;
 
-pub(crate) use bound::{Bound, USUAL_SPAN_US};
+pub(crate) use bound::{USUAL_SPAN_US, span_us};
 pub(crate) use error::ServingError;
+pub(crate) use joined::{JoinedModels, JoinedScans};
 pub(crate) use served_model::ServedModel;
 pub use store_backend::{LiveOptions, StoreBackend};

@@ -4,13 +4,16 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use propense_core::events::EventLog;
-use propense_core::features::{DictionarySizes, FeatureSpec, ParsedSpec, Period, Progress, Scan, members};
+use propense_core::expr::UnknownEvents;
+use propense_core::features::{
+    DictionarySizes, FeatureError, FeatureSpec, ParsedSpec, Period, Plan, Progress, Scan, members,
+};
 use propense_core::scorer::{RowExplainer, RowScorer, score_ready};
 use propense_onnx::{LoadedModel, NotExplained, Tier as ModelTier};
 use propense_store::{Gathered, Snapshot};
 use serde_json::Value;
 
-use super::bound::Bound;
+use super::bound::{Bound, span_us};
 use super::error::ServingError;
 use super::known_columns::with_columns;
 use crate::backend::{Explained, Explains, ReadFeature, Scored, ScoredUser, Tier};
@@ -81,7 +84,7 @@ impl ServedModel {
     }
 
     /// The model's plans, bound so that they fit some users' events; bound anew if the store's columns have grown.
-    pub(crate) fn bound_to(
+    fn bound_to(
         &self,
         snapshot: &Snapshot,
         gathered: &Gathered,
@@ -95,29 +98,6 @@ impl ServedModel {
         Ok(bound)
     }
 
-    /// Scores and tiers (0 least, 1 moderately, 2 most likely) of those of some users of a log who are in the audience.
-    pub(crate) fn score_users(
-        &self,
-        bound: &Bound,
-        log: &EventLog,
-        users: &[u32],
-        as_of_us: i64,
-        mut each: impl FnMut(u32, (f32, u8)),
-    ) -> Result<(), ServingError> {
-        let (period, progress) = (Period::before(as_of_us), Progress::default());
-        let members = members(log, &bound.audience, period, users, &progress)?;
-        let scores = score_ready(log, &bound.features, period, &members, &self.loaded.onnx, &progress)?;
-        for (&user, &score) in members.iter().zip(&scores) {
-            each(user, (score, self.tier(score) as u8));
-        }
-        Ok(())
-    }
-
-    /// The first instant after another at which time alone may change what the model says of a user.
-    pub(crate) fn next_change_us(&self, bound: &Bound, log: &EventLog, user: usize, after_us: i64) -> i64 {
-        bound.next_change_us(&self.loaded.onnx, log, user, after_us)
-    }
-
     /// What the model says of all users of a log of its own; columns that the log lacks are missing in every event.
     pub(super) fn score_log(&self, log: &EventLog, as_of_us: i64, with_features: bool) -> Result<Scored, ServingError> {
         let log = with_columns(log, &self.loaded.columns)?;
@@ -127,7 +107,15 @@ impl ServedModel {
     }
 
     fn bind(&self, shape: EventLog, gathered: &Gathered) -> Result<Bound, ServingError> {
-        Ok(Bound::new(&self.features, &self.audience, self.loaded.onnx.reads(), shape, gathered)?)
+        let plans = self.plans(&shape, span_us(&gathered.log))?;
+        Ok(Bound::new(plans, self.loaded.onnx.reads(), shape, gathered.lineage))
+    }
+
+    /// The plans of the features and of the audience's conditions, bound to the columns of a log with dictionaries.
+    pub(super) fn plans(&self, shape: &EventLog, span_us: (i64, i64)) -> Result<[Plan; 2], FeatureError> {
+        // A model's vocabularies were filled at training: no instant matters here.
+        let bind = |spec| Plan::bind(spec, shape, UnknownEvents::Empty, i64::MAX, span_us);
+        Ok([bind(&self.features)?, bind(&self.audience)?])
     }
 
     fn score_bound(
@@ -153,7 +141,7 @@ impl ServedModel {
         ScoredUser { score, percentile: self.loaded.percentile(score), tier: self.tier(score) }
     }
 
-    fn tier(&self, score: f32) -> Tier {
+    pub(super) fn tier(&self, score: f32) -> Tier {
         match self.loaded.tier(score) {
             ModelTier::MostLikely => Tier::MostLikely,
             ModelTier::ModeratelyLikely => Tier::ModeratelyLikely,

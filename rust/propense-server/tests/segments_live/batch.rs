@@ -2,7 +2,7 @@
 
 use propense_core::events::EventLog;
 use propense_core::expr::{UnknownEvents, parse};
-use propense_core::features::{Changes, FeatureSpec, Period, Plan, Progress, audience};
+use propense_core::features::{Changes, Distinguished, FeatureSpec, Period, Plan, Progress, audience};
 use propense_core::scorer::{RowScorer, score_users};
 use propense_core::segments::reference::{Model, Oracle};
 use propense_core::segments::{BoundRules, Evaluator, RuleSet, Score, SegmentDefinition, Standing, UserScores};
@@ -64,8 +64,10 @@ pub fn plans(model: &LoadedModel, log: &EventLog) -> Plans {
     let plans = [compile(&model.spec), compile(&conditions)];
     let thresholds = model.onnx.thresholds();
     let changes = [
-        Changes::new(log, &plans[0], model.onnx.reads(), thresholds.as_deref()),
-        Changes::new(log, &plans[1], None, None),
+        Changes::new(log, &plans[0], |output| {
+            Distinguished::by_model(model.onnx.reads(), thresholds.as_deref(), output)
+        }),
+        Changes::new(log, &plans[1], |_| Distinguished::Everything),
     ];
     (plans, changes)
 }

@@ -1,11 +1,15 @@
 //! Values that change with time alone: recency and tenure rise, a decayed count falls.
 
-use super::decay::{Decaying, next_decay_us};
+use super::Place;
+use super::decay::{Decaying, next_decay_us, not_before_us as decay_not_before_us};
 use super::steps::Steps;
 use super::watches::Watch;
 use crate::DAY_US;
 use crate::events::EventLog;
 use crate::expr::{BoundAggregate, Function};
+
+/// Up to so many, microseconds times a rounded number of days are exact again: 35 years.
+const EXACT_US: f64 = (1_u64 << 50) as f64;
 
 /// Which events a value that ages is made of.
 #[derive(Debug)]
@@ -18,6 +22,8 @@ pub(super) struct Aged {
 /// A value that ages and the numbers that it is compared with.
 #[derive(Debug)]
 pub(super) struct Aging {
+    /// A leaf that has the value.
+    pub(super) place: Place,
     aged: Aged,
     selector_text: String,
     steps: Steps,
@@ -47,8 +53,16 @@ impl Aged {
         (rows.start + first..rows.start + seen.max(first)).filter(move |&row| self.watch.takes(log, row))
     }
 
-    /// The event whose age a recency or a tenure is.
-    pub(super) fn event_us(&self, log: &EventLog, user: usize, after_us: i64) -> Option<i64> {
+    /// The event whose age a recency or a tenure is, which is so many days if that is known.
+    pub(super) fn event_us(&self, log: &EventLog, user: usize, after_us: i64, days: Option<f64>) -> Option<i64> {
+        match days {
+            Some(days) if days.is_nan() => return None,
+            // Of so few microseconds the two roundings, of the division and this, are together below one half.
+            Some(days) if days * DAY_US as f64 <= EXACT_US => {
+                return Some(after_us - (days * DAY_US as f64).round() as i64);
+            }
+            _ => {}
+        }
         let mut rows = self.rows(log, user, after_us);
         let row = if self.function == Function::Recency { rows.next_back() } else { rows.next() };
         row.map(|row| log.time_us()[row])
@@ -56,9 +70,9 @@ impl Aged {
 }
 
 impl Aging {
-    pub(super) fn new(aggregate: &BoundAggregate, steps: Steps) -> Self {
+    pub(super) fn new(place: Place, aggregate: &BoundAggregate, steps: Steps) -> Self {
         let selector_text = aggregate.selector_text.clone();
-        let mut aging = Self { aged: Aged::new(aggregate), selector_text, steps };
+        let mut aging = Self { place, aged: Aged::new(aggregate), selector_text, steps };
         aging.steps.sort();
         aging
     }
@@ -76,16 +90,43 @@ impl Aging {
         self.steps.sort();
     }
 
-    /// The first instant after another, and before a third, at which the value crosses a step, if events neither come nor go
-    /// before; else the third.
-    pub(super) fn next_us(&self, log: &EventLog, user: usize, after_us: i64, before_us: i64) -> i64 {
+    /// An instant up to which the value, which is this at another, crosses no step, if events neither come nor go.
+    pub(super) fn not_before_us(&self, now: f64, after_us: i64) -> i64 {
+        match self.aged.function {
+            Function::DecayedCount { half_life_us } => decay_not_before_us(now, half_life_us, &self.steps, after_us),
+            // Without events there is no age.
+            _ if now.is_nan() => i64::MAX,
+            _ => {
+                // A little earlier, as a value on a boundary may be rounded either way.
+                let now = now * (1.0 - 1e-14);
+                let least = |steps: &[f64]| steps.get(steps.partition_point(|&step| step < now)).copied();
+                let Steps { double, boundaries, .. } = &self.steps;
+                let step = least(double).unwrap_or(f64::INFINITY).min(least(boundaries).unwrap_or(f64::INFINITY));
+                let days = step - now;
+                // A day's division rounds by far less than a millionth of what is left and of what there is.
+                let early_us = (days - (days.abs() + now) * 1e-9) * DAY_US as f64 - 2.0;
+                after_us.saturating_add(early_us as i64)
+            }
+        }
+    }
+
+    /// The first instant after another, and before a third, at which the value, if it is known, crosses a step, if events neither
+    /// come nor go before; else the third.
+    pub(super) fn next_us(
+        &self,
+        log: &EventLog,
+        user: usize,
+        after_us: i64,
+        before_us: i64,
+        known: Option<f64>,
+    ) -> i64 {
         match self.aged.function {
             Function::DecayedCount { half_life_us } => {
                 let rows = self.aged.rows(log, user, after_us).rev();
                 let newest_first = rows.map(|row| log.time_us()[row]).collect();
                 next_decay_us(&Decaying { newest_first, half_life_us }, &self.steps, after_us, before_us)
             }
-            _ => match self.aged.event_us(log, user, after_us) {
+            _ => match self.aged.event_us(log, user, after_us, known) {
                 Some(event_us) => self.rises_us(event_us, after_us, before_us),
                 None => before_us,
             },
@@ -94,7 +135,7 @@ impl Aging {
 
     /// The first instant after another, and before a third, at which the days since an event reach a step; else the third.
     fn rises_us(&self, event_us: i64, after_us: i64, before_us: i64) -> i64 {
-        let Steps { double, single } = &self.steps;
+        let Steps { double, single, .. } = &self.steps;
         let days = |now_us: i64| now_us.abs_diff(event_us) as f64 / DAY_US as f64;
         let now = days(after_us);
         let mut next_us = before_us;

@@ -5,9 +5,9 @@
 use super::aging::Aged;
 use super::crossing::Crossing;
 use super::curve::Curve;
-use super::next_recheck_us;
 use super::shape::Shape;
 use super::steps::Steps;
+use super::{Known, Place, next_recheck_us};
 use crate::DAY_US;
 use crate::events::EventLog;
 use crate::expr::{BinaryOp, Function, MathFunction, Node, Program, UnaryOp, UserLeaf};
@@ -16,14 +16,14 @@ use crate::features::scan::{Scan, ScanPlan};
 
 /// Arithmetic over values of a plan that age.
 pub(super) struct Compounds {
+    /// Over leaves that are numbered anew: those that age, then the others.
     programs: Vec<(Program, Steps)>,
-    /// How many leaves the plan has.
-    leaves: usize,
     /// The leaves that age.
-    aged: Vec<(usize, Aged)>,
-    /// The leaves that do not, and how to come by them.
+    aged: Vec<(Place, Aged)>,
+    /// The plan's leaves that do not, and how to come by them.
     constants: Vec<usize>,
-    scan: Option<ScanPlan>,
+    scan: ScanPlan,
+    plan: usize,
 }
 
 /// A leaf's value of one user, until an event comes or goes.
@@ -77,8 +77,9 @@ fn flat(degrees: (u8, u8)) -> Option<(u8, u8)> {
 }
 
 impl Compounds {
-    /// Programs over the leaves of a plan, which is bound to the columns of `shape`; none if there are none.
-    pub(super) fn new(shape: &EventLog, plan: &Plan, programs: Vec<(Node, Steps)>) -> Option<Self> {
+    /// Programs over the leaves of the plan with this number, which is bound to the columns of `shape`; none if there are
+    /// none.
+    pub(super) fn new(shape: &EventLog, plan: &Plan, number: usize, programs: Vec<(Node, Steps)>) -> Option<Self> {
         if programs.is_empty() {
             return None;
         }
@@ -99,14 +100,21 @@ impl Compounds {
         }
         constants.sort_unstable();
         constants.dedup();
-        let scan = (!constants.is_empty()).then(|| ScanPlan::new(shape, &plan.of_leaves(&constants), None));
-        Some(Self { programs, leaves: plan.leaves.len(), aged, constants, scan })
+        let leaves: Vec<usize> = aged.iter().map(|(leaf, _)| *leaf).chain(constants.iter().copied()).collect();
+        let renumber = |leaf| leaves.iter().position(|&known| known == leaf).unwrap_or_default();
+        Some(Self {
+            programs: programs.into_iter().map(|(program, steps)| (program.renumbered(renumber), steps)).collect(),
+            scan: ScanPlan::new(shape, &plan.of_leaves(&constants), None),
+            aged: aged.into_iter().map(|(leaf, aged)| (Place { plan: number, leaf }, aged)).collect(),
+            constants,
+            plan: number,
+        })
     }
 
     /// The first instant after another, and before a third, at which a program's value crosses a step, if events neither
     /// come nor go before; else the third.
-    pub(super) fn next_us(&self, log: &EventLog, user: usize, after_us: i64, before_us: i64) -> i64 {
-        let leaves = self.leaves(log, user, after_us);
+    pub(super) fn next_us(&self, log: &EventLog, user: usize, after_us: i64, before_us: i64, known: Known<'_>) -> i64 {
+        let leaves = self.leaves(log, user, after_us, known);
         let mut next_us = before_us;
         for (program, steps) in &self.programs {
             let crossing = Crossing { after_us, value: &|now_us| value(&program.root, &leaves, now_us) };
@@ -119,17 +127,21 @@ impl Compounds {
         next_us
     }
 
-    fn leaves(&self, log: &EventLog, user: usize, after_us: i64) -> Vec<Leaf> {
-        let mut leaves = vec![Leaf::Constant(f64::NAN); self.leaves];
-        for (leaf, aged) in &self.aged {
-            leaves[*leaf] = aged.event_us(log, user, after_us).map_or(Leaf::Constant(f64::NAN), Leaf::Since);
-        }
-        if let Some(plan) = &self.scan {
-            // What is seen one microsecond later: an earlier coming or going is an instant of its own.
-            let mut scan = Scan::new(plan, log, Period::before(after_us.saturating_add(1)));
-            scan.gather(user);
-            for &leaf in &self.constants {
-                leaves[leaf] = Leaf::Constant(scan.value(&Program { root: Node::Leaf(leaf) }, user, &[]));
+    fn leaves(&self, log: &EventLog, user: usize, after_us: i64, known: Known<'_>) -> Vec<Leaf> {
+        let mut leaves = Vec::with_capacity(self.aged.len() + self.constants.len());
+        let event_us = |(place, aged): &(Place, Aged)| aged.event_us(log, user, after_us, known.value(*place));
+        leaves.extend(self.aged.iter().map(|aged| event_us(aged).map_or(Leaf::Constant(f64::NAN), Leaf::Since)));
+        let mut extend = |scan: &Scan<'_>| {
+            leaves.extend(self.constants.iter().map(|&leaf| Leaf::Constant(scan.leaf(leaf, user))));
+        };
+        match known.scans.get(self.plan) {
+            Some(scan) => extend(scan),
+            None if self.constants.is_empty() => {}
+            None => {
+                // What is seen one microsecond later: an earlier coming or going is an instant of its own.
+                let mut scan = Scan::new(&self.scan, log, Period::before(after_us.saturating_add(1)));
+                scan.gather(user);
+                extend(&scan);
             }
         }
         leaves

@@ -39,7 +39,7 @@ impl Crossing<'_> {
         let double = |step: f64| (step, move |value: f64| value >= step);
         next_us = self.first_us(curve, above.iter().map(|&step| double(step)), next_us);
         next_us = self.first_us(curve, below.iter().rev().map(|&step| double(step)), next_us);
-        let place = steps.single.partition_point(|&step| boundary(step) <= now);
+        let place = steps.boundaries.partition_point(|&boundary| boundary <= now);
         let (below, above) = steps.single.split_at(place);
         let single = |step: f32| (boundary(step), move |value: f64| value as f32 >= step);
         next_us = self.first_us(curve, above.iter().map(|&step| single(step)), next_us);

@@ -21,6 +21,7 @@ use self::compound::Compounds;
 use self::steps::{Steps, Wanted, collect};
 use self::watches::Watches;
 use super::plan::Plan;
+use super::scan::Scan;
 use crate::events::EventLog;
 use crate::expr::{Node, Program, UserLeaf};
 
@@ -32,39 +33,87 @@ pub const RECHECK_US: i64 = 60_000_000;
 pub struct Changes {
     watches: Watches,
     aging: Vec<Aging>,
-    /// One a plan.
+    /// One a plan that has any.
     compounds: Vec<Compounds>,
     rechecks: bool,
+    plans: usize,
+}
+
+/// A leaf of one of the plans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    plan: usize,
+    leaf: usize,
+}
+
+/// The values that a user's leaves have at the instant that is asked about, if something has just computed them.
+#[derive(Clone, Copy)]
+struct Known<'a> {
+    /// One a plan, or none.
+    scans: &'a [Scan<'a>],
+    user: usize,
+}
+
+impl Known<'_> {
+    fn value(&self, place: Place) -> Option<f64> {
+        self.scans.get(place.plan).map(|scan| scan.leaf(place.leaf, self.user))
+    }
+}
+
+/// What something makes of an output's values.
+#[derive(Debug, Clone, Copy)]
+pub enum Distinguished<'a> {
+    /// Nothing: it is not read.
+    Nothing,
+    /// Ascending numbers: only its coming from below one of them to it or above, or back, matters.
+    Steps(&'a [f32]),
+    /// Any two values; of a condition, whether it holds.
+    Everything,
+}
+
+impl<'a> Distinguished<'a> {
+    /// What a model makes of an output: which outputs it reads, all if that is not said, and the thresholds that it
+    /// compares each with, if they are known.
+    #[must_use]
+    pub fn by_model(reads: Option<&[bool]>, thresholds: Option<&'a [Vec<f32>]>, output: usize) -> Self {
+        if reads.is_some_and(|reads| reads.get(output) != Some(&true)) {
+            return Self::Nothing;
+        }
+        thresholds.map_or(Self::Everything, |thresholds| Self::Steps(thresholds.get(output).map_or(&[], Vec::as_slice)))
+    }
 }
 
 impl Changes {
-    /// Those of a plan's outputs that are read, the plan being bound to the columns of `shape`; `None` reads all. For each output `thresholds` has, ascending, the
-    /// numbers that something distinguishes: only its coming from below one of them to it or above, or back, matters;
-    /// `None` if they are not known.
+    /// Those of a plan's outputs, the plan being bound to the columns of `shape`, as far as its values are distinguished.
     #[must_use]
-    pub fn new(shape: &EventLog, plan: &Plan, reads: Option<&[bool]>, thresholds: Option<&[Vec<f32>]>) -> Self {
-        let mut changes = Self::default();
+    pub fn new<'a>(shape: &EventLog, plan: &Plan, of_output: impl Fn(usize) -> Distinguished<'a>) -> Self {
+        let mut changes = Self { plans: 1, ..Self::default() };
         let mut compounds = Vec::new();
         for (output, program) in plan.outputs.iter().enumerate() {
-            if reads.is_none_or(|reads| reads.get(output) == Some(&true)) {
-                let of_output = thresholds.map(|thresholds| thresholds.get(output).map_or(&[][..], Vec::as_slice));
-                compounds.extend(changes.add_program(&plan.leaves, program, of_output));
-            }
+            let thresholds = match of_output(output) {
+                Distinguished::Nothing => continue,
+                Distinguished::Steps(steps) => Some(steps),
+                Distinguished::Everything => None,
+            };
+            compounds.extend(changes.add_program(0, &plan.leaves, program, thresholds));
         }
-        changes.compounds.extend(Compounds::new(shape, plan, compounds));
+        changes.compounds.extend(Compounds::new(shape, plan, 0, compounds));
         changes
     }
 
-    /// Adds those of all of a plan's outputs, which are conditions.
+    /// Adds those of all outputs of one more plan, which are conditions.
     pub(crate) fn add_conditions(&mut self, shape: &EventLog, plan: &Plan) {
+        let number = self.plans;
+        self.plans += 1;
         let programs = plan.outputs.iter();
-        let compounds = programs.flat_map(|program| self.add_program(&plan.leaves, program, None)).collect();
-        self.compounds.extend(Compounds::new(shape, plan, compounds));
+        let compounds = programs.flat_map(|program| self.add_program(number, &plan.leaves, program, None)).collect();
+        self.compounds.extend(Compounds::new(shape, plan, number, compounds));
     }
 
     /// Gives what arithmetic there is to be solved.
     fn add_program(
         &mut self,
+        plan: usize,
         leaves: &[UserLeaf],
         program: &Program,
         thresholds: Option<&[f32]>,
@@ -78,7 +127,7 @@ impl Changes {
         self.rechecks |= rechecks;
         for (leaf, steps) in steps {
             if let UserLeaf::Aggregate(aggregate) = &leaves[leaf] {
-                self.add_steps(Aging::new(aggregate, steps));
+                self.add_steps(Aging::new(Place { plan, leaf }, aggregate, steps));
             }
         }
         compounds
@@ -103,15 +152,45 @@ impl Changes {
     /// changes, but there is no change at any other.
     #[must_use]
     pub fn next_us(&self, log: &EventLog, user: usize, after_us: i64) -> i64 {
+        self.next(log, user, after_us, Known { scans: &[], user })
+    }
+
+    /// [`Changes::next_us`] after the instant of scans, one a plan in their order, that have just gathered the user:
+    /// quicker, as what they found need not be looked for again.
+    #[must_use]
+    pub fn next_us_by(&self, scans: &[Scan<'_>], log: &EventLog, user: usize, after_us: i64) -> i64 {
+        self.next(log, user, after_us, Known { scans, user })
+    }
+
+    fn next(&self, log: &EventLog, user: usize, after_us: i64, known: Known<'_>) -> i64 {
         let mut next_us = self.watches.next_us(log, user, after_us);
-        for aging in &self.aging {
-            next_us = aging.next_us(log, user, after_us, next_us);
+        // Nothing can be earlier; and what is known holds only if nothing comes or goes one microsecond later.
+        if next_us <= after_us.saturating_add(1) {
+            return next_us;
         }
+        next_us = self.next_step_us(log, user, after_us, next_us, known);
         for compounds in &self.compounds {
-            next_us = compounds.next_us(log, user, after_us, next_us);
+            next_us = compounds.next_us(log, user, after_us, next_us, known);
         }
         if self.rechecks && !log.rows(user).is_empty() {
             next_us = next_us.min(next_recheck_us(after_us));
+        }
+        next_us
+    }
+
+    /// The first instant after another, and before a third, at which a value that ages crosses a step; else the third.
+    /// Where the first of them can be is looked at first, so that for most it is enough to know that they come later.
+    fn next_step_us(&self, log: &EventLog, user: usize, after_us: i64, before_us: i64, known: Known<'_>) -> i64 {
+        let not_before =
+            |aging: &Aging| known.value(aging.place).map_or(after_us, |now| aging.not_before_us(now, after_us));
+        let not_before_us: Vec<i64> = self.aging.iter().map(not_before).collect();
+        let Some(first) = (0..self.aging.len()).min_by_key(|&place| not_before_us[place]) else { return before_us };
+        let mut next_us = before_us;
+        for place in [first].into_iter().chain((0..self.aging.len()).filter(|&place| place != first)) {
+            if not_before_us[place] < next_us {
+                let aging = &self.aging[place];
+                next_us = aging.next_us(log, user, after_us, next_us, known.value(aging.place));
+            }
         }
         next_us
     }

@@ -12,16 +12,19 @@ pub(super) struct Steps {
     pub(super) double: Vec<f64>,
     /// Numbers with which the nearest f32 is compared.
     pub(super) single: Vec<f32>,
+    /// For each of these, once they are in order, the value from which on the nearest f32 is the number or above.
+    pub(super) boundaries: Vec<f64>,
 }
 
 impl Steps {
     /// Brings them into ascending order.
     pub(super) fn sort(&mut self) {
-        let Self { double, single } = self;
+        let Self { double, single, boundaries } = self;
         double.sort_unstable_by(f64::total_cmp);
         double.dedup();
         single.sort_unstable_by(f32::total_cmp);
         single.dedup();
+        *boundaries = single.iter().map(|&number| boundary(number)).collect();
     }
 }
 

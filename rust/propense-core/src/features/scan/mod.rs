@@ -156,8 +156,16 @@ impl<'a> Scan<'a> {
         program.eval(&|leaf| readings[leaf].value(cells, &leaves))
     }
 
+    /// The value of a leaf of the plan that is read, for the user whom [`Scan::gather`] has gathered; NaN if missing.
+    pub(super) fn leaf(&self, leaf: usize, user: usize) -> f64 {
+        let Self { plan, log, end_us, cells, .. } = self;
+        let readings = plan.readings.as_slice();
+        let leaves = User { readings, log, profile_row: log.profile_row(user), end_us: *end_us, externals: &[] };
+        readings[leaf].value(cells, &leaves)
+    }
+
     /// Moves to another `as_of`, all history before it.
-    pub(crate) fn move_to(&mut self, as_of_us: i64) {
+    pub fn move_to(&mut self, as_of_us: i64) {
         self.end_us = as_of_us;
         for (start_us, window_us) in self.starts_us.iter_mut().zip(&self.plan.windows_us) {
             *start_us = window_start_us(*window_us, as_of_us);
