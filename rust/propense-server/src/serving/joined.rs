@@ -37,6 +37,9 @@ struct Member {
     conditions: Vec<usize>,
 }
 
+/// A model and its place among all models.
+type Placed<'a> = (usize, &'a Arc<ServedModel>);
+
 /// Features that lie side by side in both rows.
 struct Run {
     own: Range<usize>,
@@ -54,7 +57,7 @@ impl JoinedModels {
     ) -> Result<Self, FeatureError> {
         let span_us = span_us(&gathered.log);
         // A model may say otherwise, but nearly always all of them have one time zone.
-        let mut zones: Vec<(&str, Vec<(usize, &Arc<ServedModel>)>)> = Vec::new();
+        let mut zones: Vec<(&str, Vec<Placed<'_>>)> = Vec::new();
         for (place, model) in models.iter().enumerate().filter_map(|(place, model)| Some((place, (*model)?))) {
             match zones.iter_mut().find(|(zone, _)| *zone == model.loaded().timezone()) {
                 Some((_, members)) => members.push((place, model)),
@@ -73,7 +76,7 @@ impl JoinedModels {
 
 impl Part {
     fn new(
-        models: &[(usize, &Arc<ServedModel>)],
+        models: &[Placed<'_>],
         wanted: &[&[bool]],
         shape: &EventLog,
         span_us: (i64, i64),
