@@ -8,7 +8,7 @@ use forests::dice::Dice;
 use forests::grower::grow;
 use forests::shape::{Kind, PLAIN, Shape};
 use forests::stump;
-use propense_core::forest::{Aggregate, Ensemble, ExplainError, Explainer, Node, Test, reference};
+use propense_core::forest::{Aggregate, Ensemble, ExplainError, Explainer, Isa, Node, Test, reference};
 use proptest::prelude::*;
 
 const SMALL: Shape = Shape { width: 6, trees: 4, leaves: 12, thresholds: 12, ..PLAIN };
@@ -128,7 +128,7 @@ fn any_test_is_explained() {
 }
 
 #[test]
-fn contributions_of_a_large_forest_add_up_and_do_not_depend_on_company() {
+fn contributions_of_a_large_forest_add_up_and_depend_neither_on_company_nor_on_instructions() {
     let shape = Shape { width: 60, trees: 40, leaves: 64, thresholds: 300, ..PLAIN };
     let mut ensemble = grow(shape, 5);
     for node in &mut ensemble.nodes {
@@ -146,6 +146,13 @@ fn contributions_of_a_large_forest_add_up_and_do_not_depend_on_company() {
     for (score, found) in scores.iter().zip(found.chunks(shape.width)) {
         let sum = explainer.base() + found.iter().map(|value| f64::from(*value)).sum::<f64>();
         assert!((sum - f64::from(*score)).abs() < 1e-5, "{sum} {score}");
+    }
+    for isa in Isa::available() {
+        let mut explainer = compiled(&ensemble, &covers);
+        assert!(explainer.run_on(isa));
+        let mut again = vec![f32::NAN; rows.len()];
+        explainer.explain(&rows, &mut again);
+        assert!(again.iter().zip(&found).all(|(one, other)| one.to_bits() == other.to_bits()), "{isa}");
     }
     for size in [1, 17, 64, 65] {
         let mut alone = vec![f32::NAN; rows.len()];

@@ -11,7 +11,7 @@ use super::program::{Line, Program, Totals};
 use super::search_tree::SearchTrees;
 
 #[cfg(target_arch = "x86_64")]
-use super::{avx2, avx512, avx512_bin};
+use super::{avx2, avx512, avx512_bin, avx512_lanes};
 
 /// A set of instructions that the tile engine is written for. All give the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -106,22 +106,15 @@ impl Detected {
     }
 
     /// Adds what the features of a tree contribute to the sums of a tile; see [`lanes::explain`].
-    pub(super) fn explain(
-        self,
-        tree: &PathTree,
-        columns: &[Line],
-        room: &mut Room<'_>,
-        reads: usize,
-        sums: &mut [Sums],
-    ) {
+    pub(super) fn explain(self, tree: &PathTree, columns: &[Line], room: &mut Room, reads: usize, sums: &mut [Sums]) {
         match self.0 {
             // SAFETY: `new` has seen that the machine has the instructions.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512 => unsafe { lanes::explain_avx512(tree, columns, room, reads, sums) },
+            Isa::Avx512 => unsafe { avx512_lanes::explain_avx512(tree, columns, room, reads, sums) },
             // SAFETY: as above.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => unsafe { lanes::explain_avx2(tree, columns, room, reads, sums) },
-            _ => lanes::explain(tree, columns, room, reads, sums),
+            _ => lanes::explain_portable(tree, columns, room, reads, sums),
         }
     }
 }

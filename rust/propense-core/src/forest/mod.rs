@@ -33,6 +33,8 @@ mod avx2;
 mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod avx512_bin;
+#[cfg(target_arch = "x86_64")]
+mod avx512_lanes;
 
 pub use check::{MAX_MEMBERS, MAX_NODES, MAX_OUTPUTS, MAX_TREES, MAX_WEIGHTS, MAX_WIDTH};
 pub use compiled::Forest;

@@ -1,87 +1,124 @@
-//! Sixteen rows through one tree, side by side: products on the way down, sums on the way up.
+//! Some rows through one tree, side by side: what sides are worth on the way up, products of shares on the way down.
 //!
 //! Every lane is a row of its own and all instruction sets do the same additions and multiplications in the same
-//! order, so that a row's contributions have the same bits in any company on any machine.
+//! order, so that a row's contributions have the same bits in any company on any machine. Nothing branches on a row.
 #![allow(clippy::inline_always, reason = "instructions of a target feature reach only what is inlined")]
 
-use super::paths::{Edge, PathTree};
+use super::paths::{Factor, PathSplit, PathTree};
+use super::sixteen::{Portable, Sixteen};
 use crate::forest::bins::Condition;
-use crate::forest::program::{Line, TILE};
+use crate::forest::program::Line;
 
-/// Rows side by side.
-pub(in crate::forest) const LANES: usize = 16;
+/// Sixteens of rows that are worked on together, so that a tree's numbers are read once for all of them.
+pub(in crate::forest) const BESIDE: usize = 2;
 
-/// A number for each of the rows.
+/// A number for each of sixteen rows.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
-pub(in crate::forest) struct Lanes(pub(in crate::forest) [f32; LANES]);
+pub(in crate::forest) struct Lanes(pub(in crate::forest) [f32; 16]);
 
-/// The contributions of one feature to each of the rows.
+/// The contributions of one feature to each of sixteen rows.
 #[derive(Debug, Clone, Copy)]
 #[repr(C, align(64))]
-pub(in crate::forest) struct Sums(pub(in crate::forest) [f64; LANES]);
+pub(in crate::forest) struct Sums(pub(in crate::forest) [f64; 16]);
+
+/// What is known of a split for each of the rows.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::forest) struct AtSplit {
+    /// What knowing the feature changes about the share that goes to the first side; 0 for a row that has left the path
+    /// of the feature further up.
+    change: [Lanes; BESIDE],
+    /// At a point, the share that goes to the first side.
+    share: [Lanes; BESIDE],
+    /// At a point, by how much the first side is worth more than the second.
+    difference: [Lanes; BESIDE],
+    /// Over all points, what a change of 1 is worth.
+    worth: [Lanes; BESIDE],
+}
 
 /// What a tree needs room for.
-pub(in crate::forest) struct Room<'a> {
-    /// For every place of the tree, a bit for each of 64 rows.
-    pub(in crate::forest) passes: &'a mut [u64],
-    /// A number for every place, and one for every feature of the tree.
-    pub(in crate::forest) shares: &'a mut [Lanes],
+#[derive(Default)]
+pub(in crate::forest) struct Room {
+    /// For the root and the two sides of every split, a bit for each of 64 rows that is on the path of the feature there.
+    passes: Vec<u64>,
+    /// One a split.
+    splits: Vec<AtSplit>,
+    /// Splits by number, then one place that is written and not read, then leaves: on the way up what is below is worth, on
+    /// the way down the product of the shares above.
+    places: Vec<[Lanes; BESIDE]>,
 }
 
-/// For every place of a tree, a bit for each of 64 rows that stayed on the path of the feature of its edge; `first`
-/// is the first of the 16 rows at hand.
-#[derive(Clone, Copy)]
-struct Passes<'a> {
-    of: &'a [u64],
-    first: usize,
+impl Lanes {
+    const ZERO: Self = Self([0.0; 16]);
 }
 
-impl Passes<'_> {
-    #[inline(always)]
-    fn at(&self, place: usize) -> u16 {
-        (self.of[place] >> self.first) as u16
+impl AtSplit {
+    const EMPTY: Self = {
+        let zero = [Lanes::ZERO; BESIDE];
+        Self { change: zero, share: zero, difference: zero, worth: zero }
+    };
+}
+
+impl Room {
+    /// Makes it large enough for a tree.
+    pub(in crate::forest) fn grow(&mut self, tree: &PathTree) {
+        let splits = tree.splits.len();
+        if self.splits.len() < splits {
+            self.passes.resize(2 * splits + 1, 0);
+            self.splits.resize(splits, AtSplit::EMPTY);
+            self.places.resize(2 * splits + 2, [Lanes::ZERO; BESIDE]);
+        }
     }
 }
 
 /// Adds to `sums` what the features of a tree contribute to the rows of a tile, whose bins are in `columns`.
 ///
-/// `sums` has, for each 16 rows, a number for every feature that some tree reads.
+/// `sums` has, for each sixteen rows, a number for every feature that some tree reads.
 #[inline(always)]
-pub(in crate::forest) fn explain(
+pub(in crate::forest) fn explain<V: Sixteen>(
     tree: &PathTree,
     columns: &[Line],
-    room: &mut Room<'_>,
+    room: &mut Room,
     reads: usize,
     sums: &mut [Sums],
 ) {
-    let passes = &mut room.passes[..=2 * tree.splits.len()];
-    follow(tree, columns, passes);
-    for (place, sums) in sums.chunks_exact_mut(reads).enumerate() {
-        add(tree, Passes { of: passes, first: place * LANES }, room.shares, sums);
+    let count = tree.splits.len();
+    let passes = &mut room.passes[..=2 * count];
+    let (splits, places) = (&mut room.splits[..count], &mut room.places[..2 * count + 2]);
+    follow::<V>(tree, columns, passes);
+    for (place, &value) in places[count + 1..].iter_mut().zip(&tree.leaves) {
+        *place = [Lanes([value; 16]); BESIDE];
+    }
+    for (group, sums) in sums.chunks_exact_mut(BESIDE * reads).enumerate() {
+        look::<V>(tree, passes, group * BESIDE * 16, splits);
+        for (&weight, factors) in tree.weights.iter().zip(tree.factors.chunks_exact(count)) {
+            up::<V>(tree, factors, splits, places);
+            down::<V>(tree, weight, factors, splits, places);
+        }
+        for (split, at) in tree.splits.iter().zip(&*splits) {
+            for (place, (change, worth)) in at.change.iter().zip(&at.worth).enumerate() {
+                let sum = &mut sums[place * reads + split.feature as usize];
+                V::load(change).times(V::load(worth)).add_to(sum);
+            }
+        }
     }
 }
 
-/// Which rows of a tile stay on the path of each edge's feature.
+/// Which rows of a tile are on the path of each side's feature.
 #[inline(always)]
-fn follow(tree: &PathTree, columns: &[Line], passes: &mut [u64]) {
+fn follow<V: Sixteen>(tree: &PathTree, columns: &[Line], passes: &mut [u64]) {
     passes[0] = u64::MAX;
     for (number, split) in tree.splits.iter().enumerate() {
         let within = passes[split.above as usize];
         let pass = match &split.condition {
             Condition::Cut(cut) => {
-                let mut high = [0_u8; TILE];
-                for (high, &bin) in high.iter_mut().zip(&columns[cut.column as usize].0) {
-                    *high = u8::from(bin >= cut.rank);
-                }
-                if cut.high_passes { packed(&high) } else { !packed(&high) }
+                let high = V::at_least(&columns[cut.column as usize], cut.rank);
+                if cut.high_passes { high } else { !high }
             }
             Condition::Set(set) => {
-                let mut inside = [0_u8; TILE];
-                for (inside, &bin) in inside.iter_mut().zip(&columns[set.column as usize].0) {
-                    *inside = set.bits[usize::from(bin / 8)] >> (bin % 8) & 1;
-                }
-                packed(&inside)
+                let bins = columns[set.column as usize].0.iter().enumerate();
+                let is_in = |bin: u8| u64::from(set.bits[usize::from(bin / 8)] >> (bin % 8) & 1);
+                bins.fold(0, |bits, (row, &bin)| bits | is_in(bin) << row)
             }
         };
         passes[2 * number + 1] = within & pass;
@@ -89,65 +126,88 @@ fn follow(tree: &PathTree, columns: &[Line], passes: &mut [u64]) {
     }
 }
 
-/// The lowest bits of 64 bytes.
+/// Says what knowing each split's feature changes for the rows from `first` on.
 #[inline(always)]
-fn packed(bytes: &[u8; TILE]) -> u64 {
-    let eights = bytes.as_chunks::<8>().0.iter().enumerate();
-    // Each product has the eight bits side by side in its highest byte.
-    eights.fold(0, |bits, (place, eight)| {
-        bits | (u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * place)
-    })
+fn look<V: Sixteen>(tree: &PathTree, passes: &[u64], first: usize, splits: &mut [AtSplit]) {
+    for (number, (split, at)) in tree.splits.iter().zip(splits).enumerate() {
+        let (pass, within) = (passes[2 * number + 1] >> first, passes[split.above as usize] >> first);
+        for (place, (change, worth)) in at.change.iter_mut().zip(&mut at.worth).enumerate() {
+            let (pass, within) = ((pass >> (16 * place)) as u16, (within >> (16 * place)) as u16);
+            V::either(pass, split.if_first, split.if_second).within(within).store(change);
+            V::splat(0.0).store(worth);
+        }
+    }
 }
 
-/// Adds the contributions to 16 rows.
+/// Finds, for a point, the shares and what the sides are worth.
 #[inline(always)]
-fn add(tree: &PathTree, passes: Passes<'_>, shares: &mut [Lanes], sums: &mut [Sums]) {
-    let places = 2 * tree.splits.len() + 1;
-    let (products, rest) = shares.split_at_mut(places);
-    let contributions = &mut rest[..tree.features.len()];
-    contributions.fill(Lanes([0.0; LANES]));
-    let splits = tree.splits.len().max(1);
-    let leaves = tree.leaves.chunks_exact(tree.splits.len() + 1);
-    for (factors, leaves) in tree.factors.chunks_exact(splits).zip(leaves) {
-        products[0] = Lanes([1.0; LANES]);
-        for (number, (split, factors)) in tree.splits.iter().zip(factors).enumerate() {
-            let product = products[split.place as usize];
-            let [yes, no] = &factors.0;
-            let (pass, fail) = (passes.at(2 * number + 1), passes.at(2 * number + 2));
-            if split.above == 0 {
-                products[2 * number + 1] = times(product, either(pass, yes.on, yes.off));
-                products[2 * number + 2] = times(product, either(fail, no.on, no.off));
-            } else {
-                let within = passes.at(split.above as usize);
-                let factor = |on: u16, edge: &Edge| chosen(on, edge.on, either(within, edge.off, edge.out));
-                products[2 * number + 1] = times(product, factor(pass, yes));
-                products[2 * number + 2] = times(product, factor(fail, no));
-            }
-        }
-        for &(place, value) in leaves {
-            products[place as usize] = times(products[place as usize], Lanes([value; LANES]));
-        }
-        for (number, (split, factors)) in tree.splits.iter().zip(factors).enumerate().rev() {
-            let (below_yes, below_no) = (products[2 * number + 1], products[2 * number + 2]);
-            let [yes, no] = &factors.0;
-            let (pass, fail) = (passes.at(2 * number + 1), passes.at(2 * number + 2));
-            let (of_yes, of_no) = if split.above == 0 {
-                (either(pass, yes.share_on, yes.share_off), either(fail, no.share_on, no.share_off))
-            } else {
-                let within = passes.at(split.above as usize);
-                let share = |on: u16, edge: &Edge| chosen(on, edge.share_on, either(within, edge.share_off, 0.0));
-                (share(pass, yes), share(fail, no))
-            };
-            let slot = &mut contributions[split.slot as usize];
-            *slot = plus(*slot, plus(times(below_yes, of_yes), times(below_no, of_no)));
-            products[split.place as usize] = plus(below_yes, below_no);
+fn up<V: Sixteen>(tree: &PathTree, factors: &[Factor], splits: &mut [AtSplit], places: &mut [[Lanes; BESIDE]]) {
+    let (inner, last) = (tree.inner.len(), &tree.last);
+    let below = tree.splits[inner..].iter().zip(&factors[inner..]).zip(&splits[inner..]).zip(&mut places[inner..]);
+    for ((((split, factor), at), into), &[second, difference]) in below.zip(last) {
+        for place in 0..BESIDE {
+            let share = share::<V>(split, factor, &at.change[place]);
+            V::splat(second).plus(share.times(V::splat(difference))).store(&mut into[place]);
         }
     }
-    for (&feature, contribution) in tree.features.iter().zip(contributions) {
-        for (sum, &value) in sums[feature as usize].0.iter_mut().zip(&contribution.0) {
-            *sum += f64::from(value);
+    let inner = tree.splits.iter().zip(factors).zip(splits).zip(&tree.inner).enumerate().rev();
+    for (number, (((split, factor), at), below)) in inner {
+        let [one, other] = below.map(|place| place as usize);
+        for place in 0..BESIDE {
+            let (first, second) = (V::load(&places[one][place]), V::load(&places[other][place]));
+            let share = share::<V>(split, factor, &at.change[place]);
+            let difference = first.minus(second);
+            share.store(&mut at.share[place]);
+            difference.store(&mut at.difference[place]);
+            second.plus(share.times(difference)).store(&mut places[number][place]);
         }
     }
+}
+
+/// The share that goes to the first side of a split.
+#[inline(always)]
+fn share<V: Sixteen>(split: &PathSplit, factor: &Factor, change: &Lanes) -> V {
+    V::splat(split.share).plus(V::splat(factor.known).times(V::load(change)))
+}
+
+/// Adds, for a point, what the changes are worth.
+#[inline(always)]
+fn down<V: Sixteen>(
+    tree: &PathTree,
+    weight: f32,
+    factors: &[Factor],
+    splits: &mut [AtSplit],
+    places: &mut [[Lanes; BESIDE]],
+) {
+    let (inner, nowhere) = (tree.inner.len(), splits.len() as u32);
+    places[0] = [Lanes([weight; 16]); BESIDE];
+    for (number, ((below, factor), at)) in tree.inner.iter().zip(factors).zip(&mut *splits).enumerate() {
+        let [one, other] = below.map(|place| place.min(nowhere) as usize);
+        for place in 0..BESIDE {
+            let product = V::load(&places[number][place]);
+            let worth = product.times(V::load(&at.difference[place])).times(V::splat(factor.worth));
+            V::load(&at.worth[place]).plus(worth).store(&mut at.worth[place]);
+            let first = product.times(V::load(&at.share[place]));
+            first.store(&mut places[one][place]);
+            product.minus(first).store(&mut places[other][place]);
+        }
+    }
+    for ((factor, at), product) in factors[inner..].iter().zip(&mut splits[inner..]).zip(&places[inner..]) {
+        for (worth, product) in at.worth.iter_mut().zip(product) {
+            V::load(worth).plus(V::load(product).times(V::splat(factor.worth))).store(worth);
+        }
+    }
+}
+
+/// The same, compiled for any processor.
+pub(in crate::forest) fn explain_portable(
+    tree: &PathTree,
+    columns: &[Line],
+    room: &mut Room,
+    reads: usize,
+    sums: &mut [Sums],
+) {
+    explain::<Portable>(tree, columns, room, reads, sums);
 }
 
 /// The same, compiled for processors with AVX2.
@@ -156,53 +216,9 @@ fn add(tree: &PathTree, passes: Passes<'_>, shares: &mut [Lanes], sums: &mut [Su
 pub(in crate::forest) fn explain_avx2(
     tree: &PathTree,
     columns: &[Line],
-    room: &mut Room<'_>,
+    room: &mut Room,
     reads: usize,
     sums: &mut [Sums],
 ) {
-    explain(tree, columns, room, reads, sums);
-}
-
-/// The same, compiled for processors with AVX-512.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-pub(in crate::forest) fn explain_avx512(
-    tree: &PathTree,
-    columns: &[Line],
-    room: &mut Room<'_>,
-    reads: usize,
-    sums: &mut [Sums],
-) {
-    explain(tree, columns, room, reads, sums);
-}
-
-/// One of two numbers for each row, the first where its bit is set.
-#[inline(always)]
-fn either(bits: u16, set: f32, clear: f32) -> Lanes {
-    chosen(bits, set, Lanes([clear; LANES]))
-}
-
-#[inline(always)]
-fn chosen(bits: u16, set: f32, clear: Lanes) -> Lanes {
-    let mut lanes = clear;
-    for (place, lane) in lanes.0.iter_mut().enumerate() {
-        *lane = if u32::from(bits) & (1 << place) != 0 { set } else { *lane };
-    }
-    lanes
-}
-
-#[inline(always)]
-fn times(mut one: Lanes, other: Lanes) -> Lanes {
-    for (one, other) in one.0.iter_mut().zip(&other.0) {
-        *one *= other;
-    }
-    one
-}
-
-#[inline(always)]
-fn plus(mut one: Lanes, other: Lanes) -> Lanes {
-    for (one, other) in one.0.iter_mut().zip(&other.0) {
-        *one += other;
-    }
-    one
+    explain::<Portable>(tree, columns, room, reads, sums);
 }

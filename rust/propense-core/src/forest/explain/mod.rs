@@ -2,12 +2,13 @@
 //!
 //! The game is the one of `LightGBM`'s `pred_contrib` and of shap's `tree_path_dependent`: a split on a feature that is
 //! not known sends a row to both sides, by the training rows that went there (the *covers*). How the Shapley values
-//! are found in one way down and up a tree for each of a few points is said in [`paths`].
+//! are found in one way up and down a tree for each of a few points is said in [`paths`].
 
 mod error;
 pub(super) mod lanes;
 pub(super) mod paths;
 mod quadrature;
+pub(super) mod sixteen;
 
 use std::cell::RefCell;
 
@@ -18,10 +19,10 @@ use super::bins::Bins;
 use super::check::check;
 use super::ensemble::{Aggregate, Ensemble};
 use super::graph::{self, Graph, Vertex};
-use super::isa::Detected;
+use super::isa::{Detected, Isa};
 use super::program::{Line, TILE};
 use super::search_tree::SearchTrees;
-use lanes::{LANES, Lanes, Room, Sums};
+use lanes::{BESIDE, Room, Sums};
 use paths::{PathTree, path_tree};
 
 /// Tiles whose sums are kept at a time, so that a tree's numbers are read once for all their rows.
@@ -47,8 +48,7 @@ pub struct Explainer {
 #[derive(Default)]
 struct Scratch {
     columns: Vec<Line>,
-    passes: Vec<u64>,
-    shares: Vec<Lanes>,
+    room: Room,
     sums: Vec<Sums>,
 }
 
@@ -121,6 +121,13 @@ impl Explainer {
         &self.reads
     }
 
+    /// Has it run on a set of instructions instead of the best; says whether this machine has it. All give the same bits.
+    pub fn run_on(&mut self, isa: Isa) -> bool {
+        let detected = Detected::new(isa);
+        self.isa = detected.unwrap_or(self.isa);
+        detected.is_some()
+    }
+
     /// Contributions of the features of rows: with the base they add up to the forest's sum.
     ///
     /// `rows` and `contributions` hold `width` f32 a row, row after row; NaN is missing. A row has the same bits in
@@ -145,30 +152,27 @@ impl Explainer {
     }
 
     fn explain_block(&self, rows: &[f32], contributions: &mut [f32], scratch: &mut Scratch) {
-        let Scratch { columns, passes, shares, sums } = scratch;
+        let Scratch { columns, room, sums } = scratch;
         let count = rows.len() / self.width;
         let per_tile = self.bins.columns as usize;
         grow(columns, TILES * per_tile, Line([0; TILE]));
         for (rows, columns) in rows.chunks(TILE * self.width).zip(columns.chunks_mut(per_tile.max(1))) {
             self.isa.bin(&self.bins, &self.search, rows, self.width, columns);
         }
-        let sixteens = count.div_ceil(LANES);
         sums.clear();
-        sums.resize(sixteens * self.reads.len(), Sums([0.0; LANES]));
+        sums.resize(count.div_ceil(16 * BESIDE) * BESIDE * self.reads.len(), Sums([0.0; 16]));
         for tree in self.trees.iter().filter(|tree| !tree.splits.is_empty()) {
-            let places = 2 * tree.splits.len() + 1;
-            grow(passes, places, 0);
-            grow(shares, places + tree.features.len(), Lanes([0.0; LANES]));
-            let tiles = columns.chunks(per_tile).zip(sums.chunks_mut(TILE / LANES * self.reads.len()));
+            room.grow(tree);
+            let tiles = columns.chunks(per_tile).zip(sums.chunks_mut(TILE / 16 * self.reads.len()));
             for (columns, sums) in tiles {
-                self.isa.explain(tree, columns, &mut Room { passes, shares }, self.reads.len(), sums);
+                self.isa.explain(tree, columns, room, self.reads.len(), sums);
             }
         }
         contributions.fill(0.0);
         for (row, contributions) in contributions.chunks_exact_mut(self.width).enumerate() {
-            let sums = &sums[row / LANES * self.reads.len()..];
+            let sums = &sums[row / 16 * self.reads.len()..];
             for (&feature, sum) in self.reads.iter().zip(sums) {
-                contributions[feature as usize] = (self.scale * sum.0[row % LANES]) as f32;
+                contributions[feature as usize] = (self.scale * sum.0[row % 16]) as f32;
             }
         }
     }

@@ -5,8 +5,15 @@
 //! probability that a feature is known, the path is worth `v Π (z + x (o − z))`, and a feature's Shapley value is the
 //! integral over `x` from 0 to 1 of the derivative by it (Owen's multilinear extension). That is a polynomial
 //! of a degree below the number of features on the path, which Gauss–Legendre quadrature integrates exactly with half as
-//! many points. For one point a single way down and up the tree does: a product on every edge on the way down, the
-//! sums of the leaves below on the way up.
+//! many points.
+//!
+//! For one point a single way up and down the tree does. Of what comes to a split, the share `f` goes to the first
+//! side and `1 − f` to the second, so that a split is worth `V = V₂ + f (V₁ − V₂)`, and what comes to it is the product `Π`
+//! of the shares above. With `ρ` the share of training rows at a split that went to the first side, `f = ρ + x (o − ρ)` if
+//! the feature is new on the path, `o` being 1 for a row that goes there, and the feature gets `Π (V₁ − V₂) (o − ρ)`. If it
+//! is not new, let `a` be the `z` of the feature up to here. A row that is still on its path has
+//! `f = ρ + x (o − ρ) / (a + x (1 − a))`, which makes the product of all the feature's shares `z + x (o − z)`, and the
+//! feature gets `Π (V₁ − V₂) (o − ρ) a / (a + x (1 − a))²` more. For any other row `f = ρ`, and it gets nothing.
 
 use super::error::ExplainError;
 use super::quadrature::{Point, gauss_legendre};
@@ -19,65 +26,81 @@ pub const MAX_PATH_FEATURES: usize = 128;
 /// Leaves of a tree, at most.
 const MAX_LEAVES: usize = 1 << 16;
 
-/// A tree as its splits, parents first. Place 0 is the root; split `s` leads to the places `2 s + 1`, where rows go
-/// that pass, and `2 s + 2`.
+/// A tree as its splits, and its leaves.
 #[derive(Debug)]
 pub(in crate::forest) struct PathTree {
+    /// Parents first; those with two leaves come last.
     pub(in crate::forest) splits: Vec<PathSplit>,
-    /// For each point of the quadrature, one entry a split.
-    pub(in crate::forest) factors: Vec<Factors>,
-    /// For each point of the quadrature, the place and weighted value of every leaf.
-    pub(in crate::forest) leaves: Vec<(u32, f32)>,
-    /// The feature of each slot, as a place among those that are read.
-    pub(in crate::forest) features: Vec<u32>,
+    /// The two sides of each split but those with two leaves: a split's number; or a leaf's, that of the first leaf being one
+    /// more than there are splits.
+    pub(in crate::forest) inner: Vec<[u32; 2]>,
+    /// Of those with two leaves what the second is worth, and by how much more the first is.
+    pub(in crate::forest) last: Vec<[f32; 2]>,
+    /// The value of each leaf of a split with one.
+    pub(in crate::forest) leaves: Vec<f32>,
+    /// The weight of each point of the quadrature.
+    pub(in crate::forest) weights: Vec<f32>,
+    /// For each point, one a split.
+    pub(in crate::forest) factors: Vec<Factor>,
     /// What an average row gets.
     pub(in crate::forest) mean: f64,
 }
 
-/// One split.
+/// One split. Its first side is where rows go that pass.
 #[derive(Debug)]
 pub(in crate::forest) struct PathSplit {
     pub(in crate::forest) condition: Condition,
-    pub(in crate::forest) place: u32,
-    /// The place below the nearest split above on the same feature; 0 if there is none.
+    /// The share of training rows that went to the first side.
+    pub(in crate::forest) share: f32,
+    /// What knowing that a row goes to the first side changes about that.
+    pub(in crate::forest) if_first: f32,
+    /// What knowing that it goes to the second side does.
+    pub(in crate::forest) if_second: f32,
+    /// The nearest side above of a split on the same feature: `2 s + 1` for the first of split `s`, `2 s + 2` for the second, 0
+    /// if there is none.
     pub(in crate::forest) above: u32,
-    /// The place of its feature in the tree's own list.
-    pub(in crate::forest) slot: u32,
+    /// The place of its feature among those that are read.
+    pub(in crate::forest) feature: u32,
 }
 
-/// The numbers of the two edges below a split at one point: `[0]` for rows that pass, `[1]` for the others.
+/// The numbers of a split at one point.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::forest) struct Factors(pub(in crate::forest) [Edge; 2]);
-
-/// What an edge does to the product, and what its feature gets of the sum below; by whether the row goes along it
-/// (`on`), leaves the feature's path here (`off`), or has left it further up (`out`, which gets nothing).
-#[derive(Debug, Clone, Copy)]
-pub(in crate::forest) struct Edge {
-    pub(in crate::forest) on: f32,
-    pub(in crate::forest) off: f32,
-    pub(in crate::forest) out: f32,
-    pub(in crate::forest) share_on: f32,
-    pub(in crate::forest) share_off: f32,
+pub(in crate::forest) struct Factor {
+    /// How much of what knowing the feature changes about the share is known.
+    pub(in crate::forest) known: f32,
+    /// What the feature gets of what such a change is worth; of a split with two leaves, times by how much more the first is
+    /// worth.
+    pub(in crate::forest) worth: f32,
 }
 
 struct Branch {
     vertex: u32,
-    place: u32,
-    above: u32,
-    slot: u32,
+    place: usize,
+    /// The place below the nearest split above on the same feature; 0 if there is none.
+    above: usize,
+    feature: u32,
 }
 
-/// A place of the tree while it is written out.
+/// A place of the tree while it is written out: 0 is the root, split `s` leads to `2 s + 1`, its first side, and `2 s + 2`.
 #[derive(Clone, Copy)]
 struct Reached {
     vertex: u32,
-    /// Training rows that went along the edge, over those at its split, times the same of the edges above it on the
-    /// same feature.
+    /// Training rows that went along the edge, over those at its split.
+    ratio: f64,
+    /// That times the same of the edges above it on the same feature.
     share: f64,
     /// Training rows that got here, over all.
     weight: f64,
     /// Different features on the way.
     features: usize,
+    /// The split of that number, or a leaf of that value.
+    here: Here,
+}
+
+#[derive(Clone, Copy)]
+enum Here {
+    Split(usize),
+    Leaf(f64),
 }
 
 /// Writes out the tree at a root. `covers` has the rows of each vertex, `slots` each feature's place among those read.
@@ -88,92 +111,93 @@ pub(super) fn path_tree(
     bins: &mut Bins,
     slots: &[u32],
 ) -> Result<PathTree, ExplainError> {
-    let mut places = vec![Reached { vertex: graph.roots[tree], share: 1.0, weight: 1.0, features: 0 }];
-    // For each place the split that leads to it, to look up from there.
+    let reached = |vertex| Reached { vertex, ratio: 1.0, share: 1.0, weight: 1.0, features: 0, here: Here::Leaf(0.0) };
+    let mut places = vec![reached(graph.roots[tree])];
     let mut branches: Vec<Branch> = Vec::new();
-    let mut features: Vec<u32> = Vec::new();
-    let mut leaves = Vec::new();
-    let mut next = 0;
+    let (mut mean, mut next) = (0.0, 0);
     while next < places.len() {
         let Reached { vertex, weight, features: known, .. } = places[next];
         match graph.vertices[vertex as usize] {
             Vertex::Leaf { first, count } => {
                 let weights = &ensemble.weights[first as usize..first as usize + count as usize];
                 let value: f64 = weights.iter().map(|weight| f64::from(weight.value)).sum();
-                leaves.push((next as u32, value, weight));
+                mean += value * weight;
+                places[next].here = Here::Leaf(value);
             }
             Vertex::Split { feature, on_true, on_false, .. } => {
-                let slot = features.iter().position(|&known| known == feature).unwrap_or(features.len());
-                if slot == features.len() {
-                    features.push(feature);
-                }
-                let above = above(&branches, next, slot as u32);
+                let above = above(&branches, next, feature);
                 let known = known + usize::from(above == 0);
-                let of_above = if above == 0 { 1.0 } else { places[above].share };
                 for child in [on_true, on_false] {
                     let ratio = covers[child as usize] / covers[vertex as usize];
-                    let reached =
-                        Reached { vertex: child, share: ratio * of_above, weight: weight * ratio, features: known };
-                    places.push(reached);
+                    let share = ratio * if above == 0 { 1.0 } else { places[above].share };
+                    places.push(Reached { ratio, share, weight: weight * ratio, features: known, ..reached(child) });
                 }
                 if known > MAX_PATH_FEATURES || branches.len() > MAX_LEAVES {
                     return Err(ExplainError::TooDeep { tree });
                 }
-                branches.push(Branch { vertex, place: next as u32, above: above as u32, slot: slot as u32 });
+                places[next].here = Here::Split(branches.len());
+                branches.push(Branch { vertex, place: next, above, feature });
             }
         }
         next += 1;
     }
+    let sides = |branch: usize| [places[2 * branch + 1].here, places[2 * branch + 2].here];
+    let is_last = |branch: &usize| sides(*branch).iter().all(|side| matches!(side, Here::Leaf(_)));
+    let (ending, mut order): (Vec<usize>, Vec<usize>) = (0..branches.len()).partition(is_last);
+    order.extend(&ending);
+    let mut numbers = vec![0; order.len()];
+    order.iter().enumerate().for_each(|(number, &branch)| numbers[branch] = number as u32);
+    let (mut inner, mut last, mut leaves) = (Vec::new(), Vec::new(), Vec::new());
+    for &branch in &order {
+        match sides(branch) {
+            [Here::Leaf(first), Here::Leaf(second)] => last.push([second as f32, (first - second) as f32]),
+            sides => inner.push(sides.map(|side| match side {
+                Here::Split(branch) => numbers[branch],
+                Here::Leaf(value) => {
+                    leaves.push(value as f32);
+                    (order.len() + leaves.len()) as u32
+                }
+            })),
+        }
+    }
     let degree = places.iter().map(|place| place.features).max().unwrap_or(0);
     let points = gauss_legendre(degree.div_ceil(2));
-    let share = |place: usize| places[place].share;
-    let factors = points.iter().flat_map(|point| {
-        branches.iter().enumerate().map(|(split, branch)| {
-            let above = if branch.above == 0 { 1.0 } else { share(branch.above as usize) };
-            Factors([1, 2].map(|side| edge(*point, share(2 * split + side), above)))
-        })
-    });
-    let factors = factors.collect();
-    let weighted = points
-        .iter()
-        .flat_map(|point| leaves.iter().map(|&(place, value, _)| (place, (point.weight * value) as f32)))
-        .collect();
-    let splits = branches.iter().map(|branch| {
-        let Vertex::Split { feature, rule, .. } = &graph.vertices[branch.vertex as usize] else { return None };
+    let factor = |point: &Point, (number, &branch): (usize, &usize)| {
+        // The share of the feature up to its side above; that of the root is 1.
+        let above = places[branches[branch].above].share;
+        let on = above + point.at * (1.0 - above);
+        let more = number.checked_sub(inner.len()).map_or(1.0, |place| f64::from(last[place][1]));
+        Factor { known: (point.at / on) as f32, worth: (above / (on * on) * more) as f32 }
+    };
+    let factors = points.iter().flat_map(|point| order.iter().enumerate().map(|split| factor(point, split))).collect();
+    let split = |&branch: &usize| {
+        let Branch { vertex, above, .. } = branches[branch];
+        let Vertex::Split { feature, rule, .. } = &graph.vertices[vertex as usize] else { return None };
         let condition = bins.condition(*feature, rule)?;
-        Some(PathSplit { condition, place: branch.place, above: branch.above, slot: branch.slot })
-    });
+        let share = places[2 * branch + 1].ratio as f32;
+        let above = above.checked_sub(1).map_or(0, |place| 2 * numbers[place / 2] + 1 + (place % 2) as u32);
+        let feature = slots[*feature as usize];
+        Some(PathSplit { condition, share, if_first: 1.0 - share, if_second: -share, above, feature })
+    };
     Ok(PathTree {
-        splits: splits.collect::<Option<_>>().ok_or(ExplainError::Categories)?,
+        splits: order.iter().map(split).collect::<Option<_>>().ok_or(ExplainError::Categories)?,
         factors,
-        leaves: weighted,
-        features: features.iter().map(|&feature| slots[feature as usize]).collect(),
-        mean: leaves.iter().map(|(_, value, weight)| value * weight).sum(),
+        weights: points.iter().map(|point| point.weight as f32).collect(),
+        inner,
+        last,
+        leaves,
+        mean,
     })
 }
 
 /// The place below the nearest split on the same feature, from a place upwards; 0 if there is none.
-fn above(branches: &[Branch], mut place: usize, slot: u32) -> usize {
+fn above(branches: &[Branch], mut place: usize, feature: u32) -> usize {
     while place > 0 {
         let branch = &branches[(place - 1) / 2];
-        if branch.slot == slot {
+        if branch.feature == feature {
             return place;
         }
-        place = branch.place as usize;
+        place = branch.place;
     }
     0
-}
-
-/// An edge whose feature has the shares `share` from here and `above` from the edge above.
-fn edge(point: Point, share: f64, above: f64) -> Edge {
-    let x = point.at;
-    let on = |z: f64| z + x * (1.0 - z);
-    let gain = |z: f64| (1.0 - z) / on(z);
-    Edge {
-        on: (on(share) / on(above)) as f32,
-        off: (share * (1.0 - x) / on(above)) as f32,
-        out: (share / above) as f32,
-        share_on: (gain(share) - gain(above)) as f32,
-        share_off: (-1.0 / (1.0 - x) - gain(above)) as f32,
-    }
 }
