@@ -19,19 +19,20 @@ fn mixed(number: u64) -> u64 {
     (number ^ number >> 27).wrapping_mul(0x81da_def4_bc2d_d44d) >> 33
 }
 
-fn log() -> EventLog {
-    let events = USERS * EVENTS_OF_USER;
+/// A log of users with equally many events each, in the 600 days before the instant that is asked for.
+fn log(users: u64, events_of_user: u64) -> EventLog {
+    let events = users * events_of_user;
     let mut time_us: Vec<i64> =
         (0..events).map(|row| AS_OF_US - (mixed(row) % 600_000) as i64 * (DAY_US / 1_000) - 1).collect();
-    time_us.chunks_mut(EVENTS_OF_USER as usize).for_each(<[i64]>::sort_unstable);
+    time_us.chunks_mut(events_of_user as usize).for_each(<[i64]>::sort_unstable);
     let types = ["app_open", "purchase", "search", "view_item"];
     let code = |row: u64| (mixed(row + 1) % 4) as u8;
     let amount = |row: u64| if code(row) == 1 { (mixed(row + 2) % 10_000) as f64 / 100.0 } else { f64::NAN };
     let categories = (0..12).map(|category| format!("c{category:02}")).collect();
     let column = |name: &str, kind, cells, dictionary| Column { name: name.to_owned(), kind, cells, dictionary };
     EventLog::from_parts(Events {
-        users: UserIds::Integers((0..USERS as i64).collect()),
-        offsets: (0..=USERS).map(|user| user * EVENTS_OF_USER).collect(),
+        users: UserIds::Integers((0..users as i64).collect()),
+        offsets: (0..=users).map(|user| user * events_of_user).collect(),
         time_us: time_us.into(),
         event: Cells::U8((0..events).map(code).collect()),
         event_types: types.map(str::to_owned).to_vec(),
@@ -75,7 +76,7 @@ fn definitions() -> Vec<SegmentDefinition> {
 }
 
 fn segments(criterion: &mut Criterion) {
-    let log = log();
+    let log = log(USERS, EVENTS_OF_USER);
     let rules = RuleSet::new(&definitions(), &[]).unwrap();
     let bound = rules.bind(&log, UnknownEvents::Refuse, (0, AS_OF_US)).unwrap();
     let mut evaluator = Evaluator::new(&bound, &log);
@@ -109,5 +110,45 @@ fn segments(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, segments);
+/// Since when one user has been in the segments, each with what it reads; a replay says it of all at once.
+fn since(criterion: &mut Criterion) {
+    let rules = RuleSet::new(&definitions(), &[]).unwrap();
+    let alone = |segment: usize| {
+        let read = [segment].into_iter().chain(rules.depends_on(segment));
+        let definitions: Vec<SegmentDefinition> =
+            read.filter_map(|segment| rules.definition(segment).cloned()).collect();
+        RuleSet::new(&definitions, &[]).unwrap()
+    };
+    let sets: Vec<(RuleSet, usize)> = (0..rules.len())
+        .map(|segment| (alone(segment), alone(segment).number(&rules.names()[segment]).unwrap()))
+        .collect();
+    let mut group = criterion.benchmark_group("since when, one user");
+    group.sample_size(10);
+    for events in [400, 4_000, 40_000] {
+        let log = log(1, events);
+        let bound = |rules: &RuleSet| rules.bind(&log, UnknownEvents::Refuse, (0, AS_OF_US)).unwrap();
+        group.bench_function(format!("{events} events"), |bencher| {
+            bencher.iter(|| {
+                for (set, number) in &sets {
+                    let bound = bound(set);
+                    let mut evaluator = Evaluator::new(&bound, &log);
+                    black_box(evaluator.since(0, AS_OF_US, &mut NoScores, &[*number]).unwrap());
+                }
+            });
+        });
+        if events <= 4_000 {
+            let bound = bound(&rules);
+            let mut standings = vec![Standing::OUT; rules.len()];
+            group.bench_function(format!("{events} events, replayed"), |bencher| {
+                bencher.iter(|| {
+                    Evaluator::new(&bound, &log).replay(0, AS_OF_US, &mut NoScores, &mut standings).unwrap();
+                    black_box(&standings);
+                });
+            });
+        }
+    }
+    group.finish();
+}
+
+criterion_group!(benches, segments, since);
 criterion_main!(benches);

@@ -116,6 +116,12 @@ impl Case {
             let path_dependent = bound.rules().path_dependent();
             evaluator.replay(user, self.later_us, &mut scores, &mut got).unwrap();
             compare("replay", &got, &|_, got, expected| got == expected);
+            let all: Vec<usize> = (0..got.len()).collect();
+            let since_us = evaluator.since(user, self.later_us, &mut scores, &all).unwrap();
+            for (got, since_us) in got.iter_mut().zip(since_us) {
+                *got = since_us.map_or(Standing::OUT, |since_us| Standing { member: true, since_us });
+            }
+            compare("since", &got, &|_, got, expected| got == expected);
             evaluator.settle(user, self.later_us, &mut scores, &mut got).unwrap();
             compare("settle", &got, &|_, got, expected| got.member == expected.member);
             if !path_dependent.contains(&true) {

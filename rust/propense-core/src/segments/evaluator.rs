@@ -1,6 +1,7 @@
 //! Rules at work, one user after another.
 
 use super::bound::BoundRules;
+use super::rules::RuleSet;
 use super::running::{Running, Values};
 use super::settle::Past;
 use super::standing::{Standing, Transition, UserScores};
@@ -83,8 +84,8 @@ impl<'a> Evaluator<'a> {
         if !path_dependent.contains(&true) {
             return self.at(user, as_of_us, scores, None, out);
         }
+        let first_us = self.first_us(user).unwrap_or(as_of_us);
         let lasting = self.lasting.as_mut().unwrap_or(&mut self.all);
-        let first_us = self.log.time_us()[self.log.rows(user)].first().copied().unwrap_or(as_of_us);
         if self.rules.nested {
             replay(lasting, &mut self.values, self.log, user, as_of_us, scores, out)?;
         } else {
@@ -135,6 +136,15 @@ impl<'a> Evaluator<'a> {
         standings: &[Standing],
     ) -> i64 {
         self.all.next_change_us(user, after_us, scores, standings)
+    }
+
+    pub(super) fn rules(&self) -> &'a RuleSet {
+        self.rules.rules()
+    }
+
+    /// The time of a user's first event.
+    pub(super) fn first_us(&self, user: usize) -> Option<i64> {
+        self.log.time_us()[self.log.rows(user)].first().copied()
     }
 }
 

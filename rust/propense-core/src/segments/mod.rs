@@ -22,6 +22,7 @@ pub mod reference;
 mod rules;
 mod running;
 mod settle;
+mod since;
 mod standing;
 
 /// The type of the events that delivered messages become. Rules may name it before there is one, for caps on messages.

@@ -138,18 +138,8 @@ fn evaluate_tile(
     Ok(tile)
 }
 
-/// A user's segments and since when, from the user's first event on.
-pub(super) fn replay(view: &Snapshot, rules: &Rules, id: &str, at_us: i64) -> Result<Vec<Standing>, ServingError> {
-    let gathered = view.gather(&[id])?;
-    let bound = rules.bound_to(view, &gathered)?;
-    let mut scores = TileScores::new(&bound, &gathered.log, 1);
-    let mut standings = vec![Standing::OUT; rules.set.len()];
-    Evaluator::new(&bound.rules, &gathered.log).replay(0, at_us, &mut scores, &mut standings)?;
-    Ok(standings)
-}
-
 /// The scores of a tile's users: at one instant each they are there, at others they are made when asked for.
-struct TileScores<'a> {
+pub(super) struct TileScores<'a> {
     scans: JoinedScans<'a>,
     /// The models that rules and tiers read together: all that there are.
     all: Vec<bool>,
@@ -161,7 +151,7 @@ struct TileScores<'a> {
 }
 
 impl<'a> TileScores<'a> {
-    fn new(bound: &'a BoundSet, log: &'a EventLog, users: usize) -> Self {
+    pub(super) fn new(bound: &'a BoundSet, log: &'a EventLog, users: usize) -> Self {
         let all = vec![true; bound.rules.rules().models().len()];
         Self {
             scans: JoinedScans::new(&bound.models, log),

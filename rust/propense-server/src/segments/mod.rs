@@ -19,6 +19,7 @@ mod published;
 mod restore;
 mod rules;
 mod shared;
+mod since;
 mod standings;
 mod timers;
 mod transition;

@@ -1,7 +1,7 @@
 //! The segments in force: their rules, the models that these read, and both bound to the store's columns.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use propense_core::expr::UnknownEvents;
 use propense_core::segments::{BoundRules, RuleSet, SegmentDefinition};
@@ -35,6 +35,8 @@ pub(super) struct Rules {
     /// The segments that depend on who was in them.
     pub(super) lasting: Vec<usize>,
     bound: Mutex<Option<Arc<BoundSet>>>,
+    /// For each segment, it and what it reads, once it is asked for.
+    alone: Vec<OnceLock<Arc<Rules>>>,
 }
 
 /// Rules and models bound to columns.
@@ -79,7 +81,26 @@ impl Rules {
         let models = set.models().iter().map(|name| served.get(name).cloned()).collect();
         let names = set.names().iter().map(|name| Arc::from(name.as_str())).collect();
         let lasting = numbers.filter(|&segment| set.path_dependent()[segment]).collect();
-        Self { set, definitions, models, names, columns: Columns::default(), lasting, bound: Mutex::default() }
+        let alone = (0..set.len()).map(|_| OnceLock::new()).collect();
+        Self { set, definitions, models, names, columns: Columns::default(), lasting, bound: Mutex::default(), alone }
+    }
+
+    /// One segment and what it reads, kept so that it need be bound but once.
+    ///
+    /// # Errors
+    /// None of rules that fit together.
+    pub(super) fn alone(&self, segment: usize) -> Result<Arc<Self>, ServingError> {
+        if let Some(alone) = self.alone[segment].get() {
+            return Ok(Arc::clone(alone));
+        }
+        let segments = || [segment].into_iter().chain(self.set.depends_on(segment));
+        let definitions: Vec<_> = segments().filter_map(|segment| self.set.definition(segment).cloned()).collect();
+        let read: BTreeSet<usize> =
+            segments().flat_map(|segment| self.set.reads_of(segment).models.iter().copied()).collect();
+        let names: Vec<String> = read.iter().map(|&model| self.set.models()[model].clone()).collect();
+        let served = |&model: &usize| Some((self.set.models()[model].clone(), self.models[model].clone()?));
+        let alone = Arc::new(Self::of(RuleSet::new(&definitions, &names)?, &read.iter().filter_map(served).collect()));
+        Ok(Arc::clone(self.alone[segment].get_or_init(|| alone)))
     }
 
     /// Digests by name; empty for a model that is not served.

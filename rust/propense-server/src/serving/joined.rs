@@ -68,6 +68,11 @@ impl JoinedModels {
         Ok(Self { parts: zones.iter().map(part).collect::<Result<_, _>>()? })
     }
 
+    /// Whether some instant at which the models may say something else cannot be solved for, so that every full minute is one.
+    pub(crate) fn rechecks(&self) -> bool {
+        self.parts.iter().flat_map(|part| &part.changes).any(|(_, changes)| changes.rechecks())
+    }
+
     /// Whether these events are as those that it was bound for.
     pub(crate) fn fits(&self, gathered: &Gathered) -> bool {
         self.parts.iter().all(|part| part.scan.fits(&gathered.log, &gathered.sizes))

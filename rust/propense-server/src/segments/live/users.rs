@@ -7,9 +7,9 @@ use propense_store::Snapshot;
 use super::LiveSegments;
 use super::answers::number;
 use crate::segments::error::SegmentsError;
-use crate::segments::evaluate::replay;
 use crate::segments::rules::Rules;
 use crate::segments::shared::Shared;
+use crate::segments::since::since;
 
 /// One user's standing with one segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,23 +42,26 @@ impl LiveSegments {
         Ok(memberships.into_iter().map(standing).collect())
     }
 
-    /// The same with since when, for which the user's history is replayed if there is anything to be told.
+    /// The same with since when, for which as much of the user's history is looked at as tells.
     ///
     /// # Errors
     /// [`SegmentsError::Unknown`], or the user's events could not be evaluated.
     pub fn of_user(&self, user: &str, names: &[String]) -> Result<Vec<UserStanding>, SegmentsError> {
         let (rules, memberships) = self.bits_of(user, names)?;
         let now_us = self.shared.clock.now_us();
-        let replayed = if memberships.iter().any(|(_, is_member)| *is_member) {
-            let standings = replay(&self.store.snapshot(), &rules, user, now_us);
-            standings.map_err(|error| SegmentsError::Evaluation(error.into()))?
-        } else {
+        let in_segments: Vec<usize> =
+            memberships.iter().filter(|(_, is_member)| *is_member).map(|(segment, _)| *segment).collect();
+        let found = if in_segments.is_empty() {
             Vec::new()
+        } else {
+            let found = since(&self.store.snapshot(), &rules, user, now_us, &in_segments);
+            found.map_err(|error| SegmentsError::Evaluation(error.into()))?
         };
+        let mut found = found.into_iter();
         let standing = |(segment, is_member): (usize, bool)| UserStanding {
             segment: rules.set.names()[segment].clone(),
             is_member,
-            since_us: replayed.get(segment).filter(|now| is_member && now.member).map(|now| now.since_us),
+            since_us: if is_member { found.next().flatten() } else { None },
         };
         Ok(memberships.into_iter().map(standing).collect())
     }
