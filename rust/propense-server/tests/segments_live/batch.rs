@@ -102,6 +102,21 @@ impl<'a> Batch<'a> {
         out
     }
 
+    /// Which segments users are in at instants, as `pp.segment` finds it: from as little of the past as decides.
+    pub fn members(&self, asked: &[(usize, i64)]) -> Vec<Vec<bool>> {
+        let mut evaluator = Evaluator::new(&self.bound, self.log);
+        let mut out = vec![Standing::OUT; self.names().len()];
+        let mut members = |&(user, as_of_us): &(usize, i64)| {
+            if let Some(mut scores) = self.scores {
+                evaluator.settle(user, as_of_us, &mut scores, &mut out).unwrap();
+            } else {
+                evaluator.settle(user, as_of_us, &mut propense_core::segments::NoScores, &mut out).unwrap();
+            }
+            out.iter().map(|standing| standing.member).collect()
+        };
+        asked.iter().map(&mut members).collect()
+    }
+
     /// The same by the slow oracle.
     pub fn slow_standings(&self, user: usize, as_of_us: i64) -> Vec<Standing> {
         let score = |user: usize, as_of_us: i64| self.scores.and_then(|scores| scores.score(user, as_of_us));

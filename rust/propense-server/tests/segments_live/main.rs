@@ -58,6 +58,10 @@ struct World {
     events_sent: i64,
     erased: Vec<String>,
     compared: usize,
+    /// The clock when all was compared last.
+    compared_us: i64,
+    /// Instants in between that are still to be compared.
+    instants: u64,
 }
 
 impl World {
@@ -83,6 +87,8 @@ impl World {
             events_sent: 0,
             erased: Vec::new(),
             compared: 0,
+            compared_us: START_US,
+            instants: instants(),
         };
         world.open();
         world
@@ -230,6 +236,8 @@ impl World {
         let plans = model.as_ref().map(|model| plans(model, &log));
         let batch = Batch::new(&log, &definitions, model.as_deref().zip(plans.as_ref()));
         let context = format!("seed {}, after {what}", self.seed);
+        let share = if slowly { self.instants } else { self.instants / 4 };
+        self.compare_between(&transitions, &batch, share, &context);
         for transition in &transitions {
             self.take(transition, causes, &batch, &context);
         }
@@ -259,6 +267,36 @@ impl World {
         let counts: u64 = live.list(false).segments.iter().map(|segment| segment.members).sum();
         let folded = self.members.values().filter(|member| **member).count() as u64;
         assert_eq!(counts, folded, "{context}: counts");
+    }
+
+    /// Compares what the transitions fold to with batch, at random instants since all was compared last: nothing but time has
+    /// passed since then.
+    fn compare_between(&mut self, transitions: &[Transition], batch: &Batch<'_>, instants: u64, context: &str) {
+        let (from_us, to_us) = (self.compared_us, self.clock.now_us());
+        self.compared_us = to_us;
+        let users = batch.log.users().len();
+        if from_us == to_us || users == 0 {
+            return;
+        }
+        self.instants -= instants;
+        let dice = &mut self.dice;
+        let mut random = || (dice.below(users as u64) as usize, from_us + 1 + dice.within_us(to_us - from_us));
+        let asked: Vec<(usize, i64)> = (0..instants).map(|_| random()).collect();
+        let UserIds::Texts(ids) = batch.log.users() else { panic!("ids are texts") };
+        for (place, (&(user, at_us), expected)) in asked.iter().zip(batch.members(&asked)).enumerate() {
+            let id = ids.value(user);
+            if place % 250 == 0 {
+                let slowly: Vec<bool> = batch.slow_standings(user, at_us).iter().map(|now| now.member).collect();
+                assert_eq!(expected, slowly, "{context}: batch and oracle, {id} at {at_us}");
+            }
+            for (name, &expected) in batch.names().iter().zip(&expected) {
+                let is_of = |one: &&Transition| *one.user == *id && *one.segment == **name && one.time_us <= at_us;
+                let before = || self.members.get(&(id.to_owned(), name.clone())).copied().unwrap_or_default();
+                let live = transitions.iter().rfind(is_of).map_or_else(before, |last| last.enter);
+                assert_eq!(live, expected, "{context}: {id} in {name} at {at_us}");
+                self.compared += 1;
+            }
+        }
     }
 
     fn take(&mut self, transition: &Transition, causes: &[Cause], batch: &Batch<'_>, context: &str) {
@@ -292,8 +330,13 @@ fn run(seed: u64, with_model: bool) -> usize {
     let steps = if with_model { 8 } else { 14 };
     for step in 0..steps {
         let causes = world.act();
-        world.compare(&format!("step {step} {causes:?}"), &causes, step == steps - 1);
+        world.compare(&format!("step {step} {causes:?}"), &causes, false);
     }
+    // What is left of the instants is spread over a time in which nothing happens.
+    let until_us = world.clock.now_us() + 1 + world.dice.within_us(world.span_us / 2);
+    world.live().advance_clock(until_us).unwrap();
+    world.compare("the last of time", &[Cause::Time], true);
+    assert_eq!(world.instants, 0);
     world.compared
 }
 
@@ -306,9 +349,19 @@ fn seeds(usual: u64) -> std::ops::Range<u64> {
     }
 }
 
+/// Whether all that was promised is tried: 500 sets and 1,000 instants each, some minutes.
+fn is_long() -> bool {
+    std::env::var_os("PROPENSE_LONG").is_some()
+}
+
+/// Random instants between two writes, a set.
+fn instants() -> u64 {
+    if is_long() { 1_000 } else { 100 }
+}
+
 #[test]
 fn live_membership_is_that_of_batch() {
-    let compared: usize = seeds(60).map(|seed| run(seed, false)).sum();
+    let compared: usize = seeds(if is_long() { 500 } else { 60 }).map(|seed| run(seed, false)).sum();
     assert!(compared > 50, "only {compared} memberships were compared");
 }
 
@@ -317,6 +370,6 @@ fn live_membership_by_a_model_is_that_of_batch() {
     if !fixtures::ready() {
         return;
     }
-    let compared: usize = seeds(60).step_by(15).map(|seed| run(seed, true)).sum();
+    let compared: usize = seeds(if is_long() { 500 } else { 60 }).step_by(15).map(|seed| run(seed, true)).sum();
     assert!(compared > 100, "only {compared} memberships were compared");
 }
