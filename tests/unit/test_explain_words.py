@@ -30,6 +30,7 @@ NAN = math.nan
         ("tenure(*)", 412.7, "first event 413 days ago"),
         ("gap_mean(purchase)", NAN, "fewer than two purchases"),
         ("gap_mean(purchase)", 12.34, "12.3 days between purchases"),
+        ("decayed_count(search, '7d')", 9.7e-6, "almost 0 searches of late (half-life 7 days)"),
         ("decayed_count(view_item, '7d')", 0.256, "0.26 view items of late (half-life 7 days)"),
         ("hour_share(*, 18, 23)", 0.4, "40 % of events from 18:00 to 23:59"),
         ("weekday_share(*, 6, 7)", 1.0, "100 % of events at the weekend"),

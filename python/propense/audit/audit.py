@@ -113,7 +113,7 @@ def audit(
 
 def _profile_table(profiles: Profiles | Source, user: str) -> tuple[pl.DataFrame, str]:
     if isinstance(profiles, Profiles):
-        return profiles.table, "the profiles"
+        return profiles.table, "the table of profiles"
     frame, where = scan(profiles, text_columns=(user,))
     table = collect(frame, where)
     if user not in table.columns:

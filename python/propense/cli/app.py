@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 import warnings
 from typing import Annotated
@@ -92,6 +93,16 @@ app.add_typer(deliveries)
 app.add_typer(store)
 app.command()(demo)
 app.command()(bench)
+
+
+def _let_flow(typers: list[typer.Typer]) -> None:
+    """Let paragraphs of help flow: the lines of docstrings are for code."""
+    for command in (command for each in typers for command in each.registered_commands):
+        paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
+        command.help = "\n\n".join(" ".join(text.split()) for text in paragraphs)
+
+
+_let_flow([app, segments, deliveries, store])
 
 
 def _version(asked: bool) -> None:

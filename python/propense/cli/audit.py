@@ -77,6 +77,8 @@ def audit_command(
             raise DataError(f"{what} is a model; give the log that it scores by --events")
         model = load_model(what)
         attributes = asked or dict.fromkeys(model.training.get("protected", ()))
+        if not attributes:
+            raise DataError("name the attributes to compare by, such as --protected age:30,45,60")
         known = read_profiles(profiles, user=user)
         log = LogOptions(events, profiles, user, time, event, event_constant, time_unit).read()
         found = model.audit(log, known, attributes, as_of=as_of)
@@ -85,12 +87,16 @@ def audit_command(
         scores = collect(frame, where)
         if user not in scores.columns:
             raise DataError(f"{where} has no column {user!r}; name the user column by --user")
+        if not asked:
+            raise DataError("name the attributes to compare by, such as --protected age:30,45,60")
         ordered = scores.select(user, pl.exclude(user))
         found = audit(ordered, read_profiles(profiles, user=user), asked)
     console = Console()
     for title, table in (("groups", found.groups), ("pairs of groups", found.pairs)):
         if table.height:
-            console.print(group_table(table, title))
+            console.print(group_table(table, title, CHOSEN))
+            if any(name in table.columns for name in HIT):
+                console.print(group_table(table, f"what happened then, by {title}", HIT))
     if found.proxies is not None and found.proxies.height:
         console.print(proxy_table(found.proxies))
     show_verdict(found, console)
@@ -113,20 +119,25 @@ def show_verdict(found: Audit, console: Console) -> None:
         console.print(f"  note: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
-def group_table(groups: pl.DataFrame, title: str) -> Table:
-    """Show groups with their rates and intervals."""
+CHOSEN = {"selection_rate": "chosen", "ratio": "ratio"}
+HIT = {"precision": "precision", "recall": "recall", "calibration": "outcomes\n÷ scores"}
+
+
+def group_table(groups: pl.DataFrame, title: str, shown: dict[str, str]) -> Table:
+    """Show groups with some of their rates, intervals below them."""
     table = Table(title=title, title_justify="left")
-    shown = {"selection_rate": "chosen", "ratio": "ratio", "precision": "precision"}
-    shown |= {"recall": "recall", "calibration": "outcomes ÷ scores"}
     columns = [name for name in shown if name in groups.columns]
     table.add_column("by")
     table.add_column("group")
-    for head in ("people", *(shown[name] for name in columns)):
-        table.add_column(head, justify="right")
-    table.add_column("finding")
+    table.add_column("people", justify="right", no_wrap=True)
+    for name in columns:
+        table.add_column(shown[name], justify="right", no_wrap=True)
+    if shown is CHOSEN:
+        table.add_column("finding", no_wrap=True)
     for row in groups.iter_rows(named=True):
-        cells = [_cell(row, name) for name in columns]
-        table.add_row(row["by"], row["group"], f"{row['people']:,}", *cells, row["finding"])
+        cells = [row["by"], row["group"], f"{row['people']:,}"]
+        cells += [_cell(row, name) for name in columns]
+        table.add_row(*cells, *([row["finding"]] if shown is CHOSEN else []))
     return table
 
 
@@ -156,4 +167,4 @@ def _cell(row: dict[str, float | None], name: str) -> str:
     style = ".1%" if name in ("selection_rate", "precision", "recall") else ".2f"
     if low is None or high is None:
         return format(value, style)
-    return f"{value:{style}} ({low:{style}}–{high:{style}})"
+    return f"{value:{style}}\n({low:{style}}–{high:{style}})"

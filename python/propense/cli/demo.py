@@ -70,7 +70,8 @@ def demo(
     console.print(tier_table(tier_summary(scores, reached), title))
     console.print(rule_table(log, sim, scores, reached))
     console.print(ranking_table(sim, scores, reached))
-    files = ["events.parquet", "goal.toml", f"models/{goal.name}", "scores.parquet"]
+    files = ["events.parquet", "profiles.parquet", "goal.toml"]
+    files += [f"models/{goal.name}", "scores.parquet"]
     try:
         model.report().save(out / "report.html")
         files.append("report.html")
@@ -78,8 +79,26 @@ def demo(
         console.print(f"no report: {error}", highlight=False, soft_wrap=True, markup=False)
     for name in files:
         console.print(f"wrote {out / name}", highlight=False, soft_wrap=True)
+    console.print("go on with, for example:", highlight=False)
+    for line in next_commands(out, goal.name, scores, f"{sim.as_of:%Y-%m-%d}"):
+        console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
     if serve or keep:
         serve_demo(out, goal.name, scores, sim.as_of, keep)
+
+
+def next_commands(out: Path, name: str, scores: pl.DataFrame, as_of: str) -> list[str]:
+    """Give commands that show what else there is to know about the demo's model."""
+    user = scores.sort("score", descending=True)["user_id"][0]
+    target = round(1.1 * float(scores["score"].sum()))
+    model, profiles = out / "models" / name, f"--profiles {out / 'profiles.parquet'}"
+    log = f"--events {out / 'events.parquet'} {profiles}"
+    scored = out / "scores.parquet"
+    return [
+        f"propense explain {model} {user} {log} --as-of {as_of}",
+        f"propense plan {model} --scores {scored} --target {target} --budget 5000 --cost 0.1",
+        f"propense audit {scored} {profiles} --protected country --protected age:30,45",
+        f"propense validate {model} {log}",
+    ]
 
 
 def outcomes(log: EventLog, goal: Goal, scores: pl.DataFrame, sim: Simulation) -> NDArray[np.bool_]:

@@ -43,14 +43,15 @@ def forecast_table(forecast: Forecast) -> Table:
 def contact_table(plan: Plan) -> Table:
     """Show whom to contact and whom to leave alone, by tier."""
     table = Table(title="whom to contact", title_justify="left")
-    table.add_column("tier")
+    # Of a narrow terminal's width the words take what the numbers leave.
+    table.add_column("tier", min_width=len("moderately"))
     heads = ("contact", "scores", "cost", "gain", "come anyway", "too unlikely")
     for head in heads:
-        table.add_column(head, justify="right")
+        table.add_column(head, justify="right", no_wrap=head in ("scores", "cost", "gain"))
     for row in plan.table.iter_rows(named=True):
         scores = "–"
         if row["contact"]:
-            scores = f"{row['from_score']:.2f} to {row['to_score']:.2f}"
+            scores = f"{row['from_score']:.2f}–{row['to_score']:.2f}"
         table.add_row(
             row["tier"].replace("_", " "),
             f"{row['contact']:,}",

@@ -18,6 +18,10 @@ from propense.sources import collect, scan
 from propense.validate import Validation
 
 _MOST_MOVED = 8
+HOLDS = (
+    "as many reached the goal as was forecast, and scores rank users and are spread as at training; "
+    "a feature that moved without them is no reason to train again"
+)
 
 
 def validate(
@@ -74,7 +78,7 @@ def validate(
     if found.unknown:
         console.print(f"{found.unknown:,} scored users are not in this log's audience; left out")
     console.print(f"verdict: {found.verdict}", highlight=False)
-    for reason in found.reasons:
+    for reason in found.reasons or (HOLDS,):
         console.print(f"  {reason}", highlight=False, soft_wrap=True)
     if out is not None:
         write_json(found, out)
@@ -90,7 +94,7 @@ def outcome_table(found: Validation) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("tier")
     interval = f"{found.forecast.level:.0%} interval"
-    for head in ("users", "expected", interval, "actual", "rate", "95 % interval"):
+    for head in ("users", "expected", interval, "actual", "rate", "95% interval"):
         table.add_column(head, justify="right")
     for row in found.table.iter_rows(named=True):
         if row["tier"] == "all":

@@ -51,13 +51,18 @@ def sentence(phrase: Phrase, value: float | None, usual: float | None, *, known:
 
 
 def number(value: float) -> str:
-    """Write a number as briefly as it can be told from others: 4, 0.25, 12.5, 1,204."""
+    """Write a number as briefly as it can be told from others: 4, 0.25, 12.5, 1,204.
+
+    What has decayed to less than a thousandth is almost 0.
+    """
     value += 0.0  # zero has no sign
     size = abs(value)
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if value == round(value) or size >= 100:
         return f"{value:,.0f}" if size < 1e9 else f"{value:.3g}"
+    if size < 1e-3:
+        return "almost 0"
     return f"{value:.1f}" if size >= 10 else f"{value:.2g}"
 
 

@@ -106,7 +106,9 @@ def by_tier(name: str, given: float | Mapping[str, float], tier: pl.Series) -> F
             raise PlanError(f"{name}: {key!r} is no tier; expected {', '.join(TIERS)}")
     for key in TIERS:
         if key not in given:
-            raise PlanError(f"{name}: nothing is said of {key!r}")
+            raise PlanError(
+                f"{name}: nothing is said of {key!r}; give each of {', '.join(TIERS)}, or one number"
+            )
     amounts = np.asarray([check_amount(f"{name} of {key}", given[key]) for key in TIERS])
     values: Floats = amounts[tier.to_physical().to_numpy()]
     return values

@@ -130,6 +130,9 @@ class Plan:
         choices = {"nobody": nobody, "plan": self.share, "everyone": nobody + 1}
         rule = self.forecast.rule_share
         if rule is not None:
+            # Of a known rate among users with such scores; people are whole.
+            picked = float(rule @ self.forecast.crowd.weight)
+            rule = rule * (int(picked) / picked if picked else 1.0)
             choices["rule"] = rule
             price = float((rule * self.forecast.crowd.weight) @ self.assumed.cost)
             if self.budget is not None and price > self.budget:

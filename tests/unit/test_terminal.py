@@ -1,0 +1,77 @@
+"""What commands print fits a terminal, and the commands that they name are there."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import typer
+from rich.console import Console
+from rich.table import Table
+
+import propense as pp
+from propense.cli.app import app
+from propense.cli.audit import CHOSEN, HIT, group_table
+from propense.cli.demo import next_commands
+
+WIDTH = 80
+
+
+def shown(table: Table) -> str:
+    """Render for a terminal of the usual width."""
+    console = Console(width=WIDTH)
+    with console.capture() as capture:
+        console.print(table)
+    return capture.get()
+
+
+def test_an_audits_tables_hide_no_number() -> None:
+    rng = np.random.default_rng(1)
+    users = [f"u{n}" for n in range(4_000)]
+    scores = pl.DataFrame({"user_id": users, "score": rng.random(4_000).astype(np.float32)})
+    tier = np.where(scores["score"] > 0.8, "most_likely", "least_likely")
+    profiles = pl.DataFrame(
+        {
+            "user_id": users,
+            "country": rng.choice(["Bosnia and Herzegovina", "GB"], 4_000),
+            "age": rng.integers(18, 80, 4_000),
+        }
+    )
+    found = pp.audit(
+        scores.with_columns(tier=pl.Series(tier)),
+        pp.read_profiles(profiles),
+        {"country": None, "age": [30, 45]},
+    )
+    for table in (found.groups, found.pairs):
+        rate = table["selection_rate"].drop_nulls()[0]
+        text = shown(group_table(table, "groups", CHOSEN))
+        assert "…" not in text
+        assert f"{rate:.1%}" in text
+    row = {name: 0.25 for each in HIT for name in (each, f"{each}_low", f"{each}_high")}
+    hit = pl.DataFrame(
+        [{"by": "country × age", "group": "GB × 45 and over", "people": 40_204} | row]
+    )
+    assert "…" not in shown(group_table(hit, "groups", HIT))
+
+
+def test_the_demo_names_commands_that_there_are() -> None:
+    scores = pl.DataFrame({"user_id": ["u1", "u2"], "score": [0.2, 0.9]})
+    lines = next_commands(Path("demo"), "buys", scores, "2025-05-25")
+    group = typer.main.get_command(app)
+    assert {line.split()[1] for line in lines} == {"explain", "plan", "audit", "validate"}
+    assert " u2 " in lines[0]
+    for line in lines:
+        _, name, *arguments = shlex.split(line)
+        command = group.commands[name]  # type: ignore[attr-defined]
+        # An option that there is not is an error.
+        command.make_context(name, arguments)
+
+
+@pytest.mark.parametrize("name", ["plan", "audit", "validate"])
+def test_paragraphs_of_help_flow(name: str) -> None:
+    command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
+    assert "\n\n" in command.help
+    assert "\n" not in command.help.replace("\n\n", "")
