@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 import propense as pp
-from propense.cli.app import app
+from propense.cli.app import app, hint
 from propense.cli.audit import CHOSEN, HIT, group_table
 from propense.cli.demo import next_commands
 
@@ -68,6 +68,17 @@ def test_the_demo_names_commands_that_there_are() -> None:
         command = group.commands[name]  # type: ignore[attr-defined]
         # An option that there is not is an error.
         command.make_context(name, arguments)
+
+
+def test_attributes_without_profiles_are_asked_for() -> None:
+    log = pp.read_events(
+        pl.DataFrame({"user_id": ["a"], "ts": [1], "event": ["visit"]}), time_unit="s"
+    )
+    with pytest.raises(pp.ExpressionError) as caught:
+        pp.compute_features(log, ["attr(age)"], as_of="2025-01-01")
+    asked = ["propense", "score", "models/buys", "--events", "log.parquet"]
+    assert "--profiles" in hint(caught.value, asked)
+    assert hint(caught.value, [*asked, "--profiles", "profiles.parquet"]) == ""
 
 
 @pytest.mark.parametrize("name", ["plan", "audit", "validate"])

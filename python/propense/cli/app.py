@@ -120,6 +120,12 @@ def root(
     """From an event log to intent: train on a goal, score users, cut them into tiers."""
 
 
+def hint(error: PropenseError, arguments: list[str]) -> str:
+    """Say which option is missing, if one is."""
+    unknown = isinstance(error, ExpressionError) and "unknown attribute" in str(error)
+    return "; attributes come with --profiles" if unknown and "--profiles" not in arguments else ""
+
+
 def main() -> None:
     """Run the program; errors are one line on standard error and an exit code."""
     console = Console(stderr=True, soft_wrap=True)
@@ -134,7 +140,8 @@ def main() -> None:
             app()
     except PropenseError as error:
         console.print("[red]error:[/red] ", end="")
-        console.print(" ".join(str(error).split()), markup=False, highlight=False)
+        text = " ".join(str(error).split()) + hint(error, sys.argv)
+        console.print(text, markup=False, highlight=False)
         codes = (EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
         sys.exit(next(codes, 1))
     except KeyboardInterrupt:
