@@ -34,6 +34,16 @@ def model() -> pp.Model:
     return pp.load_model(cached_model(ForestSize(100, 31), CACHE))
 
 
+@pytest.fixture(scope="module")
+def trained(log: pp.EventLog) -> pp.Model:
+    """A model as training makes it, with past dates for its report."""
+    folder = CACHE / "trained-v1"
+    if not folder.exists():
+        goal = pp.Goal("buys", "count(purchase) >= 1", horizon="30d")
+        pp.train(log, goal, as_of=AS_OF).save(folder)
+    return pp.load_model(folder)
+
+
 def test_read_events(benchmark: BenchmarkFixture, table: pl.DataFrame) -> None:
     assert benchmark(pp.read_events, table).n_events == SIZE.events
 
@@ -57,6 +67,17 @@ def test_score(benchmark: BenchmarkFixture, log: pp.EventLog, model: pp.Model) -
 def test_score_one_row(benchmark: BenchmarkFixture, model: pp.Model) -> None:
     row = np.ones((1, len(model.features)), np.float32)
     assert benchmark(model.score_matrix, row).shape == (1,)
+
+
+def test_explain_1000_users(benchmark: BenchmarkFixture, log: pp.EventLog) -> None:
+    model = pp.load_model(cached_model(ForestSize(500, 31), CACHE))
+    users = model.score(log, as_of=AS_OF)["user_id"].sample(1_000, seed=1).to_list()
+    frame = benchmark(model.explain, log, users=users, as_of=AS_OF)
+    assert frame["user_id"].n_unique() == 1_000
+
+
+def test_report(benchmark: BenchmarkFixture, trained: pp.Model, tmp_path: Path) -> None:
+    benchmark(lambda: trained.report().save(tmp_path / "report.html"))
 
 
 def test_load_model(benchmark: BenchmarkFixture, model: pp.Model, tmp_path: Path) -> None:

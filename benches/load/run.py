@@ -17,6 +17,7 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -108,7 +109,7 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=40_000)
     parser.add_argument("--trees", type=int, default=300)
     parser.add_argument("--seconds", type=float, default=3.0, help="of each rate")
-    parser.add_argument("--only", default="unary,batch,stream,ingest,mixed,overload")
+    parser.add_argument("--only", default="unary,batch,stream,ingest,mixed,overload,explain")
     parser.add_argument("--out", type=Path, default=Path("benches/runs"))
     parser.add_argument("--name", default="load")
     given = parser.parse_args()
@@ -163,6 +164,8 @@ def measure(setting: Setting, address: str, only: list[str]) -> list[Row]:
         rows.append(Row("load", "one user, p99 at half of that", "–", half, 2.0, "lower", "ms"))
         if "overload" in only and rate:
             rows += overload(setting, address, rate)
+    if "explain" in only:
+        rows += explanations(setting, address)
     if "batch" in only:
         rate, best = setting.capacity(ours, address, "batch", 5, 1_000.0, batch=1_000)
         value = best and best["rows_per_s"]
@@ -195,6 +198,22 @@ def overload(setting: Setting, address: str, capacity: float) -> list[Row]:
         what = f"refusal at {factor} times that, p99"
         rows.append(Row("load", what, "–", late, 10.0, "lower", "ms"))
     return rows
+
+
+def explanations(setting: Setting, address: str) -> list[Row]:
+    """Ask for the explanations of 1,000 users, one after the other."""
+    users = pl.Series((setting.work / "users.txt").read_text("utf-8").split())
+    took_ms = []
+    with pp.Client(address) as client:
+        for user in users.sample(1_000, seed=1, with_replacement=True):
+            start = perf_counter()
+            client.explain(user, MODEL, as_of=AS_OF, top=5)
+            took_ms.append(1e3 * (perf_counter() - start))
+    p50, p99 = np.percentile(took_ms, [50, 99])
+    return [
+        Row("load", "one user explained, p50", "–", float(p50), unit="ms"),
+        Row("load", "one user explained, p99", "–", float(p99), unit="ms"),
+    ]
 
 
 def beside_python(setting: Setting, ours: float) -> list[Row]:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Callable
+from time import process_time
+
 import numpy as np
 import polars as pl
 import pytest
@@ -211,3 +215,19 @@ def test_values_that_no_tree_reads_are_not_listed(
     matrix = np.ascontiguousarray(compute_matrix(log, plan, users, model.as_of_us))
     unread = sorted(set(range(matrix.shape[1])) - set(_core.explainer(model.core)[1].tolist()))
     assert not model.core.explain(matrix)[:, unread].any()
+
+
+def test_explaining_everyone_costs_at_most_thirty_times_scoring_everyone(
+    model: pp.Model, log: pp.EventLog, sim: Simulation
+) -> None:
+    # Processor time, alternating, so that what else runs on the machine slows down neither.
+    def took(work: Callable[[], object]) -> float:
+        start = process_time()
+        work()
+        return process_time() - start
+
+    scoring, explaining = [], []
+    for _ in range(7):
+        scoring.append(took(lambda: [model.score(log, as_of=sim.as_of) for _ in range(3)]) / 3)
+        explaining.append(took(lambda: model.explain(log, as_of=sim.as_of)))
+    assert statistics.median(explaining) <= 30 * statistics.median(scoring)
