@@ -20,6 +20,7 @@ mod users;
 
 pub use builder::{EventColumns, EventLogBuilder};
 pub use cells::Cells;
+pub(crate) use cells::{Cell, with_cells};
 pub use column::{Column, ColumnKind};
 pub use error::EventsError;
 pub use log::{EventLog, Events};

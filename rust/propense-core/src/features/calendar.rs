@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::error::FeatureError;
-use crate::DAY_US;
+use super::kernels::local_time::local_times;
 
 const HOUR_US: i64 = 3_600_000_000;
 
@@ -22,11 +22,16 @@ pub(super) struct Calendar {
     covered: RangeInclusive<i64>,
 }
 
-/// A local day, hour and day of the week.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+/// An offset, and the first and the last instant at which it holds.
+struct Span {
+    first_us: i64,
+    last_us: i64,
+    offset_us: i64,
+}
+
+/// A local hour and day of the week.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct LocalTime {
-    /// Days since 1970-01-01.
-    pub(super) day: i64,
     /// 0 to 23.
     pub(super) hour: u8,
     /// 0 (Monday) to 6.
@@ -74,21 +79,34 @@ impl Calendar {
         self.starts_us.get(next).map_or(hour_us, |&start| start.min(hour_us))
     }
 
-    /// Local time of an instant; `hint` is where the last look-up ended and makes neighbouring instants cheap.
-    #[inline]
-    pub(super) fn local(&self, time_us: i64, hint: &mut usize) -> LocalTime {
-        let holds = |place: usize| {
-            self.starts_us[place] <= time_us && self.starts_us.get(place + 1).is_none_or(|&next| time_us < next)
-        };
-        if !holds(*hint) {
-            *hint = self.starts_us.partition_point(|&start| start <= time_us) - 1;
+    /// Writes what the clock on the wall showed at some instants, as microseconds since 1970-01-01; `hint` is where the
+    /// first of the last instants was found, which makes it cheap to begin near it.
+    pub(super) fn wall_us(&self, times_us: &[i64], hint: &mut usize, wall_us: &mut [i64]) {
+        let mut span = self.span(*hint);
+        for (place, (wall_us, &time_us)) in wall_us.iter_mut().zip(times_us).enumerate() {
+            if time_us < span.first_us || span.last_us < time_us {
+                let found = self.starts_us.partition_point(|&start| start <= time_us) - 1;
+                if place == 0 {
+                    *hint = found;
+                }
+                span = self.span(found);
+            }
+            *wall_us = time_us.saturating_add(span.offset_us);
         }
-        let local_us = time_us.saturating_add(self.offsets_us[*hint]);
-        let day = local_us.div_euclid(DAY_US);
-        // Both numbers are multiples of 1,024, and the division of what is left fits 32 bits.
-        let hour = (local_us.wrapping_sub(day.wrapping_mul(DAY_US)) >> 10) as u32 / (HOUR_US >> 10) as u32;
-        // 1970-01-01 was a Thursday.
-        LocalTime { day, hour: hour as u8, weekday: (day + 3).rem_euclid(7) as u8 }
+    }
+
+    /// Where an offset holds.
+    fn span(&self, place: usize) -> Span {
+        let last_us = self.starts_us.get(place + 1).map_or(i64::MAX, |&next| next - 1);
+        Span { first_us: self.starts_us[place], last_us, offset_us: self.offsets_us[place] }
+    }
+
+    /// Local time of an instant.
+    pub(super) fn local(&self, time_us: i64) -> LocalTime {
+        let (mut wall_us, mut days, mut hours, mut weekdays) = ([0], [0], [0], [0]);
+        self.wall_us(&[time_us], &mut 0, &mut wall_us);
+        local_times(&wall_us, &mut days, &mut hours, &mut weekdays);
+        LocalTime { hour: hours[0], weekday: weekdays[0] }
     }
 }
 
@@ -101,12 +119,12 @@ mod tests {
         let instant = |text: &str| text.parse::<Timestamp>().map(Timestamp::as_microsecond).unwrap_or_default();
         let (first, last) = (instant("2024-01-01T00:00:00Z"), instant("2024-12-31T00:00:00Z"));
         let calendar = Calendar::new("Europe/London", first, last).expect("a known zone");
-        let hour = |text: &str| calendar.local(instant(text), &mut 0).hour;
+        let hour = |text: &str| calendar.local(instant(text)).hour;
         assert_eq!(hour("2024-03-31T00:59:59Z"), 0);
         assert_eq!(hour("2024-03-31T01:00:00Z"), 2);
         assert_eq!(hour("2024-10-27T00:59:59Z"), 1);
         assert_eq!(hour("2024-10-27T01:00:00Z"), 1);
-        assert_eq!(calendar.local(instant("2024-07-01T23:30:00Z"), &mut 0).weekday, 1);
+        assert_eq!(calendar.local(instant("2024-07-01T23:30:00Z")).weekday, 1);
     }
 
     #[test]

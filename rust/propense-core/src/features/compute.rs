@@ -11,8 +11,6 @@ use crate::events::EventLog;
 
 /// Users whose values are written to the columns of the matrix together: four cache lines a column.
 const TILE: usize = 64;
-/// What the columns of a tile are apart. A power of two would put all of them into a few sets of the cache.
-const STRIDE: usize = TILE + 16;
 
 /// The matrix of a plan, column by column: for each feature, one f32 a user in the order of `users`; NaN is missing.
 ///
@@ -43,14 +41,16 @@ pub fn compute(
     parts.sort_by_cached_key(|(block, _)| std::cmp::Reverse(block.events));
     let ready = ScanPlan::new(log, plan, None);
     parts.into_par_iter().try_for_each_init(
-        || (Scan::new(&ready, log, period), vec![0.0; STRIDE * width]),
+        || (Scan::new(&ready, log, period), vec![0.0; TILE * ready.values()]),
         |(scan, tile), (block, mut columns)| {
             for (first, users) in users[block.users.clone()].chunks(TILE).enumerate() {
-                for (place, &user) in users.iter().enumerate() {
-                    scan.write(user as usize, &mut tile[place..], STRIDE);
+                for (values, &user) in tile.chunks_exact_mut(ready.values()).zip(users) {
+                    scan.write_values(user as usize, values);
                 }
-                for (column, values) in columns.iter_mut().zip(tile.chunks_exact(STRIDE)) {
-                    column[first * TILE..][..users.len()].copy_from_slice(&values[..users.len()]);
+                for &(place, column) in ready.columns() {
+                    let column = &mut columns[column as usize][first * TILE..][..users.len()];
+                    let values = tile[place as usize..].iter().step_by(ready.values());
+                    column.iter_mut().zip(values).for_each(|(to, value)| *to = *value);
                 }
             }
             progress.advance(block.len())

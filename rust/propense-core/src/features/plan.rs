@@ -151,7 +151,7 @@ impl Plan {
 
     /// The local hour, 0 to 23, and day of the week, 1 (Monday) to 7.
     pub(crate) fn wall_clock(&self, time_us: i64) -> (u8, u8) {
-        let local = self.calendar.local(time_us, &mut 0);
+        let local = self.calendar.local(time_us);
         (local.hour, local.weekday + 1)
     }
 

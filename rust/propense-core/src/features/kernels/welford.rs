@@ -3,21 +3,29 @@
 //! Welford, B. P. (1962), "Note on a method for calculating corrected sums of squares and products", Technometrics
 //! 4(3), 419–420, equations for the running update.
 
-/// Cells: how many values, their mean, the sum of their squared deviations from it.
-pub(in crate::features) const WELFORD: [u64; 3] = [0, 0, 0];
-
-/// Takes one value.
-#[inline]
-pub(in crate::features) fn insert(state: &mut [u64; 3], value: f64) {
-    let count = state[0] + 1;
-    let (mean, squares) = (f64::from_bits(state[1]), f64::from_bits(state[2]));
-    let deviation = value - mean;
-    let mean = mean + deviation / count as f64;
-    *state = [count, mean.to_bits(), (squares + deviation * (value - mean)).to_bits()];
+/// How many values, their mean, the sum of their squared deviations from it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(in crate::features) struct Welford {
+    count: u32,
+    mean: f64,
+    squares: f64,
 }
 
-/// The sample standard deviation; NaN under two values.
-#[inline]
-pub(in crate::features) fn deviation(state: &[u64; 3]) -> f64 {
-    if state[0] < 2 { f64::NAN } else { (f64::from_bits(state[2]) / (state[0] - 1) as f64).sqrt() }
+impl Welford {
+    pub(in crate::features) const NONE: Self = Self { count: 0, mean: 0.0, squares: 0.0 };
+
+    /// Takes one value.
+    #[inline]
+    pub(in crate::features) fn take(&mut self, value: f64) {
+        let count = self.count + 1;
+        let deviation = value - self.mean;
+        let mean = self.mean + deviation / f64::from(count);
+        *self = Self { count, mean, squares: self.squares + deviation * (value - mean) };
+    }
+
+    /// The sample standard deviation; NaN under two values.
+    #[inline]
+    pub(in crate::features) fn deviation(&self) -> f64 {
+        if self.count < 2 { f64::NAN } else { (self.squares / f64::from(self.count - 1)).sqrt() }
+    }
 }

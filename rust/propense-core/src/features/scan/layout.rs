@@ -1,185 +1,271 @@
-//! Which states a plan keeps, where they lie, and what each leaf reads from them.
+//! Which states a plan keeps, and what each leaf reads of them.
 
 use std::collections::{HashMap, HashSet};
 
-use super::ops::{Op, OpKind};
-use crate::expr::{BoundAggregate, BoundFilter, EventSet, Function, UserLeaf};
-use crate::features::kernels::calendar_days::{DAYS, HOURS, WEEKDAYS};
-use crate::features::kernels::extent::{EXTENT, GAPS};
-use crate::features::kernels::property::{MOMENTS, NO_PAIR};
-use crate::features::kernels::welford::WELFORD;
-use crate::features::plan::ALL_HISTORY;
-
-/// A selection of events with the states that they update.
-pub(super) struct Selection {
-    pub(super) events: EventSet,
-    pub(super) filter: Option<BoundFilter>,
-    pub(super) ops: Vec<Op>,
-}
+use super::chunk::Wanted;
+use super::extents::Extents;
+use super::keys::{Member, keys};
+use super::lanes::{COUNT_LANES, Counts, DECAY_LANES, Decays};
+use super::lists::Source;
+use super::ops::{Asked, Op, OpKind, Reads, is_counted};
+use super::selection::Selection;
+use crate::events::EventLog;
+use crate::expr::{BoundAggregate, EventSet, Function, UserLeaf};
+use crate::features::plan::{ALL_HISTORY, Plan};
 
 /// How a leaf's value is read.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Reading {
     /// The attribute column with this place.
     Attribute(usize),
-    /// A function of the state whose first cell is `at` among the cells of all windows.
-    State { function: Function, kind: OpKind, at: usize },
+    /// The count in this cell.
+    Count(usize),
+    /// The number in this cell.
+    Number(usize),
     /// The value from outside with this number.
     External(usize),
     /// Nothing reads it.
     Unread,
 }
 
-/// The states of a plan.
-///
-/// The running states of a user are one array of cells. As the walk leaves a window, those that are read there are
-/// kept: they lie first, so that one copy keeps them. All cells together are what was kept of each window but the
-/// longest, and then the running states.
-#[derive(Default)]
+/// A selection whose events are taken one by one.
+#[derive(Debug)]
+pub(super) struct List {
+    pub(super) source: Source,
+    /// Which events of the source are in it; `None` if all are.
+    pub(super) member: Option<Member>,
+    /// Whether something is read over another window than the longest.
+    pub(super) is_windowed: bool,
+    /// Its lane among the extents, if one is read over the longest window.
+    pub(super) extent: Option<usize>,
+    pub(super) ops: Vec<Op>,
+}
+
+/// The states of a plan, and where their values lie: counts among the counts, all others among the numbers.
 pub(super) struct Layout {
     /// Windows in microseconds, ascending; [`ALL_HISTORY`] is the last if it is asked for.
     pub(super) windows_us: Vec<i64>,
-    pub(super) selections: Vec<Selection>,
-    /// The states of a user without events.
-    pub(super) initial: Vec<u64>,
-    /// How many cells are kept of each window but the longest.
-    pub(super) kept: usize,
-    /// One for each leaf.
-    pub(super) readings: Vec<Reading>,
+    pub(super) wanted: Wanted,
+    pub(super) counts: Vec<Counts>,
+    pub(super) decays: Vec<Decays>,
+    pub(super) lists: Vec<List>,
+    /// For each event type, and last for any other, the bucket that its events go to; 0 is that of no list.
+    pub(super) bucket_of_type: Vec<u16>,
+    /// The lanes of the extents and the first of their cells.
+    pub(super) extents: (usize, usize),
+    /// The counts of a user without events.
+    pub(super) counts_of_none: Vec<u32>,
+    /// The numbers of a user without events.
+    pub(super) numbers_of_none: Vec<f64>,
     /// The columns of the distinct sets.
     pub(super) distinct_columns: Vec<usize>,
-    pub(super) half_lives_us: Vec<i64>,
+    /// One for each leaf.
+    pub(super) readings: Vec<Reading>,
 }
 
-/// What aggregates that share a state agree on: the events, the kernel, and the property.
-type StateKey<'a> = (&'a str, OpKind, Option<usize>);
-
 /// An aggregate that is read.
-struct Read<'a> {
+struct Read<'p> {
     leaf: usize,
-    aggregate: &'a BoundAggregate,
-    key: StateKey<'a>,
+    aggregate: &'p BoundAggregate,
+    /// The place of its selection.
+    selection: usize,
     /// The place of its window.
     window: usize,
 }
 
 impl Layout {
-    /// The states of those leaves that are read.
-    pub(super) fn new(leaves: &[UserLeaf], is_read: impl Fn(usize) -> bool) -> Self {
-        let aggregates: Vec<(usize, &BoundAggregate)> = (leaves.iter().enumerate())
-            .filter_map(|(leaf, what)| match what {
-                UserLeaf::Aggregate(aggregate) if is_read(leaf) => Some((leaf, aggregate)),
-                _ => None,
-            })
-            .collect();
-        let mut windows_us: Vec<i64> = aggregates.iter().map(|(_, aggregate)| window_us(aggregate)).collect();
+    /// The states of those leaves of a plan that are read.
+    pub(super) fn new(log: &EventLog, plan: &Plan, is_read: impl Fn(usize) -> bool) -> Self {
+        let aggregates = plan.leaves.iter().enumerate().filter_map(|(leaf, what)| match what {
+            UserLeaf::Aggregate(aggregate) if is_read(leaf) => Some((leaf, aggregate)),
+            _ => None,
+        });
+        let mut windows_us: Vec<i64> = aggregates.clone().map(|(_, aggregate)| window_us(aggregate)).collect();
         windows_us.sort_unstable();
         windows_us.dedup();
-        let readings = leaves.iter().map(|leaf| match leaf {
+        let mut selections = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
+        let reads = aggregates.map(|(leaf, aggregate)| {
+            let selection = *places.entry(&aggregate.selector_text).or_insert_with(|| {
+                selections.push(Selection::of(aggregate, log));
+                selections.len() - 1
+            });
+            let window = windows_us.partition_point(|&length| length < window_us(aggregate));
+            Read { leaf, aggregate, selection, window }
+        });
+        let reads: Vec<Read> = reads.collect();
+        let (keys, members) = keys(&selections, log);
+        let readings = plan.leaves.iter().map(|leaf| match leaf {
             UserLeaf::Attribute(column) => Reading::Attribute(*column),
             UserLeaf::External(number) => Reading::External(*number),
             UserLeaf::Aggregate(_) => Reading::Unread,
         });
-        let mut layout = Self { readings: readings.collect(), ..Self::default() };
-        // Where a selection is only counted, the instants of its events need not be kept.
-        let reads_instants = |aggregate: &BoundAggregate| kind(aggregate, true) == OpKind::Extent;
-        let timed: HashSet<&str> = (aggregates.iter())
-            .filter(|(_, aggregate)| reads_instants(aggregate) && aggregate.function != Function::Count)
-            .map(|(_, aggregate)| aggregate.selector_text.as_str())
-            .collect();
-        let reads: Vec<Read> = (aggregates.iter())
-            .map(|&(leaf, aggregate)| {
-                let selector = aggregate.selector_text.as_str();
-                let key = (selector, kind(aggregate, timed.contains(selector)), aggregate.column);
-                let window = windows_us.partition_point(|&length| length < window_us(aggregate));
-                Read { leaf, aggregate, key, window }
-            })
-            .collect();
-        layout.windows_us = windows_us;
-        layout.place(&reads);
+        let event_types = log.event_types().len() as u32;
+        let mut layout = Self {
+            windows_us,
+            wanted: Wanted { event_types, keys, calendar: None, half_lives_us: Vec::new() },
+            counts: Vec::new(),
+            decays: Vec::new(),
+            lists: Vec::new(),
+            bucket_of_type: vec![0; event_types as usize + 1],
+            extents: (0, 0),
+            counts_of_none: Vec::new(),
+            numbers_of_none: Vec::new(),
+            distinct_columns: Vec::new(),
+            readings: readings.collect(),
+        };
+        layout.count(&reads, &members);
+        layout.decay(&reads, &members);
+        layout.list(&reads, &selections, &members);
+        let reads_local_times = layout.lists.iter().flat_map(|list| &list.ops).any(|op| op.kind.takes_local_times());
+        layout.wanted.calendar = reads_local_times.then(|| plan.calendar.clone());
         layout
     }
 
-    fn place(&mut self, reads: &[Read]) {
-        let longest = self.windows_us.len().saturating_sub(1);
-        let (mut states, mut selections): (HashMap<StateKey, Op>, HashMap<&str, usize>) = Default::default();
-        let kept: HashSet<StateKey> = reads.iter().filter(|read| read.window < longest).map(|read| read.key).collect();
-        for is_kept in [true, false] {
-            for read in reads.iter().filter(|read| kept.contains(&read.key) == is_kept) {
-                let selection = *selections.entry(read.key.0).or_insert_with(|| {
-                    let (events, filter) = (read.aggregate.events, read.aggregate.filter.clone());
-                    self.selections.push(Selection { events, filter, ops: Vec::new() });
-                    self.selections.len() - 1
-                });
-                let (_, kind, column) = read.key;
-                states.entry(read.key).or_insert_with(|| self.add_state(selection, kind, column));
+    /// Lanes for the selections that are counted.
+    fn count(&mut self, reads: &[Read], members: &[Member]) {
+        let counted = |read: &&Read| read.aggregate.function == Function::Count && read.aggregate.column.is_none();
+        let windows = self.windows_us.len();
+        for (key, selections) in by_key(reads.iter().filter(counted), members) {
+            for lanes in selections.chunks(COUNT_LANES) {
+                let at = self.counts_of_none.len();
+                self.counts_of_none.resize(at + windows * COUNT_LANES, 0);
+                let of: Vec<&Member> = lanes.iter().map(|&selection| &members[selection]).collect();
+                self.counts.push(Counts::new(key, &of, at));
+                for read in reads.iter().filter(counted) {
+                    if let Some(lane) = lanes.iter().position(|&selection| selection == read.selection) {
+                        self.readings[read.leaf] = Reading::Count(at + read.window * COUNT_LANES + lane);
+                    }
+                }
             }
-            if is_kept {
-                self.kept = self.initial.len();
-            }
-        }
-        for read in reads {
-            let (function, op) = (read.aggregate.function, states[&read.key]);
-            self.readings[read.leaf] = Reading::State { function, kind: op.kind, at: read.window * self.kept + op.at };
         }
     }
 
-    fn add_state(&mut self, selection: usize, kind: OpKind, column: Option<usize>) -> Op {
-        let column = column.unwrap_or_default();
-        let number = match kind {
-            OpKind::Distinct => {
-                self.distinct_columns.push(column);
-                self.distinct_columns.len() - 1
-            }
-            OpKind::Decay { half_life_us } => {
-                let known = self.half_lives_us.iter().position(|&known| known == half_life_us);
-                known.unwrap_or_else(|| {
-                    self.half_lives_us.push(half_life_us);
-                    self.half_lives_us.len() - 1
-                })
-            }
-            _ => 0,
+    /// Lanes for the selections whose decayed counts are read, half-life by half-life.
+    fn decay(&mut self, reads: &[Read], members: &[Member]) {
+        let half_life = |read: &Read| match read.aggregate.function {
+            Function::DecayedCount { half_life_us } => Some(half_life_us),
+            _ => None,
         };
-        let op = Op { kind, at: self.initial.len(), column, number };
-        self.initial.extend_from_slice(initial(kind));
-        self.selections[selection].ops.push(op);
-        op
+        let mut half_lives_us: Vec<i64> = reads.iter().filter_map(half_life).collect();
+        half_lives_us.sort_unstable();
+        half_lives_us.dedup();
+        for (number, &half_life_us) in half_lives_us.iter().enumerate() {
+            let decays = |read: &&Read| half_life(read) == Some(half_life_us);
+            for (key, selections) in by_key(reads.iter().filter(decays), members) {
+                for lanes in selections.chunks(DECAY_LANES) {
+                    let at = self.numbers_of_none.len();
+                    self.numbers_of_none.resize(at + DECAY_LANES, 0.0);
+                    let of: Vec<&Member> = lanes.iter().map(|&selection| &members[selection]).collect();
+                    self.decays.push(Decays::new(key, number, &of, at));
+                    for read in reads.iter().filter(decays) {
+                        if let Some(lane) = lanes.iter().position(|&selection| selection == read.selection) {
+                            self.readings[read.leaf] = Reading::Number(at + lane);
+                        }
+                    }
+                }
+            }
+        }
+        self.wanted.half_lives_us = half_lives_us;
     }
+
+    /// Lists for the selections of which anything else is read.
+    fn list(&mut self, reads: &[Read], selections: &[Selection], members: &[Member]) {
+        let longest = self.windows_us.len().saturating_sub(1);
+        let is_extent = |read: &&Read| read.window == longest && OpKind::of(read.aggregate) == Some(OpKind::Extent);
+        let with_extent: HashSet<usize> = reads.iter().filter(is_extent).map(|read| read.selection).collect();
+        let (lanes, at) = (Extents::lanes(with_extent.len()), self.numbers_of_none.len());
+        self.extents = (lanes, at);
+        self.numbers_of_none.resize(at + 3 * lanes, f64::NAN);
+        let mut extents = 0;
+        let mut buckets = 0;
+        for (number, selection) in selections.iter().enumerate() {
+            let listed = |read: &&Read| read.selection == number && OpKind::of(read.aggregate).is_some();
+            let of_list: Vec<&Read> = reads.iter().filter(listed).collect();
+            if of_list.is_empty() {
+                continue;
+            }
+            let source = match selection.events {
+                EventSet::All => Source::All,
+                EventSet::One(event_type) => {
+                    let bucket = &mut self.bucket_of_type[event_type as usize];
+                    if *bucket == 0 {
+                        buckets += 1;
+                        *bucket = buckets;
+                    }
+                    Source::Bucket(usize::from(*bucket))
+                }
+                EventSet::Empty => Source::Nothing,
+            };
+            let member = (!selection.is_whole() && source != Source::Nothing).then(|| members[number].clone());
+            let is_windowed = of_list.iter().any(|read| read.window < longest);
+            let extent = with_extent.contains(&number).then_some(extents);
+            for read in of_list.iter().copied().filter(is_extent) {
+                let cell = Extents::cell(lanes, extents, read.aggregate.function);
+                self.readings[read.leaf] = Reading::Number(at + cell);
+            }
+            extents += usize::from(extent.is_some());
+            let in_ops: Vec<&Read> = of_list.iter().copied().filter(|read| !is_extent(read)).collect();
+            let ops = self.ops(&in_ops);
+            self.lists.push(List { source, member, is_windowed, extent, ops });
+        }
+    }
+
+    /// The ops of a list, those of a column together.
+    fn ops(&mut self, reads: &[&Read]) -> Vec<Op> {
+        let mut ops: Vec<Op> = Vec::new();
+        for read in reads {
+            let Some(kind) = OpKind::of(read.aggregate) else { continue };
+            let (function, column) = (read.aggregate.function, read.aggregate.column.unwrap_or_default());
+            let known = ops.iter().position(|op| op.kind == kind && op.column == column);
+            let place = known.unwrap_or_else(|| {
+                let set = self.distinct_columns.len();
+                if kind == OpKind::Distinct {
+                    self.distinct_columns.push(column);
+                }
+                ops.push(Op { kind, column, set, reads: Vec::new(), windows: Vec::new() });
+                ops.len() - 1
+            });
+            let cell = if is_counted(function) {
+                self.counts_of_none.push(0);
+                self.readings[read.leaf] = Reading::Count(self.counts_of_none.len() - 1);
+                self.counts_of_none.len() - 1
+            } else {
+                self.numbers_of_none.push(function.empty());
+                self.readings[read.leaf] = Reading::Number(self.numbers_of_none.len() - 1);
+                self.numbers_of_none.len() - 1
+            };
+            let asked = Asked { window: read.window as u32, cell: cell as u32 };
+            let Op { reads: of_op, windows, .. } = &mut ops[place];
+            windows.push(asked.window);
+            match of_op.iter_mut().find(|reads| reads.function == function) {
+                Some(reads) => reads.asked.push(asked),
+                None => of_op.push(Reads { function, asked: vec![asked] }),
+            }
+        }
+        for Op { windows, .. } in &mut ops {
+            windows.sort_unstable();
+            windows.dedup();
+        }
+        ops.sort_by_key(|op| op.column);
+        ops
+    }
+}
+
+/// The selections of some reads, each once, by the key that tells them.
+fn by_key<'r>(reads: impl Iterator<Item = &'r Read<'r>>, members: &[Member]) -> Vec<(usize, Vec<usize>)> {
+    let mut groups: Vec<(usize, Vec<usize>)> = Vec::new();
+    for Read { selection, .. } in reads {
+        let key = members[*selection].key;
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, group)) if group.contains(selection) => {}
+            Some((_, group)) => group.push(*selection),
+            None => groups.push((key, vec![*selection])),
+        }
+    }
+    groups
 }
 
 fn window_us(aggregate: &BoundAggregate) -> i64 {
     aggregate.window_us.unwrap_or(ALL_HISTORY)
-}
-
-/// The kernel of an aggregate; `timed` tells whether its selection keeps the instants of its events.
-fn kind(aggregate: &BoundAggregate, timed: bool) -> OpKind {
-    match (aggregate.function, aggregate.column) {
-        (Function::Count | Function::Sum | Function::Mean, Some(_)) => OpKind::Moments,
-        (Function::Std, _) => OpKind::Spread,
-        (Function::Min | Function::Max, _) => OpKind::Extremes,
-        (Function::First | Function::Last, _) => OpKind::Ends,
-        (Function::Distinct, _) => OpKind::Distinct,
-        (Function::GapStd, _) => OpKind::Gaps,
-        (Function::ActiveDays, _) => OpKind::Days,
-        (Function::DecayedCount { half_life_us }, _) => OpKind::Decay { half_life_us },
-        (Function::HourShare { .. }, _) => OpKind::Hours,
-        (Function::WeekdayShare { .. }, _) => OpKind::Weekdays,
-        (Function::Count, None) if !timed => OpKind::Count,
-        _ => OpKind::Extent,
-    }
-}
-
-/// The cells of a state that has seen nothing.
-fn initial(kind: OpKind) -> &'static [u64] {
-    match kind {
-        OpKind::Count | OpKind::Decay { .. } | OpKind::Distinct => &[0],
-        OpKind::Extent => &EXTENT,
-        OpKind::Gaps => &GAPS,
-        OpKind::Days => &DAYS,
-        OpKind::Hours => &HOURS,
-        OpKind::Weekdays => &WEEKDAYS,
-        OpKind::Moments => &MOMENTS,
-        OpKind::Spread => &WELFORD,
-        OpKind::Extremes | OpKind::Ends => &NO_PAIR,
-    }
 }

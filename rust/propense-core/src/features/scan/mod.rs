@@ -1,23 +1,42 @@
 //! One user's events through a plan, in one walk from the newest to the oldest.
+//!
+//! Events are walked in chunks. Of a chunk is first worked out what needs no state: classes of events, local times, weights
+//! ([`chunk`]). Counts of all selections then take each event as one row of a table ([`lanes`]); other states take the
+//! events of their selection one after the other ([`lists`], [`states`]). What a state was after each event is remembered
+//! for a while, and read where windows end: no loop stops at the end of a window, which would be hard to foresee.
+#![allow(clippy::inline_always, reason = "what is inlined is compiled for the instructions of its caller")]
 
 mod chunk;
-mod dispatch;
+mod extents;
 mod finish;
+mod instructions;
+mod keys;
+mod lanes;
 mod layout;
+mod lists;
 mod ops;
+mod selection;
 mod shape;
+mod states;
+mod windows;
+
+use std::ops::Range;
 
 use self::chunk::{CHUNK_EVENTS, Chunk};
-use self::dispatch::{EventOps, dispatch, passes};
+use self::extents::Extents;
 use self::finish::{Finish, User};
-use self::layout::{Layout, Reading};
-use self::ops::{Event, OpKind};
+use self::instructions::Instructions;
+use self::layout::Layout;
+use self::lists::{Buckets, Source};
+use self::ops::OpKind;
 pub use self::shape::DictionarySizes;
 use self::shape::Shape;
+use self::states::{Held, State, Taken, Trails};
+use self::windows::Windows;
 use super::calendar::Calendar;
 use super::kernels::distinct_values::DistinctSet;
-use super::plan::{ALL_HISTORY, Period, Plan};
-use crate::events::{Cells, EventLog};
+use super::plan::{Period, Plan};
+use crate::events::{Cell, Cells, EventLog, with_cells};
 use crate::expr::Program;
 
 /// A plan made ready to run: what each event sets off, and what each column of a row is made of.
@@ -25,16 +44,10 @@ use crate::expr::Program;
 /// It runs over the log that it was made for, and over any other of the same shape ([`ScanPlan::fits`]).
 pub struct ScanPlan {
     shape: Shape,
-    /// `None` if nothing reads it.
-    calendar: Option<Calendar>,
     width: usize,
-    windows_us: Vec<i64>,
-    of_type: Vec<EventOps>,
-    initial: Vec<u64>,
-    kept: usize,
-    readings: Vec<Reading>,
-    distinct_columns: Vec<usize>,
-    half_lives_us: Vec<i64>,
+    layout: Layout,
+    /// The states of a user without events, one an op.
+    initial: Vec<State>,
     finish: Finish,
 }
 
@@ -49,23 +62,21 @@ impl ScanPlan {
                 program.for_each_leaf(&mut |leaf| leaf_is_read[leaf] = true);
             }
         }
-        let Layout { windows_us, selections, initial, kept, readings, distinct_columns, half_lives_us } =
-            Layout::new(&plan.leaves, |leaf| leaf_is_read[leaf]);
-        let reads_calendar = |kind| matches!(kind, OpKind::Days | OpKind::Hours | OpKind::Weekdays);
-        let reads_calendar = selections.iter().flat_map(|selection| &selection.ops).any(|op| reads_calendar(op.kind));
-        let leaves = || plan.leaves.iter().zip(&leaf_is_read).filter(|(_, is_read)| **is_read).map(|(leaf, _)| leaf);
+        let layout = Layout::new(log, plan, |leaf| leaf_is_read[leaf]);
+        let leaves = plan.leaves.iter().zip(&leaf_is_read).filter(|(_, is_read)| **is_read).map(|(leaf, _)| leaf);
+        let ops = layout.lists.iter().flat_map(|list| &list.ops);
         Self {
-            shape: Shape::of(log, leaves()),
-            calendar: reads_calendar.then(|| plan.calendar.clone()),
+            shape: Shape::of(log, leaves),
             width: plan.width(),
-            windows_us,
-            of_type: dispatch(&selections, log),
-            initial,
-            kept,
-            finish: Finish::new(&plan.outputs, &readings, is_read),
-            readings,
-            distinct_columns,
-            half_lives_us,
+            initial: ops.map(|op| State::new(op.kind)).collect(),
+            finish: Finish::new(
+                &plan.outputs,
+                &layout.readings,
+                layout.counts_of_none.len(),
+                layout.numbers_of_none.len(),
+                is_read,
+            ),
+            layout,
         }
     }
 
@@ -75,6 +86,16 @@ impl ScanPlan {
         self.width
     }
 
+    /// How many values [`Scan::write_values`] writes.
+    pub(super) fn values(&self) -> usize {
+        self.layout.counts_of_none.len() + self.layout.numbers_of_none.len() + self.finish.evaluated()
+    }
+
+    /// For each column that is read, which of the values it is and its number, in the order of the values.
+    pub(super) fn columns(&self) -> &[(u32, u32)] {
+        self.finish.columns()
+    }
+
     /// Whether the plan gives a log's features as if it had been made for it: codes mean the same event types and texts,
     /// what is read lies in cells of the same type, and no event is beyond the time that the calendar covers.
     ///
@@ -82,13 +103,9 @@ impl ScanPlan {
     /// grow. What is compared is how far they have grown, which for `log` is `sizes`: no further than for the plan.
     #[must_use]
     pub fn fits(&self, log: &EventLog, sizes: &DictionarySizes) -> bool {
-        self.shape.fits(log, sizes) && self.calendar.as_ref().is_none_or(|calendar| covers(calendar, log))
+        let calendar = self.layout.wanted.calendar.as_ref();
+        self.shape.fits(log, sizes) && calendar.is_none_or(|calendar| covers(calendar, log))
     }
-}
-
-/// The first instant of a window.
-fn window_start_us(window_us: i64, end_us: i64) -> i64 {
-    if window_us == ALL_HISTORY { i64::MIN } else { end_us.saturating_sub(window_us) }
 }
 
 /// Whether a calendar's offsets reach to every event of a log.
@@ -101,147 +118,193 @@ pub struct Scan<'a> {
     plan: &'a ScanPlan,
     log: &'a EventLog,
     columns: Vec<&'a Cells>,
-    end_us: i64,
-    /// The earliest instant of each window, ascending windows; later windows reach further back.
-    starts_us: Vec<i64>,
-    /// What was kept of each window but the longest, then the running states.
-    cells: Vec<u64>,
+    instructions: Instructions,
+    windows: Windows,
     sets: Vec<DistinctSet>,
     /// The current user's number in the distinct sets.
     user: u32,
+    /// One an op.
+    states: Vec<State>,
+    extents: Extents,
+    held: Held,
+    values: Vec<f32>,
+    scratch: Scratch,
+}
+
+/// What means nothing beyond a chunk.
+struct Scratch {
     chunk: Chunk,
+    buckets: Buckets,
+    counts: Vec<[u32; lanes::COUNT_LANES]>,
+    passed: Vec<u8>,
+    held_of_list: Vec<u16>,
+    numbers: Vec<f64>,
+    trails: Trails,
 }
 
 impl<'a> Scan<'a> {
     /// A scan that has seen no user of a log that the plan was made for or fits.
     #[must_use]
     pub fn new(plan: &'a ScanPlan, log: &'a EventLog, period: Period) -> Self {
-        let start = |&window_us: &i64| window_start_us(window_us, period.end_us);
-        let earliest_us = period.start_us.unwrap_or(i64::MIN);
-        let starts_us: Vec<i64> = plan.windows_us.iter().map(|window| start(window).max(earliest_us)).collect();
         let columns: Vec<&Cells> = log.columns().iter().map(|column| &column.cells).collect();
+        let ScanPlan { layout, initial, .. } = plan;
+        let buckets = layout.bucket_of_type.iter().max().map_or(0, |&last| usize::from(last) + 1);
+        let windows = Windows::new(&layout.windows_us, period);
         Self {
             plan,
             log,
-            end_us: period.end_us,
-            cells: vec![0; plan.kept * starts_us.len().saturating_sub(1) + plan.initial.len()],
-            starts_us,
-            sets: plan.distinct_columns.iter().map(|&column| DistinctSet::of(columns[column])).collect(),
+            instructions: Instructions::best(),
+            sets: layout.distinct_columns.iter().map(|&column| DistinctSet::of(columns[column])).collect(),
             columns,
             user: 0,
-            chunk: Chunk::new(plan.half_lives_us.len()),
+            states: initial.clone(),
+            extents: Extents::new(layout.extents.0),
+            held: Held { counts: layout.counts_of_none.clone(), numbers: layout.numbers_of_none.clone() },
+            values: vec![0.0; plan.values()],
+            scratch: Scratch {
+                chunk: Chunk::new(&layout.wanted),
+                buckets: Buckets::new(buckets),
+                counts: Vec::new(),
+                passed: Vec::new(),
+                held_of_list: vec![0; windows.held().len()],
+                numbers: Vec::new(),
+                trails: Trails::default(),
+            },
+            windows,
         }
     }
 
     /// Writes a user's row of the matrix: `row` has one f32 a feature, of which those that are read are written.
     pub fn write_row(&mut self, user: usize, row: &mut [f32]) {
-        self.write(user, row, 1);
+        let mut values = std::mem::take(&mut self.values);
+        self.write_values(user, &mut values);
+        for &(place, column) in self.plan.columns() {
+            row[column as usize] = values[place as usize];
+        }
+        self.values = values;
     }
 
-    /// Writes a user's values into `out`, `stride` places apart: the row of a matrix, or a column of its transpose.
-    pub(super) fn write(&mut self, user: usize, out: &mut [f32], stride: usize) {
+    /// Writes a user's values, in the order of [`ScanPlan::columns`].
+    pub(super) fn write_values(&mut self, user: usize, values: &mut [f32]) {
         self.gather(user);
-        let Self { plan, log, end_us, cells, .. } = self;
-        let readings = plan.readings.as_slice();
-        let profile_row = log.profile_row(user);
-        let leaves = User { readings, log, profile_row, end_us: *end_us, externals: &[] };
-        plan.finish.write(cells, &leaves, out, stride);
+        self.plan.finish.write(self.instructions, &self.held, &self.user(user, &[]), values);
     }
 
     /// The value of a program of the plan for the user whom [`Scan::gather`] has gathered, in f64; NaN if missing.
     pub(crate) fn value(&self, program: &Program, user: usize, externals: &[f64]) -> f64 {
-        let Self { plan, log, end_us, cells, .. } = self;
-        let readings = plan.readings.as_slice();
-        let leaves = User { readings, log, profile_row: log.profile_row(user), end_us: *end_us, externals };
-        program.eval(&|leaf| readings[leaf].value(cells, &leaves))
+        let leaves = self.user(user, externals);
+        program.eval(&|leaf| leaves.readings[leaf].value(&self.held, &leaves))
     }
 
     /// The value of a leaf of the plan that is read, for the user whom [`Scan::gather`] has gathered; NaN if missing.
     pub(super) fn leaf(&self, leaf: usize, user: usize) -> f64 {
-        let Self { plan, log, end_us, cells, .. } = self;
-        let readings = plan.readings.as_slice();
-        let leaves = User { readings, log, profile_row: log.profile_row(user), end_us: *end_us, externals: &[] };
-        readings[leaf].value(cells, &leaves)
+        let leaves = self.user(user, &[]);
+        leaves.readings[leaf].value(&self.held, &leaves)
     }
 
     /// Moves to another `as_of`, all history before it.
     pub fn move_to(&mut self, as_of_us: i64) {
-        self.end_us = as_of_us;
-        for (start_us, window_us) in self.starts_us.iter_mut().zip(&self.plan.windows_us) {
-            *start_us = window_start_us(*window_us, as_of_us);
-        }
+        self.windows.move_to(&self.plan.layout.windows_us, Period::before(as_of_us));
     }
 
     /// Walks a user's events, so that [`Scan::value`] can be asked.
     pub(crate) fn gather(&mut self, user: usize) {
-        self.next_user();
-        match self.log.event() {
-            Cells::U8(codes) => self.walk(user, codes),
-            Cells::U16(codes) => self.walk(user, codes),
-            Cells::U32(codes) => self.walk(user, codes),
-            // A log's event types are codes: `EventLog::from_parts` sees to it.
-            _ => {}
-        }
-    }
-
-    fn next_user(&mut self) {
         if self.user == u32::MAX {
             self.sets.iter_mut().for_each(DistinctSet::reset);
             self.user = 0;
         }
         self.user += 1;
+        self.walk(user);
+    }
+
+    /// What the leaves of a user are read from.
+    fn user<'u>(&'u self, user: usize, externals: &'u [f64]) -> User<'u> {
+        let Self { plan, log, .. } = self;
+        User { readings: &plan.layout.readings, log, profile_row: log.profile_row(user), externals }
     }
 
     /// Leaves in the cells what every window holds.
-    fn walk<C: Copy + Into<u32>>(&mut self, user: usize, codes: &[C]) {
-        let Self { plan, log, columns, end_us, starts_us, cells, sets, user: user_number, chunk } = self;
-        let columns = columns.as_slice();
-        let Some(&longest_us) = starts_us.last() else { return };
-        let (before, states) = cells.split_at_mut(plan.kept * (starts_us.len() - 1));
-        states.copy_from_slice(&plan.initial);
-        let rows = log.rows(user);
-        let (times, codes) = (&log.time_us()[rows.clone()], &codes[rows.clone()]);
-        let mut newest = match times.last() {
-            Some(&last) if last >= *end_us => times.partition_point(|&time| time < *end_us),
-            _ => times.len(),
-        };
-        let oldest = match times.first() {
-            Some(&first) if first < longest_us => times.partition_point(|&time| time < longest_us),
-            _ => 0,
-        };
-        let mut window = 0;
-        while newest > oldest {
-            let first = newest.saturating_sub(CHUNK_EVENTS).max(oldest);
-            chunk.fill(&times[first..newest], *end_us, plan.calendar.as_ref(), &plan.half_lives_us);
-            for place in (first..newest).rev() {
-                let time_us = times[place];
-                // Of a log in order no event is before the longest window; of a damaged one, any may be.
-                while window + 1 < starts_us.len() && time_us < starts_us[window] {
-                    before[window * plan.kept..][..plan.kept].copy_from_slice(&states[..plan.kept]);
-                    window += 1;
-                }
-                let code: u32 = codes[place].into();
-                // A code beyond the event types can only come from a damaged file: such an event is of no known type.
-                let Some(ops) = plan.of_type.get(code as usize) else { continue };
-                let row = rows.start + place;
-                let event = Event { row, place: place - first, time_us, user: *user_number, columns };
-                ops.always.apply(&event, chunk, states, sets);
-                for switch in &ops.switches {
-                    let choice = switch.choice[columns[switch.column].place(row)] as usize;
-                    if choice > 0 {
-                        switch.choices[choice].apply(&event, chunk, states, sets);
-                    }
-                }
-                for guard in &ops.guards {
-                    if passes(&guard.filter, columns, code, row) {
-                        guard.ops.apply(&event, chunk, states, sets);
-                    }
-                }
-            }
-            newest = first;
+    fn walk(&mut self, user: usize) {
+        self.states.copy_from_slice(&self.plan.initial);
+        self.held.counts.copy_from_slice(&self.plan.layout.counts_of_none);
+        self.held.numbers.copy_from_slice(&self.plan.layout.numbers_of_none);
+        self.extents.reset();
+        if self.windows.count() == 0 {
+            return;
         }
-        for window in before[window * plan.kept..].chunks_exact_mut(plan.kept.max(1)) {
-            window.copy_from_slice(&states[..plan.kept]);
+        let rows = self.log.rows(user);
+        let within = self.windows.within(&self.log.time_us()[rows.clone()]);
+        let (first, mut end) = (rows.start + within.start, rows.start + within.end);
+        let mut before = None;
+        while end > first {
+            let start = end.saturating_sub(CHUNK_EVENTS).max(first);
+            self.take_chunk(start..end, before);
+            before = Some(end - start);
+            end = start;
+        }
+        let cells = &mut self.held.numbers[self.plan.layout.extents.1..];
+        self.extents.write(self.instructions, self.windows.end_us(), cells);
+    }
+
+    /// Takes the events of these rows; `before` is how many the user's chunk before had, if there was one.
+    fn take_chunk(&mut self, rows: Range<usize>, before: Option<usize>) {
+        let Self { plan, log, columns, instructions, windows, sets, user, states, extents, held, scratch, .. } = self;
+        let Scratch { chunk, buckets, counts, passed, held_of_list, numbers, trails } = scratch;
+        let layout = &plan.layout;
+        chunk.fill(&layout.wanted, *instructions, log, columns, rows.clone(), windows.end_us());
+        windows.enter(*instructions, chunk.times_us(), before);
+        for lanes in &layout.counts {
+            lanes.add(*instructions, chunk.classes(lanes.key), windows, counts, &mut held.counts);
+        }
+        for lanes in &layout.decays {
+            lanes.add(*instructions, chunk.classes(lanes.key), chunk.weights(lanes.half_life), &mut held.numbers);
+        }
+        if layout.lists.iter().any(|list| matches!(list.source, Source::Bucket(_))) {
+            buckets.fill(&layout.bucket_of_type, chunk.types());
+        }
+        let mut states = states.iter_mut();
+        for list in &layout.lists {
+            let places = buckets.list(list.source, list.member.as_ref(), chunk, passed);
+            let mut states = states.by_ref().take(list.ops.len());
+            // What is not changed need not be read again.
+            if places.is_empty() {
+                states.for_each(drop);
+                continue;
+            }
+            if let Some(lane) = list.extent {
+                extents.take(lane, places, chunk.times_us());
+            }
+            if list.is_windowed {
+                windows.held_of(*instructions, places, held_of_list);
+            }
+            held_of_list[windows.count() - 1] = places.len() as u16;
+            let taken = Taken {
+                chunk,
+                places,
+                end_row: rows.end,
+                open: windows.open(),
+                held: &held_of_list[..windows.count()],
+                end_us: windows.end_us(),
+                user: *user,
+            };
+            let mut gathered = None;
+            for (op, state) in list.ops.iter().zip(&mut states) {
+                if op.kind.takes_numbers() && gathered != Some(op.column) {
+                    gather_numbers(columns[op.column], places, rows.end, numbers);
+                    gathered = Some(op.column);
+                }
+                let distinct = if op.kind == OpKind::Distinct { sets.get_mut(op.set) } else { None };
+                let distinct = distinct.zip(columns.get(op.column).copied());
+                state.take(op, &taken, numbers, distinct, trails, held);
+            }
         }
     }
+}
+
+/// Writes the numbers that events have in a column; the places are counted down from the row before `end_row`.
+fn gather_numbers(cells: &Cells, places: &[u8], end_row: usize, numbers: &mut Vec<f64>) {
+    numbers.clear();
+    with_cells!(cells, values => {
+        numbers.extend(places.iter().map(|&place| values[end_row - 1 - usize::from(place)].number()));
+    });
 }

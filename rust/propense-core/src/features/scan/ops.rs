@@ -1,34 +1,15 @@
-//! What one event does to the states of the aggregates that take it.
+//! What is worked out of a selection's events one after the other, and which of it is read.
 
-use super::chunk::Chunk;
-use crate::events::Cells;
-use crate::features::kernels::calendar_days::days;
-use crate::features::kernels::distinct_values::DistinctSet;
-use crate::features::kernels::extent::{extent, gaps};
-use crate::features::kernels::property::{ends, extremes, moments, spread};
+use crate::expr::{BoundAggregate, Function};
 
-/// One state to be updated.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Op {
-    pub(super) kind: OpKind,
-    /// The state's first cell.
-    pub(super) at: usize,
-    /// The property column, if it reads one.
-    pub(super) column: usize,
-    /// The number of its distinct set or half-life, if it has one.
-    pub(super) number: usize,
-}
-
-/// Which kernel updates a state.
+/// Which kernel takes the events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum OpKind {
-    Count,
     Extent,
     Gaps,
     Days,
     Hours,
     Weekdays,
-    Decay { half_life_us: i64 },
     Moments,
     Spread,
     Extremes,
@@ -36,98 +17,64 @@ pub(super) enum OpKind {
     Distinct,
 }
 
-/// Ops by kind, so that the commonest run in loops without a choice.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Ops {
-    counts: Vec<usize>,
-    extents: Vec<usize>,
-    days: Vec<usize>,
-    hours: Vec<usize>,
-    weekdays: Vec<usize>,
-    /// State and half-life.
-    decays: Vec<(usize, usize)>,
-    /// Gaps and whatever reads a property.
-    others: Vec<Op>,
+/// One state and what is read of it.
+#[derive(Debug)]
+pub(super) struct Op {
+    pub(super) kind: OpKind,
+    /// The property column, if it reads one.
+    pub(super) column: usize,
+    /// The number of its distinct set, if it has one.
+    pub(super) set: usize,
+    /// By function, so that those of one function are read in a loop without a choice.
+    pub(super) reads: Vec<Reads>,
+    /// The windows over which something is read, ascending.
+    pub(super) windows: Vec<u32>,
 }
 
-/// One event as the kernels need it.
-pub(super) struct Event<'a> {
-    pub(super) row: usize,
-    /// Its place in the chunk.
-    pub(super) place: usize,
-    pub(super) time_us: i64,
-    /// The user's number in the distinct sets.
-    pub(super) user: u32,
-    pub(super) columns: &'a [&'a Cells],
+/// The windows over which a function of a state is read.
+#[derive(Debug)]
+pub(super) struct Reads {
+    pub(super) function: Function,
+    pub(super) asked: Vec<Asked>,
 }
 
-impl Ops {
-    pub(super) fn extend(&mut self, ops: &[Op]) {
-        for op in ops {
-            match op.kind {
-                OpKind::Count => self.counts.push(op.at),
-                OpKind::Extent => self.extents.push(op.at),
-                OpKind::Days => self.days.push(op.at),
-                OpKind::Hours => self.hours.push(op.at),
-                OpKind::Weekdays => self.weekdays.push(op.at),
-                OpKind::Decay { .. } => self.decays.push((op.at, op.number)),
-                _ => self.others.push(*op),
-            }
-        }
+/// A window, and the cell that has the function's value over it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    pub(super) window: u32,
+    pub(super) cell: u32,
+}
+
+impl OpKind {
+    /// The kernel of an aggregate; none for those that many selections share: see [`super::lanes`].
+    pub(super) fn of(aggregate: &BoundAggregate) -> Option<Self> {
+        Some(match (aggregate.function, aggregate.column) {
+            (Function::Count, None) | (Function::DecayedCount { .. }, _) => return None,
+            (Function::Count | Function::Sum | Function::Mean, _) => Self::Moments,
+            (Function::Std, _) => Self::Spread,
+            (Function::Min | Function::Max, _) => Self::Extremes,
+            (Function::First | Function::Last, _) => Self::Ends,
+            (Function::Distinct, _) => Self::Distinct,
+            (Function::Recency | Function::Tenure | Function::GapMean, _) => Self::Extent,
+            (Function::GapStd, _) => Self::Gaps,
+            (Function::ActiveDays, _) => Self::Days,
+            (Function::HourShare { .. }, _) => Self::Hours,
+            (Function::WeekdayShare { .. }, _) => Self::Weekdays,
+        })
     }
 
-    /// Updates the states of one event.
-    #[inline]
-    pub(super) fn apply(&self, event: &Event, chunk: &Chunk, states: &mut [u64], sets: &mut [DistinctSet]) {
-        for &at in &self.counts {
-            states[at] += 1;
-        }
-        for &at in &self.extents {
-            extent(state(states, at), event.time_us);
-        }
-        for &at in &self.days {
-            days(state(states, at), chunk.local[event.place].day);
-        }
-        for &at in &self.hours {
-            states[at + usize::from(chunk.local[event.place].hour)] += 1;
-        }
-        for &at in &self.weekdays {
-            states[at + usize::from(chunk.local[event.place].weekday)] += 1;
-        }
-        for &(at, half_life) in &self.decays {
-            states[at] = (f64::from_bits(states[at]) + chunk.weights[half_life][event.place]).to_bits();
-        }
-        for op in &self.others {
-            op.apply(event, states, sets);
-        }
+    /// Whether it takes the numbers of a property.
+    pub(super) fn takes_numbers(self) -> bool {
+        matches!(self, Self::Moments | Self::Spread | Self::Extremes | Self::Ends)
+    }
+
+    /// Whether it takes local times.
+    pub(super) fn takes_local_times(self) -> bool {
+        matches!(self, Self::Days | Self::Hours | Self::Weekdays)
     }
 }
 
-impl Op {
-    #[inline]
-    fn apply(&self, event: &Event, states: &mut [u64], sets: &mut [DistinctSet]) {
-        let cells = || event.columns[self.column];
-        let value = || cells().number(event.row);
-        match self.kind {
-            OpKind::Gaps => gaps(state(states, self.at), event.time_us),
-            OpKind::Moments => moments(state(states, self.at), value()),
-            OpKind::Spread => spread(state(states, self.at), value()),
-            OpKind::Extremes => extremes(state(states, self.at), value()),
-            OpKind::Ends => ends(state(states, self.at), value()),
-            OpKind::Distinct => {
-                states[self.at] += u64::from(sets[self.number].is_new(cells(), event.row, event.user));
-            }
-            // These have lists of their own.
-            OpKind::Count | OpKind::Extent | OpKind::Days | OpKind::Hours | OpKind::Weekdays | OpKind::Decay { .. } => {
-            }
-        }
-    }
-}
-
-/// The cells of one state.
-#[inline]
-fn state<const N: usize>(states: &mut [u64], at: usize) -> &mut [u64; N] {
-    // The layout gave the state this many cells.
-    #[allow(clippy::expect_used)]
-    states[at..].first_chunk_mut().expect("a state lies within the cells")
+/// Whether a function's values are whole and at least 0, and never missing.
+pub(super) fn is_counted(function: Function) -> bool {
+    matches!(function, Function::Count | Function::Distinct | Function::ActiveDays)
 }
