@@ -23,11 +23,14 @@ fn of_categories(event: &str, windows: &[&str]) -> Vec<String> {
 pub(crate) fn features() -> Vec<String> {
     let mut texts = Vec::new();
     let mut add = |more: Vec<String>| texts.extend(more);
-    EVENTS.iter().for_each(|event| add(windowed(&format!("count({event}"), "")));
-    ["sum", "mean", "max"].iter().for_each(|function| add(windowed(&format!("{function}(purchase.amount"), "")));
+    let calls = EVENTS.map(|event| format!("count({event}"));
+    add(calls.iter().flat_map(|call| windowed(call, "")).collect());
+    let calls = ["sum", "mean", "max"].map(|function| format!("{function}(purchase.amount"));
+    add(calls.iter().flat_map(|call| windowed(call, "")).collect());
     add(over("std(purchase.amount", &["90d", "365d", ""], ""));
     add(["first(purchase.amount)", "last(purchase.amount)"].map(str::to_owned).to_vec());
-    ["view_item", "purchase"].iter().for_each(|event| add(windowed(&format!("distinct({event}.category"), "")));
+    let calls = ["view_item", "purchase"].map(|event| format!("distinct({event}.category"));
+    add(calls.iter().flat_map(|call| windowed(call, "")).collect());
     add(windowed("active_days(*", ""));
     add(over("active_days(app_open", &["7d", "30d", "90d", "365d", ""], ""));
     for function in ["recency", "tenure", "gap_mean"] {

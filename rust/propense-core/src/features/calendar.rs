@@ -23,6 +23,7 @@ pub(super) struct Calendar {
 }
 
 /// An offset, and the first and the last instant at which it holds.
+#[allow(clippy::struct_field_names, reason = "times carry their unit")]
 struct Span {
     first_us: i64,
     last_us: i64,

@@ -40,17 +40,18 @@ pub fn compute(
     }
     parts.sort_by_cached_key(|(block, _)| std::cmp::Reverse(block.events));
     let ready = ScanPlan::new(log, plan, None);
+    let values = ready.values().max(1);
     parts.into_par_iter().try_for_each_init(
-        || (Scan::new(&ready, log, period), vec![0.0; TILE * ready.values()]),
+        || (Scan::new(&ready, log, period), vec![0.0; TILE * values]),
         |(scan, tile), (block, mut columns)| {
             for (first, users) in users[block.users.clone()].chunks(TILE).enumerate() {
-                for (values, &user) in tile.chunks_exact_mut(ready.values()).zip(users) {
+                for (values, &user) in tile.chunks_exact_mut(values).zip(users) {
                     scan.write_values(user as usize, values);
                 }
                 for &(place, column) in ready.columns() {
                     let column = &mut columns[column as usize][first * TILE..][..users.len()];
-                    let values = tile[place as usize..].iter().step_by(ready.values());
-                    column.iter_mut().zip(values).for_each(|(to, value)| *to = *value);
+                    let of_users = tile[place as usize..].iter().step_by(values);
+                    column.iter_mut().zip(of_users).for_each(|(to, value)| *to = *value);
                 }
             }
             progress.advance(block.len())

@@ -16,10 +16,10 @@ impl Days {
 
     /// Takes one event's day. Days descend but for the hour that daylight saving time repeats, which can step back over
     /// midnight and lead to the same two days in turn; so the last two new days are remembered, not only one.
+    #[allow(clippy::needless_bitwise_bool, reason = "no branch: whether a day is new cannot be guessed")]
     #[inline]
     pub(in crate::features) fn take(&mut self, day: i32) {
         let Self { count, last, before } = *self;
-        // No branch: whether a day is new cannot be guessed.
         let is_new = (day != last) & (day != before);
         *self = Self {
             count: count + u32::from(is_new),

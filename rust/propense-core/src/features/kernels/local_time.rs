@@ -5,7 +5,7 @@ use crate::DAY_US;
 /// Both a day and an hour are whole numbers of 1,024 microseconds.
 const UNIT_SHIFT: u32 = 10;
 const DAY_UNITS: f64 = (DAY_US >> UNIT_SHIFT) as f64;
-const HOUR_UNITS: f64 = (DAY_US / 24 >> UNIT_SHIFT) as f64;
+const HOUR_UNITS: f64 = ((DAY_US / 24) >> UNIT_SHIFT) as f64;
 /// Leaves a whole number, in two's complement, in the low bits of a small f64 that it is added to.
 const TO_BITS: f64 = 1.5 * (1_u64 << 52) as f64;
 

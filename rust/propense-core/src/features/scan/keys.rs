@@ -65,18 +65,36 @@ pub(super) fn keys(selections: &[Selection], log: &EventLog) -> (Vec<Key>, Vec<M
     (keys, members)
 }
 
+/// Classes as they come up.
+#[derive(Default)]
+struct Classes {
+    numbers: HashMap<Vec<bool>, u32>,
+    /// For each class, whether each selection takes it.
+    passed: Vec<Vec<bool>>,
+    /// What is looked up, of which a table has very many.
+    passes: Vec<bool>,
+}
+
+impl Classes {
+    /// The class that these selections take; a new one if there is none.
+    fn of(&mut self, takes: impl Iterator<Item = bool>) -> u32 {
+        self.passes.clear();
+        self.passes.extend(takes);
+        if let Some(&number) = self.numbers.get(&self.passes) {
+            return number;
+        }
+        let number = self.passed.len() as u32;
+        self.numbers.insert(self.passes.clone(), number);
+        self.passed.push(self.passes.clone());
+        number
+    }
+}
+
 impl Key {
     /// A key, and for each of its classes which of the selections take it.
     fn new(test: Test, selections: &[&Selection], log: &EventLog) -> (Self, Vec<Vec<bool>>) {
-        let none = vec![false; selections.len()];
-        let mut classes = HashMap::from([(none.clone(), 0)]);
-        let mut passed = vec![none];
-        let mut class = |passes: Vec<bool>| {
-            *classes.entry(passes).or_insert_with_key(|passes| {
-                passed.push(passes.clone());
-                passed.len() as u32 - 1
-            })
-        };
+        let mut classes = Classes::default();
+        classes.of(selections.iter().map(|_| false));
         let cells = match test {
             Test::Column(column) => Some(&log.columns()[column].cells),
             _ => None,
@@ -85,23 +103,23 @@ impl Key {
         for event_type in 0..log.event_types().len() as u32 {
             let first = choices.len() as u32;
             let reads_value = selections.iter().any(|one| one.test == test && one.takes(event_type));
+            let takes = |value| selections.iter().map(move |one| one.takes_value(event_type, value));
             match (&test, cells) {
-                (Test::Condition(_), _) => {
-                    let takes =
-                        |takes: bool| selections.iter().map(move |one| takes && one.takes(event_type)).collect();
-                    choices.extend([class(takes(false)), class(takes(true))]);
-                }
+                (Test::Condition(_), _) => choices.extend(
+                    [false, true]
+                        .map(|passes| classes.of(selections.iter().map(|one| passes && one.takes(event_type)))),
+                ),
                 (_, Some(cells)) if reads_value => {
-                    let takes = |value| selections.iter().map(move |one| one.takes_value(event_type, value)).collect();
-                    choices.extend((0..cells.places().unwrap_or(0)).map(|place| class(takes(cells.number_at(place)))));
+                    let places = 0..cells.places().unwrap_or(0);
+                    choices.extend(places.map(|place| classes.of(takes(cells.number_at(place)))));
                 }
-                _ => choices.push(class(selections.iter().map(|one| one.takes_value(event_type, f64::NAN)).collect())),
+                _ => choices.push(classes.of(takes(f64::NAN))),
             }
             spots.push(Spot { first, mask: (choices.len() as u32 - first) - 1 });
         }
         spots.push(Spot { first: choices.len() as u32, mask: 0 });
         choices.extend([0, 0]);
-        (Self { test, spots, choices }, passed)
+        (Self { test, spots, choices }, classes.passed)
     }
 
     /// Writes the classes of events, newest first; `rows` are theirs, `types` their types.
