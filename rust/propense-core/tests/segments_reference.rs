@@ -129,6 +129,16 @@ impl Case {
                 compare("at", &got, &|_, got, expected| got.member == expected.member);
             }
             let first_us = log.time_us()[log.rows(user)].first().copied();
+            if first_us.is_none_or(|first_us| first_us >= self.earlier_us) {
+                evaluator.replay(user, self.earlier_us, &mut scores, &mut got).unwrap();
+                let to_us = self.later_us;
+                evaluator.advance(user, self.earlier_us, to_us, &mut scores, &mut got, &mut |_| {}).unwrap();
+                let has_begun = first_us.is_some_and(|first_us| first_us < to_us);
+                let same = |got: Standing, expected: Standing| {
+                    if has_begun { got == expected } else { got.member == expected.member }
+                };
+                compare("advance from before the first event", &got, &|_, got, expected| same(got, expected));
+            }
             if first_us.is_some_and(|first_us| first_us < self.earlier_us) {
                 evaluator.replay(user, self.earlier_us, &mut scores, &mut got).unwrap();
                 let mut transitions = Vec::new();

@@ -104,6 +104,8 @@ impl<'a> Evaluator<'a> {
     /// user stood at `from_us`, and tells every coming and leaving in order of time. Gives the first instant after
     /// `to_us`, as [`Evaluator::next_change_us`] does.
     ///
+    /// Who has no event before an instant stands there as at a first instant; from the first event on what lasts counts.
+    ///
     /// # Errors
     /// The scores' own.
     pub fn advance<S: UserScores + ?Sized>(
@@ -115,15 +117,44 @@ impl<'a> Evaluator<'a> {
         standings: &mut [Standing],
         on: &mut impl FnMut(Transition),
     ) -> Result<i64, S::Error> {
+        let first_us = self.first_us(user).unwrap_or(i64::MAX);
         let mut now_us = from_us;
         loop {
-            now_us = self.all.next_change_us(user, now_us, scores, standings);
+            let next_us = self.all.next_change_us(user, now_us, scores, standings);
+            now_us = if now_us < first_us { next_us.min(first_us) } else { next_us };
             // The end of time stands for never.
             if now_us > to_us || now_us == i64::MAX {
                 return Ok(now_us);
             }
-            self.all.step(&mut self.values, user, now_us, scores, standings, on)?;
+            if now_us <= first_us {
+                self.begin(user, now_us, scores, standings, now_us == first_us, on)?;
+            } else {
+                self.all.step(&mut self.values, user, now_us, scores, standings, on)?;
+            }
         }
+    }
+
+    /// Moves a user who has no event before an instant there: nothing lasts until the first event, from which on what
+    /// lasts counts.
+    fn begin<S: UserScores + ?Sized>(
+        &mut self,
+        user: usize,
+        now_us: i64,
+        scores: &mut S,
+        standings: &mut [Standing],
+        is_first: bool,
+        on: &mut impl FnMut(Transition),
+    ) -> Result<(), S::Error> {
+        let before = standings.to_vec();
+        self.at(user, now_us, scores, None, standings)?;
+        for (segment, (now, before)) in standings.iter_mut().zip(before).enumerate() {
+            if now.member != before.member {
+                on(Transition { segment, enter: now.member, time_us: now_us });
+            } else if !is_first {
+                *now = before;
+            }
+        }
+        Ok(())
     }
 
     /// The first instant after another at which anything may change for a user with no new event, the scores

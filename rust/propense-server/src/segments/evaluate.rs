@@ -109,7 +109,9 @@ fn evaluate_tile(
         let from_us = standings.last_us[task.user as usize];
         let has_begun = log.time_us()[log.rows(place)].first().is_some_and(|&first_us| first_us < from_us);
         match task.way {
-            _ if !has_begun && !rules.lasting.is_empty() => evaluator.settle(place, at_us, &mut scores, &mut now)?,
+            Way::Net if !has_begun && !rules.lasting.is_empty() => {
+                evaluator.settle(place, at_us, &mut scores, &mut now)?;
+            }
             Way::Anew => evaluator.settle(place, at_us, &mut scores, &mut now)?,
             Way::Net if rules.lasting.is_empty() => evaluator.at(place, at_us, &mut scores, None, &mut now)?,
             Way::Net => {

@@ -293,7 +293,14 @@ impl World {
                 let is_of = |one: &&Transition| *one.user == *id && *one.segment == **name && one.time_us <= at_us;
                 let before = || self.members.get(&(id.to_owned(), name.clone())).copied().unwrap_or_default();
                 let live = transitions.iter().rfind(is_of).map_or_else(before, |last| last.enter);
-                assert_eq!(live, expected, "{context}: {id} in {name} at {at_us}");
+                let moved = || transitions.iter().filter(|one| *one.user == *id).collect::<Vec<_>>();
+                assert_eq!(
+                    live,
+                    expected,
+                    "{context}: {id} in {name} at {at_us}, from {from_us} to {to_us}, after {:#?}, of {:#?}",
+                    moved(),
+                    self.definitions
+                );
                 self.compared += 1;
             }
         }
