@@ -3,6 +3,7 @@
 //! Every lane is a row of its own and all instruction sets do the same additions and multiplications in the same
 //! order, so that a row's contributions have the same bits in any company on any machine. Nothing branches on a row.
 #![allow(clippy::inline_always, reason = "instructions of a target feature reach only what is inlined")]
+#![allow(clippy::needless_range_loop, reason = "several places are gone through side by side")]
 
 use super::paths::{Factor, PathSplit, PathTree};
 use super::sixteen::{Portable, Sixteen};
