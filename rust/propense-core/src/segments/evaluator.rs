@@ -117,21 +117,47 @@ impl<'a> Evaluator<'a> {
         standings: &mut [Standing],
         on: &mut impl FnMut(Transition),
     ) -> Result<i64, S::Error> {
-        let first_us = self.first_us(user).unwrap_or(i64::MAX);
         let mut now_us = from_us;
         loop {
-            let next_us = self.all.next_change_us(user, now_us, scores, standings);
-            now_us = if now_us < first_us { next_us.min(first_us) } else { next_us };
+            now_us = self.next_step_us(user, now_us, scores, standings);
             // The end of time stands for never.
             if now_us > to_us || now_us == i64::MAX {
                 return Ok(now_us);
             }
-            if now_us <= first_us {
-                self.begin(user, now_us, scores, standings, now_us == first_us, on)?;
-            } else {
-                self.all.step(&mut self.values, user, now_us, scores, standings, on)?;
-            }
+            self.step(user, now_us, scores, standings, on)?;
         }
+    }
+
+    /// The instant to which [`Evaluator::advance`] goes next; `i64::MAX` for none.
+    pub fn next_step_us<S: UserScores + ?Sized>(
+        &self,
+        user: usize,
+        after_us: i64,
+        scores: &S,
+        standings: &[Standing],
+    ) -> i64 {
+        let next_us = self.next_change_us(user, after_us, scores, standings);
+        self.first_us(user).filter(|&first_us| after_us < first_us).map_or(next_us, |first_us| next_us.min(first_us))
+    }
+
+    /// One step of [`Evaluator::advance`]: moves a user's standings to the instant that is next, and tells every coming and
+    /// leaving.
+    ///
+    /// # Errors
+    /// The scores' own.
+    pub fn step<S: UserScores + ?Sized>(
+        &mut self,
+        user: usize,
+        now_us: i64,
+        scores: &mut S,
+        standings: &mut [Standing],
+        on: &mut impl FnMut(Transition),
+    ) -> Result<(), S::Error> {
+        let first_us = self.first_us(user).unwrap_or(i64::MAX);
+        if now_us <= first_us {
+            return self.begin(user, now_us, scores, standings, now_us == first_us, on);
+        }
+        self.all.step(&mut self.values, user, now_us, scores, standings, on)
     }
 
     /// Moves a user who has no event before an instant there: nothing lasts until the first event, from which on what

@@ -21,7 +21,6 @@ use super::prepared::{NextPass, Prepared, note_of};
 use super::restore;
 use super::rules::Rules;
 use super::shared::{Shared, State};
-use super::timers::NEVER;
 use super::transition::Cause;
 
 /// Users whose timers are seen to in one commit.
@@ -319,15 +318,8 @@ fn base_of(rules: &Rules, pass: Option<&Pass>) -> Base {
 
 /// Users, ascending, whose time has come or whose turn it is.
 fn tasks<'a>(users: &'a [(String, u32)], state: &State) -> Vec<Task<'a>> {
-    let State { standings, pass, .. } = state;
-    let way = |user: u32| {
-        let is_step = pass.as_ref().is_some_and(Pass::is_step);
-        match standings.timers.due_us(user) {
-            _ if state.is_stale(user) && !is_step => Way::Anew,
-            NEVER => Way::Step { first_us: i64::MIN },
-            first_us => Way::Step { first_us },
-        }
-    };
+    let is_step = state.pass.as_ref().is_some_and(Pass::is_step);
+    let way = |user: u32| if state.is_stale(user) && !is_step { Way::Anew } else { Way::Step };
     users.iter().map(|(id, user)| Task { id, user: *user, way: way(*user), is_new: false }).collect()
 }
 

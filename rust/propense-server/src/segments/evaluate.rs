@@ -1,7 +1,5 @@
 //! Many users evaluated at once: their events are gathered for all rules and models together, tile by tile.
 
-use std::collections::BTreeMap;
-
 use propense_core::events::EventLog;
 use propense_core::segments::{Evaluator, Score, Standing, Transition as Moved, UserScores};
 use propense_store::Snapshot;
@@ -9,6 +7,7 @@ use rayon::prelude::*;
 
 use super::rules::{BoundSet, Rules};
 use super::standings::Standings;
+use super::stepping::{Stepping, step_together};
 use crate::serving::{JoinedScans, ServingError};
 
 /// Users whose events are gathered together.
@@ -28,8 +27,8 @@ pub(super) struct Task<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Way {
     /// From where the user stood when last evaluated, over every instant since at which anything may have changed by time
-    /// alone. `first_us` is the first of these, if it is known.
-    Step { first_us: i64 },
+    /// alone.
+    Step,
     /// Whatever happened in between; the events that are new are not earlier than the last evaluation.
     Net,
     /// Whatever happened in between, from the user's first event on where it matters.
@@ -95,38 +94,41 @@ fn evaluate_tile(
     let bound = rules.bound_to(view, &gathered)?;
     let log = &gathered.log;
     let mut scores = TileScores::new(&bound, log, tasks.len());
-    scores.fill(tasks.iter().map(|task| match task.way {
-        Way::Step { first_us } => first_us,
-        Way::Net | Way::Anew => at_us,
-    }))?;
     let mut evaluator = Evaluator::new(&bound.rules, log);
     let segments = rules.set.len();
+    // Until a user has an event, nothing lasts: who is in a segment then depends on that instant alone.
+    let has_begun =
+        |place: usize, from_us: i64| log.time_us()[log.rows(place)].first().is_some_and(|&first_us| first_us < from_us);
+    let mut stepping = Vec::new();
+    for (place, task) in tasks.iter().enumerate() {
+        let from_us = standings.last_us[task.user as usize];
+        let lasts = || !rules.lasting.is_empty() && has_begun(place, from_us);
+        if task.way == Way::Step || (task.way == Way::Net && lasts()) {
+            let mut now = vec![Standing::OUT; segments];
+            standings.fill(task.user, &mut now);
+            stepping.push(Stepping::new(place, from_us, now));
+        }
+    }
+    step_together(&mut evaluator, &mut scores, &mut stepping, at_us)?;
+    let is_not_there = |(_, task): &(usize, &Task<'_>)| task.way != Way::Step;
+    let others: Vec<(u32, i64)> =
+        tasks.iter().enumerate().filter(is_not_there).map(|(place, _)| (place as u32, at_us)).collect();
+    scores.fill(&others)?;
     let (words, mut now) = (standings.words(), vec![Standing::OUT; segments]);
     let mut tile = Tile::default();
+    let mut stepped = stepping.into_iter().peekable();
     for (place, task) in tasks.iter().enumerate() {
+        let stepped = stepped.next_if(|stepped| stepped.place == place);
         let (mut is_step, mut next_us) = (false, None);
-        // Until a user has an event, nothing lasts: who is in a segment then depends on that instant alone.
-        let from_us = standings.last_us[task.user as usize];
-        let has_begun = log.time_us()[log.rows(place)].first().is_some_and(|&first_us| first_us < from_us);
-        match task.way {
-            Way::Net if !has_begun && !rules.lasting.is_empty() => {
-                evaluator.settle(place, at_us, &mut scores, &mut now)?;
+        match (task.way, stepped) {
+            (Way::Step, Some(stepped)) => {
+                (is_step, next_us) = (true, Some(stepped.next_us));
+                now.copy_from_slice(&stepped.now);
+                tile.moved.extend(stepped.moved);
             }
-            Way::Anew => evaluator.settle(place, at_us, &mut scores, &mut now)?,
-            Way::Net if rules.lasting.is_empty() => evaluator.at(place, at_us, &mut scores, None, &mut now)?,
-            Way::Net => {
-                standings.fill(task.user, &mut now);
-                evaluator.advance(place, from_us, at_us, &mut scores, &mut now, &mut |_| {})?;
-                let before = now.clone();
-                evaluator.at(place, at_us, &mut scores, Some(&before), &mut now)?;
-            }
-            Way::Step { .. } => {
-                is_step = true;
-                standings.fill(task.user, &mut now);
-                let moved = &mut tile.moved;
-                let on = &mut |step| moved.push(step);
-                next_us = Some(evaluator.advance(place, from_us, at_us, &mut scores, &mut now, on)?);
-            }
+            (Way::Net, Some(stepped)) => evaluator.at(place, at_us, &mut scores, Some(&stepped.now), &mut now)?,
+            (Way::Net, None) if rules.lasting.is_empty() => evaluator.at(place, at_us, &mut scores, None, &mut now)?,
+            _ => evaluator.settle(place, at_us, &mut scores, &mut now)?,
         }
         let next_us = next_us.unwrap_or_else(|| evaluator.next_change_us(place, at_us, &scores, &now));
         let first = tile.bits.len();
@@ -145,11 +147,13 @@ pub(super) struct TileScores<'a> {
     scans: JoinedScans<'a>,
     /// The models that rules and tiers read together: all that there are.
     all: Vec<bool>,
-    filled_at_us: Vec<i64>,
-    /// When time alone may next change what all models say.
-    filled_next_us: Vec<i64>,
+    filled_at_us: Vec<Option<i64>>,
     /// User by user, model by model.
     filled: Vec<Option<Score>>,
+    /// After this instant ...
+    looked_us: Vec<Option<i64>>,
+    /// ... time alone may change what all models say at this one next.
+    next_us: Vec<i64>,
 }
 
 impl<'a> TileScores<'a> {
@@ -157,28 +161,36 @@ impl<'a> TileScores<'a> {
         let all = vec![true; bound.rules.rules().models().len()];
         Self {
             scans: JoinedScans::new(&bound.models, log),
-            filled_at_us: vec![i64::MIN; users],
-            filled_next_us: vec![i64::MAX; users],
+            filled_at_us: vec![None; users],
             filled: vec![None; users * all.len()],
+            looked_us: vec![None; users],
+            next_us: vec![i64::MAX; users],
             all,
         }
     }
 
-    /// Scores each user at an instant; those of the same instant together.
-    fn fill(&mut self, instants_us: impl Iterator<Item = i64>) -> Result<(), ServingError> {
-        let Self { scans, all, filled_at_us, filled_next_us, filled } = self;
-        let mut users_of: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
-        for (user, at_us) in instants_us.enumerate() {
-            filled_at_us[user] = at_us;
-            if at_us != i64::MIN {
-                users_of.entry(at_us).or_default().push(user as u32);
-            }
+    /// Scores each of some users at an instant.
+    pub(super) fn fill(&mut self, users: &[(u32, i64)]) -> Result<(), ServingError> {
+        self.begin(users);
+        let Self { scans, all, filled_at_us, filled, next_us, .. } = self;
+        for &(user, at_us) in users {
+            filled_at_us[user as usize] = Some(at_us);
+            filled[user as usize * all.len()..][..all.len()].fill(None);
         }
-        for (at_us, users) in users_of {
-            let each = |user: u32, model, score| filled[user as usize * all.len() + model] = Some(score);
-            scans.score(&users, at_us, |_| true, Some(filled_next_us), each)?;
+        let each = |user: u32, model, score| filled[user as usize * all.len() + model] = Some(score);
+        scans.score(users, |_| true, Some(next_us), each)
+    }
+
+    /// Looks when what models say of some users may change after an instant.
+    pub(super) fn look(&mut self, users: &[(u32, i64)]) {
+        self.begin(users);
+        self.scans.look(users, &mut self.next_us);
+    }
+
+    fn begin(&mut self, users: &[(u32, i64)]) {
+        for &(user, after_us) in users {
+            (self.looked_us[user as usize], self.next_us[user as usize]) = (Some(after_us), i64::MAX);
         }
-        Ok(())
     }
 }
 
@@ -192,18 +204,18 @@ impl UserScores for TileScores<'_> {
         read: &[bool],
         out: &mut [Option<Score>],
     ) -> Result<(), ServingError> {
-        if self.filled_at_us[user] == as_of_us {
+        if self.filled_at_us[user] == Some(as_of_us) {
             out.copy_from_slice(&self.filled[user * self.all.len()..][..self.all.len()]);
             return Ok(());
         }
         out.fill(None);
         let each = |_, model, score| out[model] = Some(score);
-        self.scans.score(&[user as u32], as_of_us, |model| read[model], None, each)
+        self.scans.score(&[(user as u32, as_of_us)], |model| read[model], None, each)
     }
 
     fn next_change_us(&self, user: usize, after_us: i64, read: &[bool]) -> i64 {
-        if self.filled_at_us[user] == after_us && self.all == read {
-            return self.filled_next_us[user];
+        if self.looked_us[user] == Some(after_us) && self.all == read {
+            return self.next_us[user];
         }
         self.scans.next_change_us(user, after_us, read)
     }

@@ -21,6 +21,7 @@ mod rules;
 mod shared;
 mod since;
 mod standings;
+mod stepping;
 mod timers;
 mod transition;
 mod user_table;

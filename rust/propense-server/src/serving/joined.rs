@@ -170,13 +170,12 @@ impl<'a> JoinedScans<'a> {
         Self { models, scans, looked, log, joined_rows, rows, users, scores }
     }
 
-    /// Scores and tiers (0 least, 1 moderately, 2 most likely) at an instant of those of some users who are in a model's
-    /// audience, by each model that is wanted: gives the user, the model's place and the score. In `next_us`, by user,
-    /// goes when time alone may change what all models together say.
+    /// Scores and tiers (0 least, 1 moderately, 2 most likely) of those of some users, each at an instant, who are in a
+    /// model's audience, by each model that is wanted: gives the user, the model's place and the score. In `next_us`, by
+    /// user, goes when time alone may change what all models together say, if that is earlier than what is there.
     pub(crate) fn score(
         &mut self,
-        users: &[u32],
-        as_of_us: i64,
+        users: &[(u32, i64)],
         is_wanted: impl Fn(usize) -> bool,
         mut next_us: Option<&mut [i64]>,
         mut each: impl FnMut(u32, usize, Score),
@@ -186,11 +185,16 @@ impl<'a> JoinedScans<'a> {
             let wanted = || members.iter().filter(|member| is_wanted(member.place));
             let Some(tile) = wanted().map(|member| member.model.loaded().onnx.tile_rows()).max() else { continue };
             for users in users.chunks(tile.max(1)) {
-                self.write(number, users, as_of_us, next_us.as_deref_mut());
+                self.write(number, users, next_us.as_deref_mut());
                 wanted().try_for_each(|member| self.score_by(member, number, users, &mut each))?;
             }
         }
         Ok(())
+    }
+
+    /// Writes in `next_us`, by user, what [`JoinedScans::score`] does, without a score.
+    pub(crate) fn look(&mut self, users: &[(u32, i64)], next_us: &mut [i64]) {
+        (0..self.scans.len()).for_each(|part| self.write(part, users, Some(next_us)));
     }
 
     /// The first instant after another at which time alone may change what the models say that are in a set, one of
@@ -208,21 +212,21 @@ impl<'a> JoinedScans<'a> {
     }
 
     /// Writes the joined rows of some users.
-    fn write(&mut self, part: usize, users: &[u32], as_of_us: i64, mut next_us: Option<&mut [i64]>) {
+    fn write(&mut self, part: usize, users: &[(u32, i64)], mut next_us: Option<&mut [i64]>) {
         let Self { models, scans, looked, log, joined_rows, .. } = self;
         let Part { scan: plan, changes, .. } = &models.parts[part];
         let width = plan.width();
         let scan = &mut scans[part..=part];
-        scan[0].move_to(as_of_us);
         joined_rows.resize(users.len() * width, f32::NAN);
-        for (row, &user) in joined_rows.chunks_exact_mut(width).zip(users) {
+        for (row, &(user, as_of_us)) in joined_rows.chunks_exact_mut(width).zip(users) {
+            scan[0].move_to(as_of_us);
             scan[0].write_row(user as usize, row);
             if let (Some(next_us), Some((_, changes))) = (next_us.as_deref_mut(), changes.first()) {
                 let next_us = &mut next_us[user as usize];
                 *next_us = changes.next_us_by(scan, log, user as usize, as_of_us).min(*next_us);
             }
         }
-        looked[part] = users.last().map(|&user| (user, as_of_us));
+        looked[part] = users.last().copied();
     }
 
     /// Scores those in a model's audience of the users whose joined rows are there.
@@ -230,7 +234,7 @@ impl<'a> JoinedScans<'a> {
         &mut self,
         member: &Member,
         part: usize,
-        users: &[u32],
+        users: &[(u32, i64)],
         each: &mut impl FnMut(u32, usize, Score),
     ) -> Result<(), ServingError> {
         let Self { models, joined_rows, rows, users: audience, scores, .. } = self;
@@ -238,7 +242,7 @@ impl<'a> JoinedScans<'a> {
         let (width, joined_width) = (loaded.onnx.width(), models.parts[part].scan.width());
         rows.resize(users.len() * width, f32::NAN);
         audience.clear();
-        for (joined, &user) in joined_rows.chunks_exact(joined_width).zip(users) {
+        for (joined, &(user, _)) in joined_rows.chunks_exact(joined_width).zip(users) {
             if member.conditions.iter().all(|&condition| joined[condition] == 1.0) {
                 let row = &mut rows[audience.len() * width..][..width];
                 for run in &member.runs {
