@@ -15,8 +15,8 @@ use support::logs::log;
 use support::situation;
 
 /// The bits of a user's row; of a missing value, those of one NaN.
-fn row(log: &EventLog, plan: &Plan, reads: Option<&[bool]>, user: usize, as_of_us: i64) -> Vec<u32> {
-    let ready = ScanPlan::new(log, plan, reads);
+fn row(log: &EventLog, plan: &Plan, is_read: Option<&[bool]>, user: usize, as_of_us: i64) -> Vec<u32> {
+    let ready = ScanPlan::new(log, plan, is_read);
     let mut row = vec![f32::NAN; plan.width()];
     Scan::new(&ready, log, Period::before(as_of_us)).write_row(user, &mut row);
     row.iter().map(|value| if value.is_nan() { f32::NAN.to_bits() } else { value.to_bits() }).collect()
