@@ -16,6 +16,7 @@ use serde_json::json;
 use super::ask::{Ask, Change, Refusal, refuse};
 use super::evaluate::{Task, Way, evaluate};
 use super::note::{Base, Kind, Note, PassBase, Step, UserNote};
+use super::part::Part;
 use super::pass::Pass;
 use super::prepared::{NextPass, Prepared, note_of};
 use super::restore;
@@ -77,7 +78,7 @@ impl Engine {
         &self,
         view: &Snapshot,
         state: &State,
-        lists: &[Vec<Task<'_>>],
+        lists: &[(Option<&Part>, Vec<Task<'_>>)],
         cause: Cause,
         prepared: &mut Prepared,
     ) -> Vec<UserNote> {
@@ -85,7 +86,10 @@ impl Engine {
         let State { rules, standings, pass, .. } = state;
         let at_us = prepared.at_us;
         let run = || -> Vec<_> {
-            let of_list = |tasks: &'_ Vec<Task<'_>>| evaluate(view, rules, standings, tasks, at_us);
+            let of_list = |(part, tasks): &(Option<&Part>, Vec<Task<'_>>)| match part {
+                Some(part) => part.evaluate(view, standings, tasks, at_us),
+                None => evaluate(view, rules, standings, tasks, at_us),
+            };
             lists.iter().flat_map(of_list).collect()
         };
         let evaluated = match &self.pool {
@@ -114,7 +118,7 @@ impl Engine {
                 first_moved = row.moved_end;
             }
         }
-        self.shared.counts.took(lists.iter().map(Vec::len).sum(), began.elapsed());
+        self.shared.counts.took(lists.iter().map(|(_, tasks)| tasks.len()).sum(), began.elapsed());
         notes
     }
 
@@ -179,7 +183,11 @@ impl Engine {
             }
         }
         let state = shared.read();
-        let lists = [tasks(&due, &state), tasks(&slice, &state)];
+        let part = state.pass.as_ref().and_then(|pass| pass.part.as_deref());
+        let suffices =
+            |(_, user): &(String, u32)| part.is_some() && Part::suffices(&state.standings, *user, prepared.at_us);
+        let (in_part, whole): (Vec<_>, Vec<_>) = slice.into_iter().partition(suffices);
+        let lists = [(None, tasks(&due, &state)), (None, tasks(&whole, &state)), (part, tasks(&in_part, &state))];
         let is_behind = state.pass.as_ref().is_some_and(|pass| pass.behind);
         let cause = if is_behind { Cause::Event } else { Cause::Time };
         let notes = self.evaluate(view, &state, &lists, cause, &mut prepared);
@@ -234,6 +242,9 @@ impl Engine {
         let mut pass = Pass::new(causes, behind);
         pass.total = view.user_count();
         let rules = Arc::new(rules);
+        if !pass.behind {
+            pass.part = Part::new(&rules, |segment| pass.causes[segment].is_some()).map(Arc::new);
+        }
         let base = base_of(&rules, Some(&pass));
         prepared.rules = Some((rules, served));
         prepared.pass = NextPass::GoesOn(pass);
@@ -371,7 +382,7 @@ impl Observer for Engine {
         let ways: Vec<(u32, Way, bool)> = touched.iter().zip(users).map(task).collect();
         let tasks = touched.iter().zip(ways);
         let tasks = tasks.map(|(touched, (user, way, is_new))| Task { id: touched.user, user, way, is_new }).collect();
-        let notes = self.evaluate(view, &state, &[tasks], Cause::Event, &mut prepared);
+        let notes = self.evaluate(view, &state, &[(None, tasks)], Cause::Event, &mut prepared);
         drop(state);
         self.finish(prepared, notes, None)
     }

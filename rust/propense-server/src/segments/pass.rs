@@ -1,8 +1,11 @@
 //! An evaluation of everybody, a slice at a time.
 
+use std::sync::Arc;
+
 use propense_store::Snapshot;
 
 use super::note::PassBase;
+use super::part::Part;
 use super::rules::Rules;
 use super::transition::Cause;
 
@@ -13,6 +16,8 @@ pub(super) struct Pass {
     pub(super) causes: Vec<Option<Cause>>,
     /// Whether there are events that nobody was evaluated for.
     pub(super) behind: bool,
+    /// What is enough to evaluate for users who were evaluated shortly before it began, if it is not everything.
+    pub(super) part: Option<Arc<Part>>,
     /// The users there were when it began are listed from here.
     listing: Option<Snapshot>,
     after: Option<String>,
@@ -34,7 +39,7 @@ impl PassBase {
 impl Pass {
     /// A pass over everybody, for segments whose rule or model is another.
     pub(super) fn new(causes: Vec<Option<Cause>>, behind: bool) -> Self {
-        Self { causes, behind, listing: None, after: None, done: 0, total: 0 }
+        Self { causes, behind, part: None, listing: None, after: None, done: 0, total: 0 }
     }
 
     /// What of it is kept.

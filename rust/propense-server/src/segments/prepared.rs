@@ -10,7 +10,7 @@ use super::note::{Step, UserNote};
 use super::pass::Pass;
 use super::rules::{Models, Rules};
 use super::shared::State;
-use super::standings::{Standings, has};
+use super::standings::{NEVER_EVALUATED, Standings, has};
 use super::transition::{Cause, Transition};
 
 /// A user who could not be evaluated is tried again after this long.
@@ -72,6 +72,7 @@ impl Prepared {
         }
         for &user in &self.failed {
             standings.timers.set(user, self.at_us.saturating_add(AGAIN_US));
+            standings.epoch[user as usize] = NEVER_EVALUATED;
         }
         if let Some(user) = self.forgotten {
             standings.forget(user);

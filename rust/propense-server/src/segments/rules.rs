@@ -85,6 +85,22 @@ impl Rules {
         Self { set, definitions, models, names, columns: Columns::default(), lasting, bound: Mutex::default(), alone }
     }
 
+    /// Some segments and what they read.
+    ///
+    /// # Errors
+    /// None of rules that fit together.
+    pub(super) fn part(&self, segments: &[usize]) -> Result<Self, ServingError> {
+        let depends_on = |&segment: &usize| [segment].into_iter().chain(self.set.depends_on(segment));
+        let segments: BTreeSet<usize> = segments.iter().flat_map(depends_on).collect();
+        let definitions: Vec<_> =
+            segments.iter().filter_map(|&segment| self.set.definition(segment).cloned()).collect();
+        let read: BTreeSet<usize> =
+            segments.iter().flat_map(|&segment| self.set.reads_of(segment).models.iter().copied()).collect();
+        let names: Vec<String> = read.iter().map(|&model| self.set.models()[model].clone()).collect();
+        let served = |&model: &usize| Some((self.set.models()[model].clone(), self.models[model].clone()?));
+        Ok(Self::of(RuleSet::new(&definitions, &names)?, &read.iter().filter_map(served).collect()))
+    }
+
     /// One segment and what it reads, kept so that it need be bound but once.
     ///
     /// # Errors
@@ -93,13 +109,7 @@ impl Rules {
         if let Some(alone) = self.alone[segment].get() {
             return Ok(Arc::clone(alone));
         }
-        let segments = || [segment].into_iter().chain(self.set.depends_on(segment));
-        let definitions: Vec<_> = segments().filter_map(|segment| self.set.definition(segment).cloned()).collect();
-        let read: BTreeSet<usize> =
-            segments().flat_map(|segment| self.set.reads_of(segment).models.iter().copied()).collect();
-        let names: Vec<String> = read.iter().map(|&model| self.set.models()[model].clone()).collect();
-        let served = |&model: &usize| Some((self.set.models()[model].clone(), self.models[model].clone()?));
-        let alone = Arc::new(Self::of(RuleSet::new(&definitions, &names)?, &read.iter().filter_map(served).collect()));
+        let alone = Arc::new(self.part(&[segment])?);
         Ok(Arc::clone(self.alone[segment].get_or_init(|| alone)))
     }
 

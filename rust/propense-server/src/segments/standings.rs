@@ -8,6 +8,9 @@ use propense_core::segments::Standing;
 use super::timers::Timers;
 use super::user_table::UserTable;
 
+/// The epoch of users who were not evaluated since the server started, or not with success.
+pub(super) const NEVER_EVALUATED: u32 = 0;
+
 /// All users by number, and all segments by number.
 pub(super) struct Standings {
     pub(super) users: UserTable,
@@ -22,7 +25,7 @@ pub(super) struct Standings {
     since_us: Vec<i64>,
     /// The instant at which each user was evaluated.
     pub(super) last_us: Vec<i64>,
-    /// The evaluation of everybody that each user was last part of.
+    /// The evaluation of everybody that each user was last part of, or evaluated since.
     pub(super) epoch: Vec<u32>,
     pub(super) timers: Timers,
     /// Members of each segment.
@@ -72,7 +75,7 @@ impl Standings {
             self.bits.resize(users * self.words, 0);
             self.since_us.resize(users * self.lasting.len(), 0);
             self.last_us.resize(users, self.base_us);
-            self.epoch.resize(users, 0);
+            self.epoch.resize(users, NEVER_EVALUATED);
             self.timers.grow(users);
         }
         user
@@ -147,6 +150,7 @@ impl Standings {
         let (bits, since_us) = (vec![0; self.words], vec![0; self.lasting.len()]);
         self.set(user, &bits, &since_us);
         self.timers.set(user, super::timers::NEVER);
+        self.epoch[user as usize] = NEVER_EVALUATED;
         self.users.forget(user);
     }
 

@@ -50,6 +50,11 @@ impl Timers {
         }
     }
 
+    /// The instant that was set for a user; [`NEVER`] if there is none.
+    pub(super) fn due_us(&self, user: u32) -> i64 {
+        self.due_us[user as usize]
+    }
+
     /// The earliest instant of all; [`NEVER`] if there is none.
     pub(super) fn next_us(&mut self) -> i64 {
         self.settle().map_or(NEVER, |(due_us, _)| due_us)
