@@ -139,7 +139,7 @@ def test_from_the_command_line(sim: Simulation, tmp_path: Path) -> None:
     assert "30–44" in done.stdout
     for wrong, said, code in (
         (("audit", "model", "--profiles", "profiles.parquet"), "give the log", 3),
-        (("audit", "scores.csv", "--profiles", "profiles.parquet"), "name the protected", 3),
+        (("audit", "scores.csv", "--profiles", "profiles.parquet"), "name the attributes", 3),
         (("audit", "scores.csv", *short[:3], "age:old"), "expected numbers after", 3),
         (("audit", "scores.csv", *short[:3], "agee"), "did you mean 'age'", 3),
         (("audit", "scores.csv", *short, "--require", "maybe"), "expected pass, warn, block", 3),
