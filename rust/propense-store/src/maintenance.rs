@@ -65,11 +65,16 @@ impl Maintenance {
             match job {
                 Ok(Job::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Ok(Job::SealAll(told)) => {
+                    let sealed = self.seal_all();
+                    // What was frozen waits, and would hold up writes, until it is sealed.
+                    seal_again |= sealed.is_err();
                     // Whoever asked may be gone.
-                    let _ = told.send(self.seal_all());
+                    let _ = told.send(sealed);
                 }
                 Ok(Job::Compact(told)) => {
-                    let _ = told.send(self.compact());
+                    let compacted = self.compact();
+                    seal_again |= compacted.is_err();
+                    let _ = told.send(compacted);
                 }
                 Ok(Job::Notes) => flush_again = self.shared.notes.flush().is_err(),
                 Err(RecvTimeoutError::Timeout) if flush_again => flush_again = self.shared.notes.flush().is_err(),
@@ -77,6 +82,8 @@ impl Maintenance {
                     let purged = self.purge_all();
                     purge_again = purged.is_err();
                     reply(purged.map(|()| receipt));
+                    // Each purge makes a part, however small.
+                    seal_again |= !purge_again && self.merge().is_err();
                 }
                 Err(RecvTimeoutError::Timeout) if purge_again => {
                     purge_again = self.purge_all().is_err();

@@ -33,8 +33,12 @@ pub(crate) fn salvage(folder: &Path, first: u64) -> Result<Salvaged, StoreError>
     for number in numbers.into_iter().filter(|&number| number >= first) {
         let path = segment_path(folder, number);
         let bytes = fs::read(&path).map_err(|source| StoreError::Read { path: path.clone(), source })?;
-        segments.push((Segment::decode(&bytes, number, &path).ok(), bytes));
         salvaged.last_segment = number;
+        let segment = Segment::decode(&bytes, number, &path).ok();
+        // A repair that was broken off began it: it follows none, and all that it holds is in the segments before.
+        if number == first || segment.is_none_or(|segment| segment.previous_bytes > 0) {
+            segments.push((segment, bytes));
+        }
     }
     for place in 0..segments.len() {
         let (segment, bytes) = &segments[place];
@@ -56,4 +60,36 @@ pub(crate) fn salvage(folder: &Path, first: u64) -> Result<Salvaged, StoreError>
         salvaged.lost_bytes += bytes.len().saturating_sub(at) as u64;
     }
     Ok(salvaged)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::record::RecordBuffer;
+    use super::super::writer::WalWriter;
+    use super::*;
+    use crate::disk::LocalDisk;
+
+    fn written(folder: &Path, number: u64, payloads: &[&[u8]]) {
+        let mut writer = WalWriter::create(Arc::new(LocalDisk), folder.to_owned(), number, 1).unwrap();
+        for payload in payloads {
+            let mut record = RecordBuffer::new();
+            record.payload().extend_from_slice(payload);
+            writer.append(&mut record).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_a_repair_began_that_was_broken_off_hides_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        written(folder.path(), 4, &[b"one", b"two", b"three"]);
+        written(folder.path(), 5, &[b"one"]);
+        let salvaged = salvage(folder.path(), 4).unwrap();
+        let payloads: Vec<&[u8]> = salvaged.payloads.iter().map(|(_, payload)| payload.as_slice()).collect();
+        assert_eq!(payloads, [&b"one"[..], b"two", b"three"]);
+        // The number is taken all the same.
+        assert_eq!((salvaged.last_segment, salvaged.lost_bytes), (5, 0));
+    }
 }
