@@ -25,7 +25,12 @@ FRAME = """<!doctype html><meta charset="utf-8">
 <style>body{{margin:0}}iframe{{border:0;display:block}}</style>
 <iframe id="page" src="{page}" width="{width}" height="{height}"></iframe>
 <script>onload = () => {{ const root = page.contentDocument.documentElement;
-document.title = `height ${{root.scrollHeight}} width ${{root.scrollWidth}}`; }}</script>"""
+const more = [...root.querySelectorAll("details")];
+more.forEach(one => one.open = true);
+const cut = [...root.querySelectorAll(".wide")].filter(one => one.scrollWidth > one.clientWidth);
+more.forEach(one => one.open = false);
+document.title = `height ${{root.scrollHeight}} width ${{root.scrollWidth}} cut ${{cut.length}}`;
+}}</script>"""
 
 
 def main() -> int:
@@ -60,11 +65,13 @@ def picture(program: str, page: Path, width: int, height: int | None, out: Path)
         if height is None:
             frame.write_text(FRAME.format(page=page.as_uri(), width=width, height=800))
             shown = chromium(program, folder, "--dump-dom", frame.as_uri())
-            found = re.search(r"height (\d+) width (\d+)", shown)
+            found = re.search(r"height (\d+) width (\d+) cut (\d+)", shown)
             if found is None:
                 raise RuntimeError("Chromium did not say how tall the page is")
             if int(found[2]) > width:
                 raise RuntimeError(f"the page is {found[2]} wide; it should fit {width}")
+            if int(found[3]):
+                raise RuntimeError(f"{found[3]} tables have columns cut off at a width of {width}")
             height = int(found[1])
         frame.write_text(FRAME.format(page=page.as_uri(), width=width, height=height))
         window = f"--window-size={max(width, NARROWEST)},{height}"

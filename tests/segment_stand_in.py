@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import grpc
+from google.rpc.error_details_pb2 import ErrorInfo
+from google.rpc.status_pb2 import Status
 
 from propense._proto import segments_pb2, segments_pb2_grpc
 
@@ -39,6 +41,7 @@ class StandIn(segments_pb2_grpc.SegmentServiceServicer):
         self.breaks = list(BREAKS)
         self.backfills = 0
         self.gone = threading.Event()
+        self.first_kept = 1
 
     def ListSegments(self, request: Any, context: Any) -> Any:
         self.seen.append(request)
@@ -108,6 +111,8 @@ class StandIn(segments_pb2_grpc.SegmentServiceServicer):
 
     def WatchTransitions(self, request: Any, context: Any) -> Iterator[Any]:
         self.seen.append(request)
+        if request.HasField("after_number") and request.after_number + 1 < self.first_kept:
+            refuse_as_gone(context, self.first_kept)
         if request.after_number > 10:
             context.abort(grpc.StatusCode.OUT_OF_RANGE, "the last transition is 10")
         context.add_callback(self.gone.set)
@@ -124,6 +129,14 @@ class StandIn(segments_pb2_grpc.SegmentServiceServicer):
                 return
         while context.is_active():
             time.sleep(0.01)
+
+
+def refuse_as_gone(context: Any, first: int) -> None:
+    told = Status(code=grpc.StatusCode.OUT_OF_RANGE.value[0], message="they are gone")
+    metadata = {"field": "after_number", "first": str(first)}
+    told.details.add().Pack(ErrorInfo(reason="TRANSITIONS_GONE", metadata=metadata))
+    context.set_trailing_metadata([("grpc-status-details-bin", told.SerializeToString())])
+    context.abort(grpc.StatusCode.OUT_OF_RANGE, told.message)
 
 
 @contextmanager

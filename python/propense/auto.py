@@ -14,6 +14,9 @@ DISTINCT_LIMIT = 1_000
 FILTERED_DISTINCT_LIMIT = 64
 FILTERED_VALUES = 4
 ATTRIBUTE_VALUES = 8
+LONGEST_BYTES = 200
+"""Texts that are longer, as values or as names, are not written into features, which have a limit."""
+
 EPOCH_SECONDS = 5e8
 """Whole numbers that are all above this count seconds (or less) since 1970."""
 
@@ -22,7 +25,19 @@ CLOCK_CORRELATION = 0.9
 
 _WINDOWS = ("1d", "7d", "30d", "90d", "180d", "365d", None)
 _HALF_LIVES = ("7d", "30d", "90d")
-_ID = re.compile(r"(^|[_\s-])(id|ids|uuid|guid|no|nr|num|number|code|key|hash|zip|upc|sku|ean)$")
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_ID = re.compile(
+    r"(^|[\W_])(id|ids|uid|pid|cid|oid|uuid|guid|no|nr|num|number|code|key|hash|zip|upc|sku|ean|"
+    r"gtin|asin|isbn|barcode|zipcode|postcode)$"
+)
+_RUN_TOGETHER = re.compile(
+    r"(account|ad|article|artist|basket|booking|brand|campaign|cart|category|city|client|content|"
+    r"country|coupon|course|customer|device|event|group|hotel|invoice|item|location|member|merchant|"
+    r"message|movie|object|offer|order|page|partner|payment|person|player|post|postal|product|region|"
+    r"request|reservation|row|sale|seller|session|shop|stock|store|subscriber|subscription|ticket|"
+    r"track|transaction|user|vendor|venue|video|visit|visitor)(id|ids|no|nr|number|code|key)$"
+)
+"""Written as one word: only after these, for `paid`, `valid` and `bid` are no ids."""
 
 
 def automatic(
@@ -51,13 +66,14 @@ def automatic(
     list of str
         Texts in the language of features.
     """
-    types = [kind for kind in summary["event_types"] if kind["events"] >= MIN_EVENTS]
-    types = types or summary["event_types"]
+    named = [kind for kind in summary["event_types"] if _is_short(kind["name"])]
+    types = [kind for kind in named if kind["events"] >= MIN_EVENTS] or named
     types = sorted(types, key=lambda kind: kind["name"] not in first)
     full = types[:FULL_TYPES]
-    everything = "*" if len(types) > 1 else _quoted(types[0]["name"])
+    only = len(types) == 1 and len(named) == len(summary["event_types"])
+    everything = _quoted(types[0]["name"]) if only else "*"
     features = [*_long_form(everything), *_rhythm(everything)]
-    if len(types) > 1:
+    if not only:
         for kind in full:
             features += _long_form(_quoted(kind["name"]))
     features += _attributes(
@@ -103,7 +119,7 @@ def _short_form(event: str) -> list[str]:
 
 def _numbers(kind: dict[str, Any]) -> list[str]:
     features: list[str] = []
-    for known in kind["properties"]:
+    for known in _short_named(kind["properties"]):
         if known["kind"] != "number" or known["distinct"] < 2 or _is_id_or_epoch(known):
             continue
         path = f"{_quoted(kind['name'])}.{_quoted(known['name'])}"
@@ -122,7 +138,7 @@ def _numbers(kind: dict[str, Any]) -> list[str]:
 def _categories(kind: dict[str, Any]) -> list[str]:
     event = _quoted(kind["name"])
     features: list[str] = []
-    for known in kind["properties"]:
+    for known in _short_named(kind["properties"]):
         name = _quoted(known["name"])
         if known["kind"] == "boolean":
             features += _filtered(event, [name])
@@ -132,7 +148,7 @@ def _categories(kind: dict[str, Any]) -> list[str]:
         path = f"{event}.{name}"
         features += [_windowed("distinct", path, window) for window in ("30d", "90d", "365d", None)]
         if known["distinct"] <= FILTERED_DISTINCT_LIMIT:
-            values = [count["value"] for count in known["values"][:FILTERED_VALUES]]
+            values = _common(known, FILTERED_VALUES)
             features += _filtered(event, [f"{name} = {_text(value)}" for value in values])
     return features
 
@@ -147,20 +163,38 @@ def _filtered(event: str, conditions: Iterable[str]) -> list[str]:
 
 def _attributes(attributes: list[dict[str, Any]]) -> list[str]:
     features: list[str] = []
-    for known in attributes:
+    for known in _short_named(attributes):
         name = f"attr({_quoted(known['name'])})"
         if known["kind"] == "boolean" or (known["kind"] == "number" and not _is_id_or_epoch(known)):
             features.append(name)
         elif known["kind"] == "text" and 2 <= known["distinct"] <= FILTERED_DISTINCT_LIMIT:
-            values = [count["value"] for count in known["values"][:ATTRIBUTE_VALUES]]
+            values = _common(known, ATTRIBUTE_VALUES)
             features += [f"{name} = {_text(value)}" for value in values]
     return features
+
+
+def _common(known: dict[str, Any], limit: int) -> list[str]:
+    values = [count["value"] for count in known["values"][:limit]]
+    return [value for value in values if _is_short(value)]
+
+
+def _short_named(columns: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [known for known in columns if _is_short(known["name"])]
+
+
+def _is_short(text: str) -> bool:
+    return len(text.encode()) <= LONGEST_BYTES
 
 
 def _is_id_or_epoch(known: dict[str, Any]) -> bool:
     epoch = known["whole"] and known["smallest"] >= EPOCH_SECONDS
     clock = abs(known["time_correlation"] or 0.0) > CLOCK_CORRELATION
-    return epoch or clock or _ID.search(known["name"].lower()) is not None
+    return epoch or clock or _is_id(known["name"])
+
+
+def _is_id(name: str) -> bool:
+    words = _CAMEL.sub("_", name).lower()
+    return bool(_ID.search(words) or _RUN_TOGETHER.search(words))
 
 
 def _windowed(function: str, subject: str, window: str | None) -> str:

@@ -83,9 +83,15 @@ def event_type(kinds: pl.Series, where: str) -> pl.Series:
     return kinds
 
 
-def event_time(table: pl.DataFrame, name: str, time_unit: str | None, where: str) -> pl.DataFrame:
-    """Bring a time column to microseconds UTC, or say which row cannot be."""
-    times = table[name]
+def event_time(
+    table: pl.DataFrame, name: str, user: str, time_unit: str | None, where: str
+) -> pl.DataFrame:
+    """Bring a time column to microseconds UTC, or say which row cannot be.
+
+    Rows without a user are dropped later; their times do not matter.
+    """
+    of_user = table[user].is_not_null()
+    times = table.select(pl.when(of_user).then(name)).to_series()
     if times.dtype == pl.String:
         parsed = _from_text(times)
     elif times.dtype.is_integer():
@@ -96,7 +102,7 @@ def event_time(table: pl.DataFrame, name: str, time_unit: str | None, where: str
         parsed = times.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     else:
         raise DataError(f"{where}: times in {name!r} are {times.dtype}; expected timestamps")
-    failed = (parsed.is_null() | times.is_null()).arg_true()
+    failed = ((parsed.is_null() | times.is_null()) & of_user).arg_true()
     if len(failed):
         row = failed[0]
         raise DataError(

@@ -64,7 +64,7 @@ def scanned(
     kept = property_columns(schema, roles, properties, where)
     with track(f"reading {where}"):
         table = collect(frame.select(names.user, time, event, *kept), where)
-        table = event_time(table, time, names.time_unit, where)
+        table = event_time(table, time, names.user, names.time_unit, where)
         table = table.with_columns(event_type(table[event], where), *exact_integers(table, kept))
         yield EventTable(typed_nulls(table, names.user, event), names.user, time, event, where)
 

@@ -172,12 +172,14 @@ def read_events(
     ----------
     source
         Path or glob of Parquet, CSV or JSON-lines files, a list of them, a Polars frame or lazy
-        frame, or anything that exports Arrow (pandas, pyarrow, DuckDB). The folder of a saved log or
-        of a store is opened as :func:`propense.open_log` does; its columns are then those that it
-        was saved with.
+        frame, or anything that exports Arrow (pandas, pyarrow, DuckDB). A folder is read with those
+        below it; what begins with ``.`` or ``_`` in it, such as ``_temporary``, is left over from
+        others and not read unless it is named, nor are such folders by a glob. The folder of a saved
+        log or of a store is opened as :func:`propense.open_log` does; its columns are then those
+        that it was saved with.
     user
         Column of user ids: text or integers (CSV ids are read as text). Rows without one are
-        dropped, with a warning that counts them.
+        dropped, whatever else they hold, with a warning that counts them.
     time
         Column of event times: timestamps, dates, or ISO 8601 text; UTC unless they say otherwise.
         Left out: the first of ``event_time``, ``ts``, ``timestamp``, ``time`` that is there.

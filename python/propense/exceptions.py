@@ -112,7 +112,24 @@ class DeadlineError(ServiceError, TimeoutError):
 
 
 class TransitionsGoneError(ServiceError, LookupError):
-    """The transitions asked for are no longer kept, or there are not so many."""
+    """The transitions asked for are no longer kept, or there are not so many.
+
+    Attributes
+    ----------
+    first
+        Number of the first transition that is still kept; None if there are not so many.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "OUT_OF_RANGE",
+        reason: str | None = None,
+        first: int | None = None,
+    ) -> None:
+        super().__init__(message, code=code, reason=reason)
+        self.first = first
 
 
 class PropenseWarning(UserWarning):

@@ -19,6 +19,9 @@ from propense.goal import Goal
 from propense.instants import Instant, in_words, to_us
 from propense.progress import track
 
+TRAINING_COLUMNS = ("as_of", "label")
+"""What a training frame has beside the users and the features."""
+
 
 @dataclass(frozen=True, init=False)
 class FeatureSet:
@@ -30,7 +33,8 @@ class FeatureSet:
         Texts in the language of features, such as ``"count(purchase, '30d')"``, or a mapping from
         column name to text. A text without a name is named after itself (``purchase_count_30d``).
     timezone
-        IANA time zone of calendar days and hours, and of dates without one.
+        IANA time zone of calendar days and hours, and of an as_of without one. Dates in expressions,
+        such as ``attr(joined) < '2024-05-01'``, are UTC unless they say otherwise.
 
     Raises
     ------
@@ -105,7 +109,20 @@ class FeatureSet:
         if not summary["events"]:
             raise DataError(f"no event before {in_words(before_us)} to choose features from")
         first = [] if goal is None else _core.event_types_named(goal.when)
-        return cls(automatic(summary, first, log.protected), timezone=timezone)
+        features = cls(automatic(summary, first, log.protected), timezone=timezone)
+        return features.renamed({log.user_column.name, *TRAINING_COLUMNS})
+
+    def renamed(self, taken: set[str]) -> FeatureSet:
+        """Give the same features, with ``attr_`` before names that are taken."""
+        names = self.names
+        for place, name in enumerate(names):
+            if name in taken:
+                other = f"attr_{name}"
+                while other in taken or other in names:
+                    other += "_"
+                names[place] = other
+        named = dict(zip(names, self.expressions, strict=True))
+        return self if names == self.names else FeatureSet(named, timezone=self.timezone)
 
     def bound(self, log: EventLog, before_us: int) -> FeatureSet:
         """Give the same features with the codes of every text feature fixed by events before then."""

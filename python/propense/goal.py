@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from dataclasses import MISSING, dataclass, field, fields
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from propense import _core
-from propense.exceptions import GoalError
+from propense.exceptions import ExpressionError, GoalError
 from propense.goal_types import Direction, check_choice, check_interval, check_text, did_you_mean
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
@@ -47,9 +48,10 @@ class Audience:
 
     @property
     def condition(self) -> list[str]:
-        """The conditions, all of which a member meets, in the language of features."""
+        """The conditions, all of which a member meets, in the language of features; each once."""
         window = f", '{self.active_within}'" if self.active_within else ""
-        return [f"count(*{window}) >= 1", *([self.where] if self.where else [])]
+        active = f"count(*{window}) >= 1"
+        return [active] if not self.where or _same(active, self.where) else [active, self.where]
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Goal:
         What the goal is called; also names files and segments, so letters, digits, ``_`` and ``-``.
     when
         The condition, over the events in ``[as_of, as_of + horizon)``, such as
-        ``"count(purchase) >= 1 AND count(refund) = 0"``. Its functions take no window.
+        ``"count(purchase) >= 1 AND count(refund) = 0"``. Its functions take no window, and there is no
+        ``decayed_count``; ``recency`` and ``tenure`` run to the end of the horizon.
     horizon
         How long users have to reach it, such as ``"90d"``.
     direction
@@ -107,7 +110,8 @@ class Goal:
 
     def as_dict(self) -> dict[str, Any]:
         """Give the goal as a manifest keeps it."""
-        audience = {"active_within": self.audience.active_within, "where": self.audience.where}
+        where = self.audience.where if len(self.audience.condition) > 1 else None
+        audience = {"active_within": self.audience.active_within, "where": where}
         return {
             "name": self.name,
             "when": self.when,
@@ -148,6 +152,15 @@ class GoalFile:
     features: FeatureOptions
     tiers: dict[str, Any]
     """The ``[tiers]`` table, for :meth:`propense.TierPolicy.from_dict`."""
+
+
+def _same(one: str, other: str) -> bool:
+    """Say whether two texts are one expression; a text that is none is refused when it is asked."""
+    try:
+        specs = [json.loads(_core.declare([(None, text)], "UTC")) for text in (one, other)]
+    except ExpressionError:
+        return False
+    return bool(specs[0] == specs[1])
 
 
 def goal_from(values: dict[str, Any], where: str) -> Goal:

@@ -61,6 +61,11 @@ def from_us(instant_us: int) -> datetime:
         ) from None
 
 
+def local_day(instant: datetime, timezone: str) -> str:
+    """Give the calendar day of an instant in an IANA time zone, such as ``2024-05-01``."""
+    return f"{instant.astimezone(ZoneInfo(timezone)):%Y-%m-%d}"
+
+
 def in_words(instant_us: int, *, always_time: bool = False) -> str:
     """Give an instant as text: a date if it is midnight UTC, else to the second, with Z."""
     try:

@@ -321,7 +321,8 @@ class Model(Scorer):
         polars.DataFrame
             One row for the score and one a feature, each most moved first: ``of`` (``score`` or
             ``feature``), ``name``, ``stability`` (population stability index, 0 or more),
-            ``reading`` (``stable`` below 0.1, ``shifted`` from 0.25, else ``moved``),
+            ``chance`` (what chance alone exceeds once in a hundred, with so many users then and now),
+            ``reading`` (``stable`` below 0.1 or within chance, ``shifted`` from 0.25, else ``moved``),
             ``missing_then``, ``missing_now`` (shares).
 
         Raises

@@ -24,7 +24,7 @@ from propense.exceptions import ModelError, PropenseError
 from propense.features import FeatureSet
 from propense.goal import Goal, goal_from
 from propense.instants import in_words
-from propense.tiers import CutOffs, TierPolicy, cut_offs
+from propense.tiers import CutOffs, TierPolicy, cut_offs, order_places
 
 AUDIENCE_POINTS = 10_001
 """Order statistics of the audience's scores that are kept; smaller audiences are kept whole."""
@@ -74,7 +74,9 @@ class ModelParts:
 
     def with_tiers(self, policy: TierPolicy) -> ModelParts:
         """Give the same model with tiers cut by another policy."""
-        cuts = cut_offs(policy, self.audience, self.test_scores, self.test_labels)
+        # A manifest that does not say how large the audience was is taken to hold all of it.
+        users = max(int(self.training.get("audience") or 0), len(self.audience))
+        cuts = cut_offs(policy, self.audience, users, self.test_scores, self.test_labels)
         return replace(self, tiers=policy, cut_offs=cuts, read_digest=None)
 
     def contents(self) -> dict[str, bytes]:
@@ -198,8 +200,7 @@ def audience_points(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     ordered = np.sort(scores)
     if len(ordered) <= AUDIENCE_POINTS:
         return ordered
-    places = np.linspace(0, len(ordered) - 1, AUDIENCE_POINTS).astype(np.int64)
-    return ordered[places]
+    return ordered[order_places(len(ordered), AUDIENCE_POINTS)]
 
 
 def _table(

@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,6 +16,8 @@ from rich.progress import (
     TextColumn,
     TimeElapsedColumn,
 )
+
+from propense.terminal import verbatim_console
 
 _SHOWN: ContextVar[bool] = ContextVar("propense_progress", default=False)
 
@@ -50,13 +51,13 @@ def track(description: str, total: int | None = None) -> Iterator[Callable[[int]
     if not _SHOWN.get():
         yield lambda _done: None
         return
-    console = Console(stderr=True)
+    console = verbatim_console(stderr=True)
     started = time.monotonic()
     if not sys.stderr.isatty():
         yield lambda _done: None
-        console.print(f"{description}: {time.monotonic() - started:.1f} s", highlight=False)
+        console.print(f"{description}: {time.monotonic() - started:.1f} s")
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), BarColumn())
     counts = (MofNCompleteColumn(),) if total is not None else ()
     with Progress(*columns, *counts, TimeElapsedColumn(), console=console) as bar:
         task = bar.add_task(description, total=total)

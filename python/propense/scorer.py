@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from propense import _core
 from propense.backtest import Backtest
+from propense.column_kinds import in_kinds
 from propense.events import EventLog
 from propense.exceptions import DataError, ModelError
 from propense.features import FeatureSet, members, user_frame
@@ -151,13 +152,15 @@ class Scorer:
         ExpressionError
             The log lacks a property or attribute that a feature reads.
         DataError
-            The user column is named like a column of the scores.
+            The user column is named like a column of the scores, or a property or attribute has
+            values of another kind than in the log that the model learnt from.
         """
         if log.user_column.name in OWN_COLUMNS:
             raise DataError(
                 f"the user column is named {log.user_column.name!r}, like a column of the scores; "
                 "rename it before reading the log"
             )
+        log = self.suited(log)
         timezone = self.features.timezone
         as_of_us = log.span_us[1] + 1 if as_of is None else to_us(as_of, timezone)
         conditions = self.goal.audience.condition
@@ -168,10 +171,21 @@ class Scorer:
             [pl.Series("score", scores), percentile, self.tiers_of(scores)]
         )
 
+    def suited(self, log: EventLog) -> EventLog:
+        """Give the log with the columns that the model reads in the kinds that it learnt them in.
+
+        Raises
+        ------
+        DataError
+            A column has values of another kind. One without any value fits every kind.
+        """
+        return in_kinds(log, self._parts.columns)
+
     def score_places(
         self, log: EventLog, users: NDArray[np.uint32], as_of_us: int
     ) -> NDArray[np.float32]:
         """Score users given by their places in a log, whatever the audience; float32 of shape (n,)."""
+        log = self.suited(log)
         plan = _core.Plan.compile(self.features.spec, log.core, strict=False, before_us=as_of_us)
         with track("scoring", len(users)) as report:
             return _core.score_users(

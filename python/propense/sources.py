@@ -100,13 +100,32 @@ def _scan_files(sources: list[str | Path], text_columns: Sequence[str]) -> tuple
 
 
 def _expand(source: str | Path) -> list[str]:
+    """Give a source's files, without those in leftover folders that it does not name itself."""
     path = Path(source)
     if path.is_dir():
-        files = sorted(str(file) for file in path.rglob("*") if file.name.lower().endswith(_ALL))
-        return [file for file in files if not Path(file).name.startswith((".", "_"))]
+        files = sorted(file for file in path.rglob("*") if file.name.lower().endswith(_ALL))
+        return [
+            str(file)
+            for file in files
+            if not file.name.startswith((".", "_")) and not _leftovers(file.relative_to(path))
+        ]
     if path.exists():
         return [str(path)]
-    return sorted(glob.glob(str(source), recursive=True))
+    matches = sorted(glob.glob(str(source), recursive=True))
+    named = _leftovers(path)
+    return [match for match in matches if _leftovers(Path(match)) <= named]
+
+
+def _leftovers(file: Path) -> int:
+    """Count the folders that Spark, notebooks and others leave, such as ``_temporary``.
+
+    As in Spark, ``_day=1`` is a folder of data.
+    """
+    return sum(
+        name.startswith(".") or (name.startswith("_") and "=" not in name)
+        for name in file.parts[:-1]
+        if name != ".."
+    )
 
 
 def _listed() -> str:

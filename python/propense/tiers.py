@@ -59,7 +59,7 @@ class TierPolicy:
         The upper cut-off is found anew in every scoring. If users tie for the last places none of
         them is taken, so there are never more than ``most``.
         """
-        if most < 0 or most != int(most) or not 0 <= least <= 1:
+        if not (0 <= most < math.inf and most == int(most) and 0 <= least <= 1):
             raise ModelError(
                 f"capacity tiers: most={most} must be a whole number of users from 0 up and "
                 f"least={least} a share between 0 and 1"
@@ -122,6 +122,7 @@ class CutOffs:
 def cut_offs(
     policy: TierPolicy,
     audience: NDArray[np.float32],
+    users: int,
     test_scores: NDArray[np.floating[Any]],
     test_labels: NDArray[np.bool_],
 ) -> CutOffs:
@@ -132,7 +133,10 @@ def cut_offs(
     policy
         The policy.
     audience
-        Scores of the audience that shares are of, shape (n,).
+        Scores of the audience that shares are of, shape (n,): all of them, or evenly spaced order
+        statistics, those at :func:`order_places`.
+    users
+        How many users the audience has, n or more.
     test_scores, test_labels
         Scores of the test period and what happened, shape (m,), for ``precision``.
     """
@@ -142,10 +146,25 @@ def cut_offs(
     if policy.kind == "quantile":
         most = upper_cut(audience, math.floor((policy.most or 0.0) * len(audience) + 1e-9))
     elif policy.kind == "capacity":
-        most = upper_cut(audience, int(policy.most or 0))
+        most = upper_cut(audience, points_for(int(policy.most or 0), users, len(audience)))
     else:
         most = precision_cut(test_scores, test_labels, policy.floor or 1.0)
     return CutOffs(most, min(least, most))
+
+
+def order_places(users: int, points: int) -> NDArray[np.int64]:
+    """Give the places, from 0, of evenly spaced order statistics of so many users, both ends in."""
+    return np.linspace(0, users - 1, points).astype(np.int64)
+
+
+def points_for(count: int, users: int, points: int) -> int:
+    """Give how many of the highest order statistics surely stand for at most ``count`` users.
+
+    Users between the last one taken and the next are told from neither, and stay out: the result is
+    ``count`` itself where every user is a point.
+    """
+    above = np.append(users - 1 - order_places(users, points)[::-1], users)
+    return int(np.searchsorted(above, count, side="right")) - 1
 
 
 def upper_cut(scores: NDArray[np.float32], count: int) -> float:

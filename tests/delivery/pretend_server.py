@@ -64,7 +64,7 @@ class PretendServer:
         self._answer()
         with self._news:
             if after + 1 < self.first_kept:
-                raise TransitionsGoneError("they are no longer kept")
+                raise TransitionsGoneError("they are no longer kept", first=self.first_kept)
             self._news.wait_for(lambda: len(self.transitions) > after, wait_s)
             some = self.transitions[after : after + limit]
             up_to = some[-1].number if some else after

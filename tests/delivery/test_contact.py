@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from pretend_server import PretendServer, caught_up, items, standing, until
-from receiver import SECRET, Receiver, receiver
+from pretend_server import PretendServer, caught_up, folded, items, standing, until
+from receiver import SECRET, Receiver, Request, receiver
 
 from propense.delivery import Deliveries, Destination, Message, destination_from
+from propense.delivery.contact import Claims
+from propense.delivery.contact_rules import ContactRules
+from propense.delivery.json_lines import JsonLinesSink
 from propense.delivery.ledger import Ledger
 from propense.delivery.ledger_schema import LEDGER
+from propense.delivery.sink import Item
 
 SEGMENTS = ("at_risk", "vip", "likely")
 
@@ -34,6 +40,16 @@ def mail(url: str, **options: object) -> Destination:
         "retry": {"first_s": 0.01, "longest_s": 0.05},
     }
     return destination_from(values | options, "test")
+
+
+def lines(path: Path, **options: object) -> Destination:
+    values = {"name": "lines", "kind": "jsonl", "segments": SEGMENTS, "path": path}
+    return destination_from(values | {"channel": "email"} | options, "test")
+
+
+def read_lines(path: Path) -> list[tuple[str, str, str]]:
+    rows = [json.loads(text) for text in path.read_text().splitlines()]
+    return [(row["user_id"], row["segment"], row["transition"]) for row in rows]
 
 
 @pytest.fixture
@@ -233,3 +249,143 @@ def test_an_exit_that_comes_while_its_enter_is_under_way_follows_it(
         until(lambda: caught_up(tmp_path, "mail", server))
     assert receiving.moves() == [("ann", "vip", "enter"), ("ann", "vip", "exit")]
     assert [one.number for one in server.messages] == [2]
+
+
+def test_an_exit_follows_an_enter_that_fails_after_the_user_has_left(
+    server: PretendServer, receiving: Receiver, tmp_path: Path
+) -> None:
+    inside, gate = threading.Event(), threading.Event()
+
+    def answer(_request: Request) -> tuple[int, dict[str, str]]:
+        if inside.is_set():
+            return 200, {}
+        inside.set()
+        gate.wait(10)
+        return 500, {}
+
+    receiving.answer = answer
+    server.move("ann", "may_contact")
+    server.move("ann", "vip")
+    with Deliveries([mail(receiving.url)], server, tmp_path):
+        inside.wait(10)
+        server.move("ann", "vip")
+        until(lambda: standing(tmp_path, "mail")["cursor"] == 3)
+        gate.set()
+        until(lambda: caught_up(tmp_path, "mail", server))
+    assert receiving.moves() == [("ann", "vip", "exit")]
+    assert [one.data["number"] for one in receiving.requests] == [2, 3]
+    assert not server.messages
+
+
+@pytest.mark.parametrize("fails", ["sent", "hold"])
+def test_after_a_full_disk_a_user_is_contacted_all_the_same(
+    server: PretendServer,
+    receiving: Receiver,
+    tmp_path: Path,
+    fails: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    full = [True]
+    noted = getattr(Ledger, fails)
+
+    def note(ledger: Ledger, numbers: object, *more: object) -> None:
+        if numbers and full:
+            full.clear()
+            raise sqlite3.OperationalError("database or disk is full")
+        noted(ledger, numbers, *more)
+
+    server.move("ann", "may_contact")
+    entered = server.move("ann", "vip")
+    server.move("bob", "vip")
+    monkeypatch.setattr(Ledger, fails, note)
+    with Deliveries([mail(receiving.url)], server, tmp_path):
+        until(lambda: server.messages)
+        until(lambda: items(tmp_path, "mail", "held"))
+    assert not full
+    assert [one.number for one in server.messages] == [entered.number]
+    # What was sent as the disk filled up may have been sent again.
+    assert set(receiving.moves()) == {("ann", "vip", "enter")}
+
+
+def test_an_exit_that_is_delivered_lets_nobody_else_have_the_user_of_an_enter_under_way(
+    server: PretendServer, tmp_path: Path
+) -> None:
+    for segment in ("may_contact", "likely", "likely"):
+        left = server.move("ann", segment)
+    entered = server.move("ann", "vip")
+    claims, ledger = Claims(), Ledger(tmp_path / LEDGER, "mail", durable=True)
+    rules = ContactRules(mail("http://127.0.0.1:1/"), server, ledger, claims)
+    assert len(rules.allowed([Item(left), Item(entered)])) == 2
+    rules.release([Item(left)])
+    assert not claims.claim("news", "ann")
+    rules.release([Item(entered)])
+    assert claims.claim("news", "ann")
+    ledger.close()
+
+
+def test_an_exit_does_not_overtake_an_enter_that_was_put_off(
+    server: PretendServer, tmp_path: Path
+) -> None:
+    # One message to a user at a time: the second enter has to wait for the first.
+    server.move("ann", "vip")
+    server.move("ann", "likely")
+    server.move("ann", "likely")
+    server.wander(300, 5, SEGMENTS, seed=6)
+    with Deliveries([lines(tmp_path / "moves.jsonl")], server, tmp_path):
+        until(lambda: caught_up(tmp_path, "lines", server))
+    members = folded(read_lines(tmp_path / "moves.jsonl"))
+    assert members == {name: server.inside(name) for name in SEGMENTS}
+
+
+def killed_after_writing(server: PretendServer, folder: Path, sent_us: int) -> Destination:
+    """Leave what a process leaves that is killed before it notes what it has just written."""
+    destination = lines(folder / "moves.jsonl")
+    with_exit = [server.move("ann", "vip"), server.move("bob", "vip"), server.move("bob", "vip")]
+    ledger = Ledger(folder / LEDGER, "lines", durable=False)
+    ledger.register("jsonl", 0, 0)
+    ledger.enqueue(with_exit, 3, segments={"vip"}, only_if=None)
+    ledger.begin([1, 2, 3], sent_us)
+    ledger.close()
+    sink = JsonLinesSink(destination, "")  # type: ignore[arg-type]
+    sink.deliver([Item(one) for one in with_exit if one.number != 2])
+    return destination
+
+
+@pytest.mark.parametrize("had_a_channel", [True, False], ids=["message", "before the channel"])
+def test_what_was_written_before_a_kill_is_a_message_of_that_time(
+    server: PretendServer, tmp_path: Path, had_a_channel: bool
+) -> None:
+    sent_us = server.now_us() - 1 if had_a_channel else 0
+    destination = killed_after_writing(server, tmp_path, sent_us)
+    server.wander(20, 5, ["other"], seed=1)
+    with Deliveries([destination], server, tmp_path):
+        until(lambda: caught_up(tmp_path, "lines", server))
+    assert {one.number for one in server.messages} == {2} | ({1} if had_a_channel else set())
+    assert all(one.time_us == sent_us for one in server.messages if one.number == 1)
+    assert standing(tmp_path, "lines")["delivered"] == 3
+
+
+def test_nobody_else_contacts_a_user_who_was_told_before_a_kill(
+    server: PretendServer,
+    receiving: Receiver,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def cap(message: Message) -> None:
+        if message.user_id == "ann":
+            server.move("ann", "may_contact")
+
+    def slowly(sink: JsonLinesSink, numbers: Sequence[int]) -> set[int]:
+        time.sleep(0.3)
+        return written(sink, numbers)
+
+    written = JsonLinesSink.written
+    monkeypatch.setattr(JsonLinesSink, "written", slowly)
+    server.on_message = cap
+    destination = killed_after_writing(server, tmp_path, server.now_us() - 1)
+    server.move("ann", "may_contact")
+    with Deliveries([mail(receiving.url), destination], server, tmp_path):
+        until(lambda: {one.number for one in server.messages} == {1, 2})
+        until(lambda: items(tmp_path, "mail", "held"))
+        until(lambda: caught_up(tmp_path, "lines", server))
+    assert not receiving.requests

@@ -131,6 +131,24 @@ def test_a_full_disk_leaves_whole_lines(
     assert path.read_bytes() == whole
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
+def test_a_full_disk_is_no_fault_of_the_items_of_a_parquet_file(
+    server: PretendServer, tmp_path: Path
+) -> None:
+    folder = tmp_path / "files"
+    folder.mkdir()
+    aside = folder / ".aside.parquet"
+    aside.symlink_to("/dev/full")
+    with Deliveries([files(folder)], server, tmp_path):
+        until(lambda: standing(tmp_path, "files").get("last_error"))
+        said = f"{folder} cannot be written: No space left on device"
+        assert standing(tmp_path, "files")["last_error"] == said
+        aside.unlink()
+        until(lambda: caught_up(tmp_path, "files", server))
+    assert standing(tmp_path, "files")["failures"] == 0
+    assert len(list(folder.glob("0*.parquet"))) == 1
+
+
 def test_parquet_files_hold_so_many_or_so_long(server: PretendServer, tmp_path: Path) -> None:
     folder = tmp_path / "files"
     with Deliveries([files(folder, rows=100)], server, tmp_path):

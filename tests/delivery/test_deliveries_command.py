@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import propense as pp
 from propense.cli.app import app
 from propense.delivery import Deliveries, Destination, destination_from
+from propense.delivery.server_source import ServerSource
 
 
 def crm(url: str, **options: object) -> Destination:
@@ -99,7 +100,11 @@ def test_what_is_paused_waits_and_says_how_far_it_is_behind(
 def test_transitions_that_are_gone_are_never_passed_over_in_silence(
     server: PretendServer, receiving: Receiver, tmp_path: Path
 ) -> None:
-    for number in range(10):
+    for number in range(3):
+        server.move(f"u{number}", "vip")
+    with Deliveries([crm(receiving.url)], server, tmp_path):
+        until(lambda: caught_up(tmp_path, "crm", server))
+    for number in range(3, 10):
         server.move(f"u{number}", "vip")
     server.first_kept = 6
     with Deliveries([crm(receiving.url)], server, tmp_path):
@@ -107,7 +112,39 @@ def test_transitions_that_are_gone_are_never_passed_over_in_silence(
         assert "no longer kept" in said("--store", tmp_path)
         said("resume", "crm", "--store", tmp_path, "--after", 5)
         until(lambda: caught_up(tmp_path, "crm", server))
+    assert {one.data["number"] for one in receiving.accepted} == {1, 2, 3, *range(6, 11)}
+
+
+def test_a_new_destination_begins_with_what_the_store_keeps(
+    server: PretendServer, receiving: Receiver, tmp_path: Path
+) -> None:
+    for number in range(10):
+        server.move(f"u{number}", "vip")
+    server.first_kept = 6
+    with Deliveries([crm(receiving.url)], server, tmp_path):
+        until(lambda: caught_up(tmp_path, "crm", server))
     assert {one.data["number"] for one in receiving.accepted} == set(range(6, 11))
+    # What it had before it was away is not what it begins with.
+    server.move("new", "vip")
+    server.first_kept = 12
+    with Deliveries([crm(receiving.url)], server, tmp_path):
+        until(lambda: standing(tmp_path, "crm").get("paused"))
+
+
+def test_a_server_within_tells_from_where_on_transitions_are_kept() -> None:
+    said = "transitions are kept from number 42 on; read ListMembers, then resume from there"
+
+    class Core:
+        def transitions_after(self, *_asked: object) -> None:
+            raise pp.TransitionsGoneError(said)
+
+    with pytest.raises(pp.TransitionsGoneError) as raised:
+        ServerSource(Core()).read(["vip"], 0, 10, 0.0)  # type: ignore[arg-type]
+    assert raised.value.first == 42
+    said = "the last transition is number 7"
+    with pytest.raises(pp.TransitionsGoneError) as raised:
+        ServerSource(Core()).read(["vip"], 9, 10, 0.0)  # type: ignore[arg-type]
+    assert raised.value.first is None
 
 
 def test_a_destination_begins_where_it_says_and_goes_on_where_it_was(

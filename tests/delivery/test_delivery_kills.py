@@ -33,6 +33,7 @@ def write_destinations(folder: Path, hooks: Receiver, dsn: str | None) -> list[s
     texts = {
         "hooks": web + 'channel = "email"\n',
         "lines": 'kind = "jsonl"\npath = "../moves.jsonl"\n',
+        "told": 'kind = "jsonl"\npath = "../told.jsonl"\nchannel = "letter"\n',
         "files": 'kind = "parquet"\npath = "../files"\nseconds = 0.05\n',
     }
     if dsn is not None:
@@ -120,18 +121,26 @@ def check_hooks(hooks: Receiver, server: PretendServer) -> None:
 def check_messages(folder: Path, hooks: Receiver, server: PretendServer) -> None:
     rows = map(json.loads, (folder / "messages.jsonl").read_text().splitlines())
     enters = {one.number for one in server.transitions if one.kind == "enter"}
-    assert {(name, number) for name, number in rows} == {("hooks", number) for number in enters}
+    assert {(name, number) for name, number in rows} == {
+        (name, number) for name in ("hooks", "told") for number in enters
+    }
 
 
 def check_files(folder: Path, server: PretendServer) -> None:
     """Of files even: each once."""
-    rows = [json.loads(text) for text in (folder / "moves.jsonl").read_text().splitlines()]
     numbers = list(range(1, len(server.transitions) + 1))
-    assert [row["number"] for row in rows] == numbers
-    assert folded([(r["user_id"], r["segment"], r["transition"]) for r in rows]) == wanted(server)
+    assert read_numbers(folder / "moves.jsonl", server) == numbers
+    # Whoever is told one thing at a time gets some out of turn.
+    assert sorted(read_numbers(folder / "told.jsonl", server)) == numbers
     files = sorted((folder / "files").glob("0*.parquet"))
     frame = pl.concat([pl.read_parquet(path) for path in files])
     assert frame["number"].to_list() == numbers
+
+
+def read_numbers(path: Path, server: PretendServer) -> list[int]:
+    rows = [json.loads(text) for text in path.read_text().splitlines()]
+    assert folded([(r["user_id"], r["segment"], r["transition"]) for r in rows]) == wanted(server)
+    return [row["number"] for row in rows]
 
 
 def check_table(dsn: str, server: PretendServer) -> None:

@@ -155,8 +155,54 @@ def test_a_private_database_is_refused_unless_named(running: Database) -> None:
     sink.close()
 
 
+def test_a_table_is_the_one_that_is_named_capitals_and_all(
+    running: Database, server: PretendServer
+) -> None:
+    made = [Item(one) for one in server.transitions if one.segment in SEGMENTS]
+    with psycopg.connect(running.dsn) as connection:
+        connection.execute("CREATE TABLE membership (of_somebody_else text)")
+    sink = PostgreSQLSink(table(running, "Membership"), "")  # type: ignore[arg-type]
+    sink.deliver(made)
+    sink.close()
+    assert rows(running, '"Membership"') == expected(server)
+    with psycopg.connect(running.dsn) as connection:
+        connection.execute("CREATE ROLE writer LOGIN")
+        connection.execute('TRUNCATE "Membership"')
+        connection.execute('GRANT SELECT, INSERT, UPDATE, DELETE ON "Membership" TO writer')
+    dsn = running.dsn.replace("tester", "writer")
+    # It may write the table, and make none.
+    for name in ("Membership", "public.Membership"):
+        sink = PostgreSQLSink(table(running, name, dsn=dsn), "")  # type: ignore[arg-type]
+        sink.deliver(made)
+        sink.close()
+    assert rows(running, '"Membership"') == expected(server)
+
+
+def test_a_port_that_is_left_out_is_the_usual_one_and_no_time_is_none(running: Database) -> None:
+    local = running.dsn.replace(f"127.0.0.1:{running.port}", "127.0.0.1:1,127.0.0.1")
+    found = checked_parameters(table(running, "t", dsn=local))  # type: ignore[arg-type]
+    assert (found["hostaddr"], found["port"]) == ("127.0.0.1,127.0.0.1", "1,5432")
+    # To PostgreSQL, 0 would mean as long as it takes.
+    short = checked_parameters(table(running, "t", timeout_s=0.0001))  # type: ignore[arg-type]
+    assert short["options"].endswith("statement_timeout=1")
+    assert short["tcp_user_timeout"] == "1"
+
+
 @pytest.mark.parametrize(
-    "dsn", ["dbname=crm", "service=crm", "nonsense", "host=a hostaddr=1.2.3.4"]
+    "dsn",
+    [
+        "dbname=crm",
+        "service=crm",
+        "nonsense",
+        "host=a hostaddr=1.2.3.4",
+        "host=a port=5432,",
+        "host=a,b port=1,2,3",
+        "host=a port=x",
+        "host=a port=0",
+        "postgresql://u@a:99999/crm",
+        "postgresql://u@a:5432,/crm",
+        "host=a..b",
+    ],
 )
 def test_an_address_without_a_host_to_check_is_refused(
     dsn: str, server: PretendServer, tmp_path: Path

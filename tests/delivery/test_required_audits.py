@@ -144,6 +144,12 @@ def client(model_folder: Path, tmp_path: Path) -> Iterator[tuple[pp.Client, pp.S
         pp.Segment("keen", rule="in_segment(best)"),
         pp.Segment("best", rule="score(buys_ticket) > 0.5"),
         pp.Segment("plain", rule="count(purchase) > 3"),
+        pp.Segment("chosen", rule="tier(buys_ticket) = 'most_likely'"),
+        pp.Segment("of_a_tier", rule="NOT in_segment(buys_ticket.most_likely)"),
+        pp.Segment("far", rule="in_segment(plain) OR in_segment(keen) AND count(visit) > 1"),
+        pp.Segment("kept", rule="count(visit) > 1", stay="score(buys_ticket) > 0.1"),
+        pp.Segment("kept_far", rule="count(visit) > 1", stay="in_segment(chosen)"),
+        pp.Segment("plain_twice", rule="in_segment(plain)"),
     ]
     with (
         pp.serve(
@@ -161,7 +167,9 @@ def test_the_models_of_segments_are_those_that_their_rules_read(
     for source in (ClientSource(opened), ServerSource(server._core)):
         for segments in (["keen"], ["best"], ["buys_ticket.least_likely", "plain"]):
             assert source.models_of(segments) == {"buys_ticket": model.digest}
-        for segments in (["plain"], ["nothing"], []):
+        for name in ("chosen", "of_a_tier", "far", "kept", "kept_far", "buys_ticket.most_likely"):
+            assert source.models_of([name]) == {"buys_ticket": model.digest}, name
+        for segments in (["plain"], ["plain_twice"], ["nothing"], [], ["buys_ticket"]):
             assert source.models_of(segments) == {}
 
 

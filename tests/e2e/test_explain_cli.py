@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import polars as pl
 import pytest
@@ -63,6 +65,64 @@ def test_tiers_and_files(model_folder: Path, options: list[str], tmp_path: Path)
     frame = pl.read_csv(out)
     assert frame["tier"].n_unique() == 3
     assert frame.height == 15
+
+
+@pytest.mark.parametrize("kind", ["gain", "permutation", "contribution"])
+def test_which_features_matter(
+    kind: Literal["gain", "permutation", "contribution"],
+    model: pp.Model,
+    model_folder: Path,
+    log: pp.EventLog,
+    options: list[str],
+    tmp_path: Path,
+) -> None:
+    asked = ["--importance", kind, "--top", 4] + ([] if kind == "gain" else options[:4])
+    out = tmp_path / "importance.parquet"
+    done = run(model_folder, *asked, "--out", out)
+    assert done.exit_code == 0, done.output
+    found = pl.read_parquet(out)
+    assert found.equals(model.importance(kind, log=None if kind == "gain" else log))
+    names = found["feature"].to_list()
+    assert [name for name in names if f" {name} " in done.stdout] == names[:4]
+    assert ("spread" in done.stdout) == (kind == "permutation")
+    piped = run(model_folder, *asked, "--out", "-")
+    assert pl.read_csv(io.StringIO(piped.stdout)).equals(found)
+    assert "what matters to the model" in piped.stderr
+
+
+def test_importance_that_cannot_be_had_is_refused(model_folder: Path, options: list[str]) -> None:
+    for arguments in (
+        ["magic", *options],
+        ["gain", *options],
+        ["permutation"],
+        ["contribution"],
+        ["permutation", *options, "--since", "2024-12-01"],
+        ["gain", "--server", "127.0.0.1:1"],
+    ):
+        done = run(model_folder, "--importance", *arguments)
+        assert done.exit_code == 2
+        assert "importance" in done.output
+    assert run(model_folder, "u0000001", "--importance", "gain").exit_code == 2
+
+
+def test_a_model_that_cannot_be_explained_offers_what_can_be_typed(
+    model: pp.Model, log: pp.EventLog, sim: Simulation, options: list[str], tmp_path: Path
+) -> None:
+    onnx = pytest.importorskip("onnx")
+    loaded = onnx.load_from_string(model._parts.onnx)
+    for node in loaded.graph.node:
+        for attribute in [each for each in node.attribute if each.name == "nodes_hitrates"]:
+            node.attribute.remove(attribute)
+    given = {"features": model.features, "goal": model.goal, "log": log, "as_of": sim.as_of}
+    foreign = pp.Model.from_onnx(loaded.SerializeToString(), **given).save(tmp_path / "my models")
+    offered = f"propense explain '{foreign}' --importance permutation --events LOG"
+    for arguments in ([*options], ["u0000001", *options], ["--importance", "gain"]):
+        refused = run(foreign, *arguments)
+        assert isinstance(refused.exception, pp.ModelError)
+        assert offered in str(refused.exception)
+        assert "log=log" not in str(refused.exception)
+    done = run(foreign, "--importance", "permutation", *options[:4])
+    assert done.exit_code == 0, done.output
 
 
 def test_bad_calls_are_refused(model_folder: Path, options: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Forecast intervals on real logs, each past date forecast with what was known then, and then counted.
+"""Forecast intervals on real logs, in all and by tier: past dates forecast by what was known then.
 
 A log's dates stand 30 days apart, for horizons of 30 and 90 days. Scores are rates of bands, which take
 no time to fit; with PROPENSE_LONG set they are those of trees, as training gives them, for 60 days too.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +20,11 @@ import propense as pp
 from propense.backtest import Backtest, PastCut
 from propense.cuts import backtest_us, periods_before
 from propense.features import FeatureSet
+from propense.forecast.ask import tiers_apart
 from propense.forecast.counts import Crowd, counted, drawn
 from propense.forecast.shift import logit, next_shift
 from propense.instants import DAY_US
+from propense.tiers import TIERS, TierPolicy, cut_offs
 from propense.training.backtest import ROWS, past_cuts
 from propense.training.bands import band_features, fit_bands
 from propense.training.rows import Question, TrainingRows, resolve_features
@@ -79,6 +82,29 @@ def past_dates(
     return found
 
 
+def covered_tiers(now: PastCut, past: Backtest, horizon_us: int) -> dict[str, bool]:
+    """Say of each tier with anybody in it whether its interval held; tiers are cut as by default."""
+    nothing = np.empty(0), np.empty(0, bool)
+    cuts = cut_offs(TierPolicy.quantile(), now.scores, len(now.scores), *nothing)
+    tier = cuts.tiers(now.scores)
+    ahead, apart = next_shift(past, horizon_us), tiers_apart(past, cuts, horizon_us)
+    held = {}
+    for name in TIERS:
+        here = (tier == name).to_numpy()
+        if not here.any():
+            continue
+        crowd = Crowd(logit(now.scores[here]), np.ones(int(here.sum())))
+        own = replace(ahead, scale=float(np.hypot(ahead.scale, apart[name])))
+        count = counted(crowd, own, 0.9, drawn(crowd, own))
+        held[name] = count.low <= int(now.labels[here].sum()) <= count.high
+    return held
+
+
+def in_words(dates: list[dict[str, bool]], tier: str) -> str:
+    held = [each[tier] for each in dates if tier in each]
+    return f"{sum(held)} of {len(held)}"
+
+
 def covered(now: PastCut, past: Backtest, horizon_us: int) -> tuple[bool, bool, float]:
     """Say whether the interval held, whether one of chance alone would have, and how wide it was."""
     crowd = Crowd(logit(now.scores), np.ones(len(now.scores)))
@@ -93,7 +119,7 @@ def covered(now: PastCut, past: Backtest, horizon_us: int) -> tuple[bool, bool, 
 def test_intervals_contain_what_happened(capsys: pytest.CaptureFixture[str]) -> None:
     if not DATA.is_dir():
         pytest.skip(f"the real data sets are not at {DATA}")
-    rows, inside = [], []
+    rows, inside, tiers = [], [], list[dict[str, bool]]()
     for name, event in SETS:
         log = pp.read_events(DATA / name / "events.parquet", time="ts")
         end_us = log.span_us[1] // DAY_US * DAY_US + DAY_US
@@ -106,6 +132,8 @@ def test_intervals_contain_what_happened(capsys: pytest.CaptureFixture[str]) -> 
             dates = past_dates(question, features, end_us, by_trees if LONG else by_bands)
             held = [covered(now, past, goal.horizon_us) for now, past in dates]
             inside += [each for each, _, _ in held]
+            by_tier = [covered_tiers(now, past, goal.horizon_us) for now, past in dates]
+            tiers += by_tier
             rows.append(
                 {
                     "data": name,
@@ -113,15 +141,24 @@ def test_intervals_contain_what_happened(capsys: pytest.CaptureFixture[str]) -> 
                     "days": days,
                     "dates": len(held),
                     "inside": sum(each for each, _, _ in held),
+                    **{name: in_words(by_tier, name) for name in TIERS},
                     "by chance alone": sum(alone for _, alone, _ in held),
                     "width": round(float(np.median([width for _, _, width in held])), 2),
                 }
             )
     table = pl.DataFrame(rows)
     shape = {"tbl_formatting": "MARKDOWN", "tbl_hide_column_data_types": True, "tbl_rows": -1}
-    with capsys.disabled(), pl.Config(**shape, tbl_hide_dataframe_shape=True, tbl_cols=-1):
+    with (
+        capsys.disabled(),
+        pl.Config(**shape, tbl_hide_dataframe_shape=True, tbl_cols=-1, tbl_width_chars=200),
+    ):
         print(f"\n{table}\n{sum(inside)} of {len(inside)} inside a 90 % interval")
+        print("; ".join(f"{name}: {in_words(tiers, name)}" for name in TIERS))
     assert len(inside) > 80
     assert np.mean(inside) >= 0.85
+    for name in TIERS:
+        of_tier = [each[name] for each in tiers if name in each]
+        assert len(of_tier) > 30, name
+        assert np.mean(of_tier) >= 0.85, name
     # Chance alone explains little of it, which is why past dates are asked.
     assert table["by chance alone"].sum() < 0.5 * len(inside)

@@ -248,9 +248,19 @@ def test_reflection_is_all_that_a_tool_like_grpcurl_needs(place: Path, store: Pa
         running.kill()
 
 
-def test_the_demo_serves_what_it_made(tmp_path: Path) -> None:
+def test_the_demo_serves_what_it_made_and_leaves_other_stores_alone(
+    store: Path, tmp_path: Path
+) -> None:
+    own = shutil.copytree(store, tmp_path / "demo" / "store")
+    kept = contents(own)
     said = done("demo", "--users", "1000", "--out", tmp_path / "demo", "--serve")
+    assert contents(own) == kept
     assert "\n0 of " in said
     assert "scores differ from those computed here" in said
     assert "grpcurl -plaintext" in said
-    assert (tmp_path / "demo" / "store" / "store.json").is_file()
+    assert (tmp_path / "demo" / "demo_store" / "store.json").is_file()
+    assert f"propense serve --store {tmp_path / 'demo' / 'demo_store'} " in said
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

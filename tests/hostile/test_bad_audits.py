@@ -58,6 +58,8 @@ def test_attributes_that_cannot_be_compared(protected: Any, said: str) -> None:
         (SCORES.with_columns(tier=pl.lit("least_likely")), {}, "nobody of 400 users is chosen"),
         (SCORES.clear(), {}, "nobody of 0 users"),
         (SCORES.with_columns(score=pl.lit(1.5)), {}, "not all probabilities"),
+        (SCORES.with_columns(score=pl.lit("n/a")), {}, "'score' holds 'n/a'; expected prob"),
+        (SCORES.with_columns(score=pl.lit(date(2025, 1, 1))), {}, "'score' holds Date; expected"),
         (SCORES.with_columns(score=pl.lit(None, pl.Float32)), {}, "not all probabilities"),
         (pl.concat([SCORES, SCORES]), {}, "several rows for some users"),
         (SCORES, {"selected": "most likely"}, "did you mean 'most_likely'"),

@@ -93,6 +93,8 @@ def test_events_that_cannot_be_read_exit_3(run: Run, place: Path) -> None:
             "goal.toml: tiers: quantile tiers: most=2.0",
         ),
         ("[features]", "[tiers]\nmots = 0.5\n[features]", "goal.toml: tiers"),
+        ("[features]", '[tiers]\npolicy = "capacity"\nmost = nan\n[features]', "most=nan must be"),
+        ("[features]", '[tiers]\npolicy = "capacity"\nmost = inf\n[features]', "most=inf must be"),
     ],
 )
 def test_goals_that_are_not_valid_exit_4(
@@ -170,6 +172,36 @@ def test_a_place_that_only_writing_tells_of_exits_7(run: Run) -> None:
     assert "/proc/none/x.csv cannot be written" in one_line(error)
 
 
+@pytest.mark.parametrize(
+    "name", ["events.parquet", "goal.toml", "models/buys_ticket", "demo_store", "report.html"]
+)
+def test_a_demo_that_would_replace_other_files_exits_7(name: str, run: Run, place: Path) -> None:
+    own = place / "mine" / name
+    own.parent.mkdir(parents=True)
+    own.write_bytes(b"mine")
+    code, error = run("demo", "--users", "1000", "--out", "mine", "--serve")
+    assert code == 7
+    assert f"mine/{name} would be lost, and nothing says" in one_line(error)
+
+
+@pytest.mark.parametrize("scaling", ["1e6", "1000000,", "-5", "100", "ten"])
+def test_sizes_that_cannot_be_measured_exit_2(scaling: str, run: Run) -> None:
+    code, error = run("bench", "--only", "scaling", "--scaling", scaling)
+    assert code == 2
+    assert f"--scaling {scaling}: expected whole numbers" in error
+    assert "Traceback" not in error
+
+
+def test_scores_that_are_no_numbers_exit_3(run: Run, place: Path) -> None:
+    tiers = ["most_likely", "least_likely"] * 200
+    scores = pl.DataFrame({"user_id": range(400), "score": ["0.5", "n/a"] * 200, "tier": tiers})
+    scores.write_csv(place / "scores.csv")
+    pl.DataFrame({"user_id": range(400), "sex": ["f", "m"] * 200}).write_csv(place / "people.csv")
+    code, error = run("audit", "scores.csv", "--profiles", "people.csv", "--protected", "sex")
+    assert code == 3
+    assert "'score' holds 'n/a'; expected probabilities" in one_line(error)
+
+
 def test_an_interruption_exits_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_args: object, **_kwargs: object) -> None:
         raise KeyboardInterrupt
@@ -178,6 +210,8 @@ def test_an_interruption_exits_130(run: Run, monkeypatch: pytest.MonkeyPatch) ->
     code, error = run(*TRAIN)
     assert code == 130
     assert "Traceback" not in error
+    # An ingest that is interrupted keeps what was written before.
+    assert "written" not in error
 
 
 def test_an_error_of_our_own_without_a_code_exits_1(

@@ -109,6 +109,23 @@ def test_a_foreign_model_keeps_its_scores(
         assert calibrated.mean() == pytest.approx(learnt["label"].mean(), rel=0.02)
 
 
+def test_a_value_is_not_calibrated_on_a_date_with_one_outcome_only(
+    frame: pl.DataFrame, goal: pp.Goal, sim: Simulation, tmp_path: Path
+) -> None:
+    names = pp.FeatureSet(TEXTS).names
+    x, y = frame.select(names).to_numpy(order="c"), frame["label"].to_numpy().astype(int)
+    data, _ = catboost(x, y, tmp_path)
+    # Sales begin with the test's date: before it nobody could reach the goal.
+    begin = sim.as_of - timedelta(days=30)
+    events = sim.events.filter((pl.col("event") != "purchase") | (pl.col("ts") >= begin))
+    log = pp.read_events(events)
+    model = pp.Model.from_onnx(data, features=TEXTS, goal=goal, log=log, as_of=sim.as_of)
+    assert model.metrics["kind"] == "calibrated_on_test"
+    assert model.calibration["as_of"] == model.metrics["as_of"]
+    expected = model.metrics["expected_positives"]
+    assert expected == pytest.approx(model.metrics["positives"], rel=0.02)
+
+
 def test_another_width_is_refused_before_any_work(
     frame: pl.DataFrame, log: pp.EventLog, goal: pp.Goal, tmp_path: Path
 ) -> None:

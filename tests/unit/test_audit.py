@@ -219,12 +219,33 @@ def test_the_missing_are_counted_and_not_judged() -> None:
     assert any("1,450 users have no country" in note for note in found.notes)
 
 
+def test_attributes_that_no_user_has_both_of_are_not_compared_as_a_pair() -> None:
+    scores, profiles, outcomes = audience(4)
+    here = pl.col("user_id").str.ends_with("1")
+    halves = profiles.with_columns(
+        pl.when(here).then("country").alias("country"),
+        pl.when(~here).then("group").alias("group"),
+    )
+    found = pp.audit(scores, halves, ["country", "group", "age"], outcomes=outcomes)
+    assert set(found.pairs["by"]) == {"country × age", "group × age"}
+    assert any("no user has both of country × group" in note for note in found.notes)
+    alone = pp.audit(scores, halves, ["country", "group"], outcomes=outcomes)
+    assert alone.pairs.is_empty()
+
+
 def test_numbers_are_cut_in_bands() -> None:
     values = pl.Series("age", [15, 20, 30, 44, 45, 70, None], dtype=pl.Int64)
     bands = grouped(values, [30, 45])
     assert bands.names == ["under 30", "30–44", "45 and over"]
     assert bands.codes.tolist() == [0, 0, 1, 1, 2, 2, -1]
     assert grouped(values, None).names == ["15", "20", "30", "44", "45", "70"]
+    cohorts = pl.Series("cohort", [20240101, 20240115, 20240101, -7, 0])
+    assert grouped(cohorts, None).names == ["-7", "0", "20240101", "20240115"]
+    incomes = pl.Series("income", [900_000, 1_234_567, 2_500_000])
+    bands = grouped(incomes, [1_000_001, 2_000_003])
+    assert bands.names == ["under 1000001", "1000001–2000002", "2000003 and over"]
+    halves = pl.Series("share", [0.5, 0.25, 1.0])
+    assert grouped(halves, None).names == ["0.25", "0.5", "1"]
     many = pl.Series("income", np.linspace(0.5, 100.5, 1_000))
     quarters = grouped(many, None)
     assert len(quarters.names) == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def seldom_log(sim: Simulation) -> pp.EventLog:
 
 @pytest.fixture(scope="module")
 def seldom(seldom_log: pp.EventLog, sim: Simulation) -> pp.Model:
-    with pytest.warns(pp.PropenseWarning, match="too few to train trees.*preliminary"):
+    with pytest.warns(pp.PropenseWarning, match="too few of one kind to train trees.*preliminary"):
         return pp.train(seldom_log, SELDOM, as_of=sim.as_of, fallback=True)
 
 
@@ -84,6 +85,30 @@ def test_too_few_are_refused_unless_bands_are_asked_for(
 ) -> None:
     with pytest.raises(pp.TrainingError, match=r"reached the goal.*fallback=True"):
         pp.train(seldom_log, SELDOM, as_of=sim.as_of)
+
+
+def test_it_is_users_that_are_counted_not_users_and_dates(sim: Simulation) -> None:
+    """Four users who buy every week have 24 rows that reached the goal, and are four users."""
+    few = sorted(sim.events["user_id"].unique())[:4]
+    weekly = pl.DataFrame(
+        [
+            {"user_id": user, "ts": sim.as_of - timedelta(days=7 * week + 1), "event": "purchase"}
+            for user in few
+            for week in range(30)
+        ]
+    )
+    others = sim.events.filter(pl.col("event") != "purchase").select(weekly.columns)
+    log = pp.read_events(pl.concat([others, weekly.cast(others.schema)]), time="ts")
+    question = Question(log, SELDOM, "UTC")
+    asked = pp.export_training(log, SELDOM, features=["count(*)"], as_of=sim.as_of)
+    assert asked["label"].sum() >= 20
+    with pytest.raises(
+        pp.TrainingError, match=r"of [\d,]+ users before .* only 4 reached the goal"
+    ):
+        pp.train(log, SELDOM, as_of=sim.as_of, features=["count(*)"])
+    dates = [int((sim.as_of - timedelta(days=30 * n)).timestamp() * 1e6) for n in (2, 1)]
+    rows = question.rows(pp.FeatureSet(["count(*)"]), dates)
+    assert rows.users_of_each == (4, len(np.unique(rows.users)) - 4)
 
 
 def test_bands_are_a_model_like_any_other(
@@ -135,6 +160,18 @@ def test_a_goal_that_nobody_reached_is_refused(log: pp.EventLog, sim: Simulation
     goal = pp.Goal("never", "count(purchase) >= 900", horizon="30d")
     with pytest.raises(pp.TrainingError, match="nobody reached the goal"):
         pp.train(log, goal, as_of=sim.as_of, fallback=True)
+
+
+@pytest.mark.parametrize("fallback", [False, True])
+def test_an_audience_with_nobody_to_measure_on_is_refused(fallback: bool, sim: Simulation) -> None:
+    test = sim.as_of - timedelta(days=30)
+    quiet = pl.col("ts").is_between(test - timedelta(days=1), test, closed="left")
+    log = pp.read_events(sim.events.filter(~quiet), time="ts")
+    audience = pp.Audience(active_within="1d")
+    goal = pp.Goal("buys", "count(purchase) >= 1", horizon="30d", audience=audience)
+    said = rf"nobody is in the audience at {test:%Y-%m-%d}.*[Ww]iden the audience"
+    with pytest.raises(pp.TrainingError, match=said):
+        pp.train(log, goal, as_of=sim.as_of, features=["count(*)"], fallback=fallback)
 
 
 def test_with_enough_positives_trees_are_trained_all_the_same(

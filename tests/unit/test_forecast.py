@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,11 +12,11 @@ from numpy.typing import NDArray
 import propense as pp
 from propense.backtest import Backtest, PastCut
 from propense.forecast import Forecast
-from propense.forecast.ask import rule_share
+from propense.forecast.ask import rule_share, tiers_apart
 from propense.forecast.counts import DRAWS, Crowd, counted, drawn
 from propense.forecast.shift import NextShift, logit, next_shift, probability, shift
 from propense.simulator import Simulation
-from propense.tiers import TIER_TYPE, TIERS
+from propense.tiers import TIER_TYPE, TIERS, TierPolicy, cut_offs
 
 HORIZON_US = 30 * 86_400_000_000
 SURE = NextShift(centre=0.0, scale=1e-9, freedom=100.0, cuts=9)
@@ -116,6 +118,52 @@ def test_intervals_contain_the_truth_of_simulated_periods(spread: float, cuts: i
         inside += count.low <= truth <= count.high
     # 85 % is what is promised; so many runs may miss it by two standard deviations.
     assert inside / runs >= 0.85 - 2 * np.sqrt(0.85 * 0.15 / runs)
+
+
+@pytest.mark.parametrize(("always", "spread"), [(0.6, 0.0), (0.0, 0.8)])
+def test_intervals_of_tiers_contain_the_truth_where_a_tier_goes_its_own_way(
+    always: float, spread: float
+) -> None:
+    """The least likely tier is off on its own on every past date, to one side or to either."""
+    rng = np.random.default_rng([round(10 * always), round(10 * spread)])
+    inside = dict.fromkeys(TIERS, 0)
+    common, runs = 0, 80
+    for _ in range(runs):
+        p = rng.beta(1, 8, size=3_000)
+        cuts = cut_offs(TierPolicy.quantile(), p.astype(np.float32), len(p), p, p > 2)
+        tier = cuts.tiers(p.astype(np.float32))
+        least = (tier == TIERS[2]).to_numpy()
+        *past, now = (
+            probability(logit(p) + rng.normal(0, 0.1) + least * rng.normal(always, spread))
+            for _ in range(6)
+        )
+        known = [
+            PastCut(place * HORIZON_US, len(p), p.astype(np.float32), rng.random(len(p)) < q, p > 2)
+            for place, q in enumerate(past)
+        ]
+        backtest = Backtest(tuple(known), retrained=True)
+        alone = Forecast(
+            GOAL,
+            next_shift(backtest, HORIZON_US),
+            Crowd(logit(p), np.ones(len(p))),
+            tier,
+            None,
+            None,
+            0.9,
+            None,
+        )
+        found = replace(alone, apart=tiers_apart(backtest, cuts, HORIZON_US))
+        truth = rng.random(len(p)) < now
+        for name in TIERS:
+            count, reached = found.by_tier[name], int(truth[(tier == name).to_numpy()].sum())
+            inside[name] += count.low <= reached <= count.high
+        count = alone.by_tier[TIERS[2]]
+        common += count.low <= int(truth[least].sum()) <= count.high
+        assert found.by_tier[TIERS[2]].expected == pytest.approx(count.expected)
+    for name in TIERS:
+        assert inside[name] / runs >= 0.85 - 2 * np.sqrt(0.85 * 0.15 / runs), name
+    # By the spread that is everyone's alone, a tier like that is too often outside.
+    assert common / runs < 0.75
 
 
 def test_what_chance_does_is_not_taken_for_spread() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,17 @@ def test_a_whole_goal_file(path: Path) -> None:
     assert read.features.timezone == "Europe/London"
     assert read.features.expressions == ["count(purchase, '30d')", "recency(app_open)"]
     assert pp.TierPolicy.from_dict(read.tiers) == pp.TierPolicy.capacity(500, 0.1)
+
+
+@pytest.mark.parametrize("where", ["count(*) >= 1", "(COUNT( * )>=1)", "count(*, '9d') >= 1.0"])
+def test_an_audience_may_repeat_its_own_window(where: str, log: pp.EventLog) -> None:
+    window = "9d" if "9d" in where else None
+    plain = pp.Goal("g", "count(purchase) >= 1", "9d", audience=pp.Audience(window))
+    repeated = replace(plain, audience=pp.Audience(window, where))
+    assert repeated.audience.condition == plain.audience.condition
+    assert repeated.as_dict() == plain.as_dict(), "a server reads this"
+    frames = [pp.export_training(log, goal, features=["count(*)"]) for goal in (plain, repeated)]
+    assert frames[0].equals(frames[1])
 
 
 def test_the_least_goal_file_takes_defaults(path: Path) -> None:

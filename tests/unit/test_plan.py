@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import propense as pp
+from propense.cli.plan_tables import basis
 from propense.forecast import Forecast
 from propense.forecast.counts import Crowd
 from propense.forecast.shift import NextShift, logit
@@ -185,3 +187,20 @@ def test_entries_that_stand_for_several_users_give_the_same_plan() -> None:
     assert plans[0].gain == pytest.approx(plans[1].gain)
     with pytest.raises(pp.PlanError, match="without scores"):
         _ = plans[1].users
+
+
+@pytest.mark.parametrize(
+    ("odds", "said"),
+    [
+        (1.5, "the scores add up to 400; on past dates they said fewer than came true, which 500 "),
+        (
+            2 / 3,
+            "the scores add up to 400; on past dates they said more than came true, which 308 ",
+        ),
+    ],
+)
+def test_the_output_says_why_the_scores_add_up_to_something_else(odds: float, said: str) -> None:
+    forecast = forecast_of(np.full(1_000, 0.4))
+    assert len(basis(forecast)) == 1
+    _, line = basis(replace(forecast, ahead=replace(SURE, centre=np.log(odds))))
+    assert said in line

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -219,6 +220,57 @@ def test_rows_without_a_user_are_counted_and_dropped(events: pl.DataFrame) -> No
     assert log.n_events == events.height - log.dropped
     found = pp.compute_features(log, TEXTS, as_of=AS_OF)
     assert found.equals(features_of(holed.drop_nulls("user_id")))
+
+
+def test_leftover_folders_and_files_are_not_read_unless_named(
+    events: pl.DataFrame, tmp_path: Path
+) -> None:
+    root = tmp_path / "_logs"  # named, so read
+    kept = ["day=1/part.parquet", "_day=2/part.parquet"]
+    left = [
+        "_temporary/0/part.parquet",
+        ".ipynb_checkpoints/part.parquet",
+        "day=1/_old/part.parquet",
+    ]
+    for place in [*kept, *left, "_part.parquet"]:
+        (root / place).parent.mkdir(parents=True, exist_ok=True)
+        events.write_parquet(root / place)
+
+    def files(source: str | Path) -> int:
+        return pp.read_events(source).n_events // events.height
+
+    assert files(root) == files(root / "*" / "**" / "*.parquet") == 2
+    assert files(root / "*" / "*.parquet") == 2
+    assert files(root / "_temporary") == files(root / "_temporary" / "*" / "part.parquet") == 1
+    assert files(root / "_t*" / "**" / "*.parquet") == files(root / "_*.parquet") == 1
+    assert files(root / "_part.parquet") == 1
+
+
+WITHOUT_TIMES: list[tuple[list[Any], dict[str, Any]]] = [
+    (["2024-01-01", None, "soon", "2024-01-02"], {}),
+    ([datetime(2024, 1, 1), None, None, datetime(2024, 1, 2)], {}),
+    ([1_700_000_000, None, 2**62, 1_700_000_001], {"time_unit": "s"}),
+]
+
+
+@pytest.mark.parametrize(("times", "options"), WITHOUT_TIMES)
+def test_rows_without_a_user_need_no_time(times: list[Any], options: dict[str, Any]) -> None:
+    frame = pl.DataFrame(
+        {"user_id": ["a", None, None, "b"], "ts": times, "event": ["x", None, "x", "x"]}
+    )
+    with pytest.warns(pp.PropenseWarning, match=" 2 rows without a user id"):
+        log = pp.read_events(frame, **options)
+    assert (log.n_events, log.dropped, log.event_types) == (2, 2, ["x"])
+
+
+def test_lines_of_commas_are_rows_without_a_user(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("user_id,ts,event,p\na,2024-01-01,x,1\n,,,\nb,2024-01-02,y,2\n,,,\n")
+    with pytest.warns(pp.PropenseWarning, match=" 2 rows without a user id"):
+        assert pp.read_events(path).n_events == 2
+    path.write_text("user_id,ts,event,p\n,,,\nb,soon,y,2\n")
+    with pytest.raises(pp.DataError, match=r"row 1 .*'soon'.* 1 rows"):
+        pp.read_events(path)
 
 
 def test_properties_can_be_chosen_and_nested_ones_are_left_out(events: pl.DataFrame) -> None:

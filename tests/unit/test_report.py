@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import runpy
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -12,10 +15,12 @@ import polars as pl
 import pytest
 
 import propense as pp
+from propense.instants import to_us
 from propense.report.facts import drivers, gains, histogram, picks, tier_facts, wilson
 from propense.report.quality import auc_interval, quality
 from propense.report.words import condition, feature_words, goal_sentence, interval
 from propense.simulator import Simulation
+from propense.training.metrics import evaluate
 
 pytest.importorskip("altair")
 pytest.importorskip("vl_convert")
@@ -162,6 +167,54 @@ def test_what_a_directory_does_not_hold_is_left_out(model: pp.Model) -> None:
     assert "nan" not in page.text
 
 
+def test_a_goal_that_nobody_reached_lately_still_has_a_report(model: pp.Model) -> None:
+    past = model.past
+    assert past is not None
+    nobody = np.zeros_like(past.cuts[-1].labels)
+    newest = replace(past.cuts[-1], labels=nobody)
+    assert newest.by_rule.any()
+    late = without(model, backtest=replace(past, cuts=(*past.cuts[:-1], newest)))
+    report = late.report()
+    page = Page(report.html)
+    assert "of whom 0 then reached the goal" in page.text
+    assert set(report.charts) == set(model.report().charts)
+    # The test period is that date, in models of rates too.
+    scores, _ = model.test
+    metrics = evaluate(nobody, scores) | {"kind": "held_out", "as_of": model.metrics["as_of"]}
+    html = without(late, metrics=metrics, test_labels=nobody).report().html
+    assert "not usable" in Page(html).text
+
+
+@pytest.mark.parametrize("file", ["train", "fallback", "foreign"])
+def test_what_quality_was_measured_on_is_said_in_words(file: str, model: pp.Model) -> None:
+    source = (Path(pp.__file__).parent / "training" / f"{file}.py").read_text(encoding="utf-8")
+    kinds = set(re.findall(r'"(held_out|in_\w+|out_of_\w+|calibrated_on_\w+)"', source))
+    assert "held_out" in kinds
+    for kind in kinds:
+        page = Page(without(model, metrics=model.metrics | {"kind": kind}).report().html)
+        said = re.search("Quality was measured on ([^:]*):", page.text)
+        assert said is not None
+        assert len(said[1].split()) > 4, f"{kind} is not said in words"
+
+
+def test_dates_are_those_of_the_models_time_zone(model: pp.Model) -> None:
+    past = model.past
+    assert past is not None
+    # Midnight in Tokyo is 15:00 of the day before in UTC.
+    cut = replace(past.cuts[-1], as_of_us=to_us("2025-05-25", "Asia/Tokyo"))
+    spec = json.loads(model.features.spec) | {"timezone": "Asia/Tokyo"}
+    features = pp.FeatureSet.from_spec(json.dumps(spec))
+    there = without(model, features=features, backtest=replace(past, cuts=(cut,)))
+    report = there.report()
+    page = Page(report.html)
+    assert "users on 2025-05-25, of whom" in page.text
+    assert "2025-05-24" not in re.sub("2025-05-24T15:00:00Z", "", page.text)
+    assert "2025-05-25" in report.charts["backtest"].svg
+    found = picks(there)
+    assert found is not None
+    assert found.as_of == "2025-05-25"
+
+
 def test_what_changed_since_the_last_model(model: pp.Model) -> None:
     policy = pp.TierPolicy.quantile(most=0.1)
     other = without(model)
@@ -282,3 +335,14 @@ def test_goals_and_features_in_words() -> None:
     assert feature_words("hour_share(*, 6, 11)") == "share of events from 6:00 to 11:59"
     assert feature_words("sum(purchase.price, '90d')") == "total purchase price in 90 days"
     assert feature_words("a / b + {1}") == "a / b + {1}"
+
+
+def test_no_table_is_cut_off_on_a_phone(made: pp.Report, tmp_path: Path) -> None:
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        pytest.skip("no Chromium to look with")
+    pytest.importorskip("PIL")
+    shots = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "screenshots.py"))
+    page = tmp_path / "report.html"
+    page.write_text(made.html, encoding="utf-8")
+    assert shots["picture"](program, page, shots["PHONE"], None, tmp_path / "phone.png") > 1_000

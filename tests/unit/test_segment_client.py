@@ -85,6 +85,18 @@ def test_a_delivery_asks_for_membership_alone(client: pp.Client, servicer: Stand
     assert servicer.seen[-1].without_since
 
 
+def test_a_delivery_hears_from_where_on_transitions_are_kept(
+    client: pp.Client, servicer: StandIn
+) -> None:
+    servicer.first_kept = 6
+    source = ClientSource(client)
+    with pytest.raises(pp.TransitionsGoneError) as raised:
+        source.read(["vip"], 0, 10, 20.0)
+    assert (raised.value.first, raised.value.reason) == (6, "TRANSITIONS_GONE")
+    assert source.read(["vip"], 5, 10, 20.0).up_to == 5
+    source.close()
+
+
 def test_what_is_put_arrives_whole(client: pp.Client, servicer: StandIn) -> None:
     vip = pp.Segment(
         "vip",

@@ -81,6 +81,12 @@ def test_attributes_without_profiles_are_asked_for() -> None:
     assert hint(caught.value, [*asked, "--profiles", "profiles.parquet"]) == ""
 
 
+def test_of_a_served_model_that_cannot_be_explained_importance_is_offered() -> None:
+    refused = pp.ServiceError("model buys: it is no sum of trees", reason="NOT_EXPLAINED")
+    assert " --importance permutation " in hint(refused, ["propense", "explain"])
+    assert hint(pp.ServiceError("gone", reason="USER_UNKNOWN"), ["propense", "explain"]) == ""
+
+
 @pytest.mark.parametrize("name", ["plan", "audit", "validate"])
 def test_paragraphs_of_help_flow(name: str) -> None:
     command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]

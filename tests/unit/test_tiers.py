@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 import propense as pp
 from propense.exceptions import ModelError
+from propense.parts import audience_points
 from propense.tiers import TIERS, CutOffs, TierPolicy, cut_offs
 
 # Few distinct values make ties.
@@ -23,7 +26,7 @@ NO_TEST = np.empty(0), np.empty(0, bool)
 
 
 def tiers_of(policy: TierPolicy, scores: NDArray[np.float32]) -> list[str]:
-    tiers = cut_offs(policy, scores, *NO_TEST).tiers(scores)
+    tiers = cut_offs(policy, scores, len(scores), *NO_TEST).tiers(scores)
     assert tiers.null_count() == 0
     assert set(tiers) <= set(TIERS)
     return tiers.to_list()
@@ -81,6 +84,29 @@ def test_capacity_never_takes_more_than_it_has(
     assert tiers.count(TIERS[2]) <= least * len(scores) / 100
 
 
+LARGE = 95_455
+
+
+@pytest.mark.parametrize("levels", [0, 30_000, 40], ids=["distinct", "some ties", "many ties"])
+def test_a_capacity_set_later_is_of_users_not_of_the_scores_kept(
+    levels: int, model: pp.Model
+) -> None:
+    scores = np.random.default_rng(levels).beta(1, 8, LARGE).astype(np.float32)
+    if levels:
+        scores = np.ceil(scores * levels).astype(np.float32) / levels
+    training = model.training | {"audience": LARGE}
+    parts = replace(model._parts, audience=audience_points(scores), training=training)
+    assert len(parts.audience) < LARGE
+    for most in (0, 3, 20, 777, 5_000, 47_000, LARGE - 1, LARGE, 2 * LARGE):
+        cuts = parts.with_tiers(TierPolicy.capacity(most)).cut_offs
+        taken = int((scores >= np.float32(cuts.most)).sum())
+        assert taken <= most
+        whole = cut_offs(TierPolicy.capacity(most), scores, LARGE, *NO_TEST)
+        exact = int((scores >= np.float32(whole.most)).sum())
+        # Two of the points kept stand for 2 in 10,000 users; ties go to the middle whole.
+        assert taken >= exact - 2 * LARGE / 10_000 or levels
+
+
 @given(SCORES, st.floats(0, 1), st.floats(0, 1))
 def test_probability_cuts_at_the_scores_named(
     scores: NDArray[np.float32], one: float, other: float
@@ -102,9 +128,9 @@ def test_precision_takes_the_largest_top_that_holds_the_floor(
     policy = TierPolicy.precision(floor)
     if not holding:
         with pytest.raises(ModelError, match="precision of"):
-            cut_offs(policy, scores, scores, labels)
+            cut_offs(policy, scores, size, scores, labels)
         return
-    cuts = cut_offs(policy, scores, scores, labels)
+    cuts = cut_offs(policy, scores, size, scores, labels)
     assert cuts.most == min(holding)
     assert (cuts.tiers(scores) == TIERS[0]).to_list() == (scores >= min(holding)).tolist()
 
@@ -134,6 +160,8 @@ def test_no_scores_have_no_tiers() -> None:
         (lambda: TierPolicy.probability(1.5), "most=1.5"),
         (lambda: TierPolicy.capacity(-1), "most=-1"),
         (lambda: TierPolicy.capacity(2.5), "most=2.5"),  # type: ignore[arg-type]
+        (lambda: TierPolicy.capacity(float("nan")), "most=nan"),  # type: ignore[arg-type]
+        (lambda: TierPolicy.capacity(float("inf")), "most=inf"),  # type: ignore[arg-type]
         (lambda: TierPolicy.precision(0.0), "precision=0.0"),
         (lambda: TierPolicy.precision(1.1), "precision=1.1"),
         (lambda: TierPolicy.from_dict({"policy": "best"}), "'best'"),

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import numpy as np
 import polars as pl
 import pytest
+from numpy.typing import NDArray
 from polars.testing import assert_frame_equal
 from sklearn.metrics import roc_auc_score
 
 import propense as pp
-from propense.drift import described, moved, reading, stability
+from propense.cli.validate import outcome_table
+from propense.drift import SAMPLE, by_chance, described, looked_at, moved, reading, stability
 from propense.forecast.shift import NextShift
 from propense.simulator import Simulation
 from propense.validate import Validation
@@ -129,7 +131,7 @@ def test_the_index_is_the_sum_of_its_formula(seed: int) -> None:
     now[rng.random(4_000) < 0.3] = np.nan
     reference = described("feature", ["x"], then[:, np.newaxis])
     assert reference["share"].sum() == pytest.approx(1)
-    found = moved(reference, "feature", ["x"], now[:, np.newaxis]).row(0, named=True)
+    found = moved(reference, "feature", ["x"], now[:, np.newaxis], 5_000).row(0, named=True)
     edges = [-np.inf, *reference["upper"].to_list()[:-1]]
     total = 0.0
     for low, high in pairwise(edges):
@@ -144,21 +146,66 @@ def test_the_index_is_the_sum_of_its_formula(seed: int) -> None:
 def test_constants_and_all_missing_have_bins_too() -> None:
     columns = np.column_stack([np.full(50, 3.0), np.full(50, np.nan)]).astype(np.float32)
     reference = described("feature", ["constant", "missing"], columns)
-    assert moved(reference, "feature", ["constant", "missing"], columns)["stability"].sum() == 0
+    same = moved(reference, "feature", ["constant", "missing"], columns, 50)
+    assert same["stability"].sum() == 0
     other = np.column_stack([np.full(50, 4.0), np.full(50, 1.0)]).astype(np.float32)
-    changed = moved(reference, "feature", ["constant", "missing"], other)
+    changed = moved(reference, "feature", ["constant", "missing"], other, 50)
     assert changed.filter(name="missing")["reading"].item() == "shifted"
 
 
 def test_empty_bins_are_finite_and_readings_as_published() -> None:
     assert np.isfinite(stability(np.asarray([1.0, 0.0]), np.asarray([0.0, 1.0]), 100))
-    assert [reading(index) for index in (0.0, 0.099, 0.1, 0.249, 0.25)] == [
+    assert [reading(index, 0.05) for index in (0.0, 0.099, 0.1, 0.249, 0.25)] == [
         "stable",
         "stable",
         "moved",
         "moved",
         "shifted",
     ]
+    assert [reading(index, 0.4) for index in (0.25, 0.4, 0.41)] == ["stable", "stable", "shifted"]
+
+
+def drift_of(then: NDArray[np.float32], now: NDArray[np.float32]) -> pl.DataFrame:
+    reference = described("score", ["score"], then[:, np.newaxis])
+    found = moved(reference, "score", ["score"], now[:, np.newaxis], len(then))
+    return found.insert_column(0, pl.Series("of", ["score"]))
+
+
+@pytest.mark.parametrize(("n", "m"), [(60, 60), (200, 40), (5_000, 60), (90, 2_000), (400, 400)])
+def test_few_users_of_one_spread_are_no_drift(n: int, m: int, validation: Validation) -> None:
+    rng = np.random.default_rng(n + m)
+    verdicts, largest = [], 0.0
+    for _ in range(400):
+        then, now = (rng.beta(1, 8, users).astype(np.float32) for users in (n, m))
+        found = drift_of(then, now)
+        largest = max(largest, found["stability"][0])
+        verdicts.append(replace(validation, drift=found).verdict)
+    # By the rules of thumb alone many of these would call for training.
+    assert largest > 0.1
+    assert len(verdicts) - verdicts.count("holds") <= 0.03 * len(verdicts)
+
+
+@pytest.mark.parametrize(("n", "m"), [(60, 60), (5_000, 60), (400, 400), (90_000, 20_000)])
+def test_drift_beyond_chance_is_still_found(n: int, m: int, validation: Validation) -> None:
+    rng = np.random.default_rng(n + m)
+    verdicts = []
+    for _ in range(40):
+        then = rng.beta(2, 8, n).astype(np.float32)
+        now = rng.beta(6, 8, m).astype(np.float32)
+        moved_far = replace(validation, drift=drift_of(then, now))
+        verdicts.append(moved_far.verdict)
+    assert verdicts.count("retrain") == 40
+    assert "of which chance explains up to" in moved_far.reasons[0]
+
+
+@pytest.mark.parametrize("bins", [2, 5, 11])
+def test_what_chance_explains_is_the_quantile_of_theory(bins: int) -> None:
+    stats = pytest.importorskip("scipy.stats")
+    exact = stats.chi2.ppf(0.99, bins - 1) * (1 / 300 + 1 / 70)
+    assert by_chance(bins, 300, 70) == pytest.approx(exact, rel=0.01)
+    assert by_chance(1, 300, 70) == 0.0
+    for users in (1, 59, 20_000, 20_001, 60_001, 95_455):
+        assert looked_at(users) == len(range(users)[:: -(-users // SAMPLE)])
 
 
 def test_intervals_of_rates_and_of_areas_are_the_published_ones() -> None:
@@ -172,6 +219,13 @@ def test_intervals_of_rates_and_of_areas_are_the_published_ones() -> None:
         areas.append(roc_auc_score(y, rng.normal(y, 1)))
     stated = auc_error({"value": float(np.mean(areas)), "n": 200, "positives": 40})
     assert stated == pytest.approx(np.std(areas), rel=0.2)
+
+
+def test_the_horizon_is_shown_in_days_of_the_time_zone(validation: Validation) -> None:
+    as_of = datetime.fromisoformat("2025-05-24T15:00:00+00:00")
+    there = replace(validation, as_of=as_of, ends=as_of + timedelta(days=30))
+    title = str(outcome_table(there, "Asia/Tokyo").title)
+    assert title.endswith("in [2025-05-25, 2025-06-24)")
 
 
 def test_everything_goes_into_json(validation: Validation) -> None:

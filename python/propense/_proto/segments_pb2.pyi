@@ -92,6 +92,7 @@ class SegmentDefinition(_message.Message):
     TIMEZONE_FIELD_NUMBER: _builtins.int
     OWNER_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    REQUIRES_AUDIT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Letters, digits, `_` and `-`, beginning with a letter or `_`; up to 128 bytes."""
     rule: _builtins.str
@@ -106,6 +107,10 @@ class SegmentDefinition(_message.Message):
     """Who answers for it; up to 1,024 bytes."""
     description: _builtins.str
     """What it is for; up to 16 KiB."""
+    requires_audit: _builtins.bool
+    """Whether it has members only while every model that it reads, also through other segments, has an audit beside it that is
+    a pass, of the version that is served; such a segment has to read a model.
+    """
     @_builtins.property
     def valid_from(self) -> _timestamp_pb2.Timestamp:
         """Nobody is a member before this instant. Absent: always valid."""
@@ -126,10 +131,11 @@ class SegmentDefinition(_message.Message):
         timezone: _builtins.str = ...,
         owner: _builtins.str = ...,
         description: _builtins.str = ...,
+        requires_audit: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "min_stay", b"min_stay", "name", b"name", "owner", b"owner", "rule", b"rule", "stay", b"stay", "timezone", b"timezone", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "min_stay", b"min_stay", "name", b"name", "owner", b"owner", "requires_audit", b"requires_audit", "rule", b"rule", "stay", b"stay", "timezone", b"timezone", "valid_from", b"valid_from", "valid_until", b"valid_until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -173,6 +179,7 @@ class Segment(_message.Message):
     BACKFILL_FIELD_NUMBER: _builtins.int
     READS_SEGMENTS_FIELD_NUMBER: _builtins.int
     READS_MODELS_FIELD_NUMBER: _builtins.int
+    UNAUDITED_MODELS_FIELD_NUMBER: _builtins.int
     tier_of: _builtins.str
     """The model whose tier it is; empty if it was put."""
     members: _builtins.int
@@ -193,6 +200,10 @@ class Segment(_message.Message):
     def reads_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The models that its rules read, by name."""
 
+    @_builtins.property
+    def unaudited_models(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The models whose missing audits keep everybody out of it, by name; none unless it requires audits."""
+
     def __init__(
         self,
         *,
@@ -202,10 +213,11 @@ class Segment(_message.Message):
         backfill: Global___Backfill | None = ...,
         reads_segments: _abc.Iterable[_builtins.str] | None = ...,
         reads_models: _abc.Iterable[_builtins.str] | None = ...,
+        unaudited_models: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "definition", b"definition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "definition", b"definition", "members", b"members", "reads_models", b"reads_models", "reads_segments", b"reads_segments", "tier_of", b"tier_of"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backfill", b"backfill", "definition", b"definition", "members", b"members", "reads_models", b"reads_models", "reads_segments", b"reads_segments", "tier_of", b"tier_of", "unaudited_models", b"unaudited_models"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -80,7 +80,7 @@ def audit(
     people, words = _people(scores, selected, outcomes)
     values = _joined(scores, table.select(table.columns[0], *asked), where)
     singles = [grouped(values[name], edges) for name, edges in asked.items()]
-    pairs = paired(singles)
+    pairs, apart = paired(singles)
     rows = [
         [row for grouping in family for row in group_rows(people, grouping, policy, seed)]
         for family in (singles, pairs)
@@ -99,7 +99,7 @@ def audit(
     return Audit(
         verdict=worst([level for level, _ in found]),
         reasons=tuple(f"{level}: {text}" for level, text in found),
-        notes=tuple(_notes(frames, outcomes is not None, features is not None)),
+        notes=tuple(_notes(frames, apart, outcomes is not None, features is not None)),
         groups=frames[0],
         pairs=frames[1],
         proxies=known,
@@ -153,10 +153,21 @@ def _people(
     if share in (0.0, 1.0):
         who = "nobody" if share == 0.0 else "everybody"
         raise DataError(f"{who} of {scores.height:,} users is chosen; there is nothing to compare")
-    values = scores["score"].cast(pl.Float64).fill_null(float("nan")).to_numpy()
+    values = _numbers(scores["score"]).fill_null(float("nan")).to_numpy()
     if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= 1):
         raise DataError("the scores are not all probabilities between 0 and 1")
     return People(chosen, values, _reached(scores, outcomes)), words
+
+
+def _numbers(column: pl.Series) -> pl.Series:
+    """Give scores as numbers; texts of a file that are none are named."""
+    if not (column.dtype.is_numeric() or column.dtype == pl.String):
+        raise DataError(f"the column 'score' holds {column.dtype}; expected probabilities")
+    values = column.cast(pl.Float64, strict=False)
+    odd = column.filter(values.is_null() & column.is_not_null())
+    if len(odd):
+        raise DataError(f"the column 'score' holds {odd[0]!r}; expected probabilities")
+    return values
 
 
 def _reached(scores: pl.DataFrame, outcomes: pl.DataFrame | None) -> NDArray[np.bool_] | None:
@@ -222,7 +233,9 @@ def _proxy_findings(
     return found
 
 
-def _notes(frames: list[pl.DataFrame], outcomes: bool, features: bool) -> list[str]:
+def _notes(
+    frames: list[pl.DataFrame], apart: list[str], outcomes: bool, features: bool
+) -> list[str]:
     notes = []
     for frame, kind in zip(frames, ("groups", "pairs of groups"), strict=True):
         few = frame.filter(pl.col("finding") == NOT_ENOUGH)
@@ -230,6 +243,7 @@ def _notes(frames: list[pl.DataFrame], outcomes: bool, features: bool) -> list[s
             notes.append(
                 f"not enough people in {few.height} of {frame.height} {kind}; nothing is said of them"
             )
+    notes += [f"no user has both of {by}; the pair is not compared" for by in apart]
     missing = frames[0].filter(pl.col("finding") == "not judged")
     for row in missing.iter_rows(named=True):
         notes.append(f"{row['people']:,} users have no {row['by']}; they are not judged")

@@ -17,6 +17,7 @@ MOST_GROUPS = 200
 NUMBERS_AS_VALUES = 10
 """Numbers with at most so many different values are groups of their own; others are cut in bands."""
 _BANDS = 4
+_EXACT_BELOW = 2.0**53
 
 Edges = Sequence[float] | None
 
@@ -87,19 +88,26 @@ def grouped(values: pl.Series, edges: Edges) -> Grouping:
     return texts
 
 
-def paired(groupings: Sequence[Grouping]) -> list[Grouping]:
-    """Group users by every pair of attributes; only pairs of values that occur are groups."""
-    pairs = []
+def paired(groupings: Sequence[Grouping]) -> tuple[list[Grouping], list[str]]:
+    """Group users by every pair of attributes; only pairs of values that occur are groups.
+
+    The second list names the pairs of attributes that no user has both of.
+    """
+    pairs, apart = [], []
     for one, other in combinations(groupings, 2):
+        by = f"{one.by} × {other.by}"
         known = (one.codes >= 0) & (other.codes >= 0)
+        if not known.any():
+            apart.append(by)
+            continue
         joined = one.codes * len(other.names) + other.codes
         found, places = np.unique(joined[known], return_inverse=True)
         codes = np.full(len(known), -1, dtype=np.int64)
         codes[known] = places
         size = len(other.names)
         names = [f"{one.names[pair // size]} × {other.names[pair % size]}" for pair in found]
-        pairs.append(Grouping(f"{one.by} × {other.by}", names, codes))
-    return pairs
+        pairs.append(Grouping(by, names, codes))
+    return pairs, apart
 
 
 def wanted(protected: Sequence[str] | Mapping[str, Edges]) -> dict[str, Edges]:
@@ -122,9 +130,8 @@ def _codes(values: pl.Series) -> NDArray[np.int64]:
 def _of_numbers(values: pl.Series, edges: Edges) -> Grouping:
     present = values.drop_nulls()
     if edges is None and present.n_unique() <= NUMBERS_AS_VALUES:
-        return Grouping(
-            values.name, [f"{value:g}" for value in present.unique().sort()], _codes(values)
-        )
+        names = [_number(value) for value in present.unique().sort()]
+        return Grouping(values.name, names, _codes(values))
     cuts = _quartiles(present) if edges is None else _checked(values.name, edges)
     numbers = values.to_numpy()
     codes = np.searchsorted(cuts, numbers, side="right").astype(np.int64)
@@ -152,8 +159,14 @@ def _checked(name: str, edges: Sequence[float]) -> NDArray[np.float64]:
 def _band_names(cuts: NDArray[np.float64], whole: bool) -> list[str]:
     def between(start: float, end: float) -> str:
         if not whole:
-            return f"{start:g} to under {end:g}"
-        return f"{start:g}" if end - 1 == start else f"{start:g}–{end - 1:g}"
+            return f"{_number(start)} to under {_number(end)}"
+        return _number(start) if end - 1 == start else f"{_number(start)}–{_number(end - 1)}"
 
     inner = [between(start, end) for start, end in pairwise(cuts)]
-    return [f"under {cuts[0]:g}", *inner, f"{cuts[-1]:g} and over"]
+    return [f"under {_number(cuts[0])}", *inner, f"{_number(cuts[-1])} and over"]
+
+
+def _number(value: float) -> str:
+    """Write a number: whole ones with every digit, as years and cohorts need it, others with six."""
+    whole = float(value).is_integer() and abs(value) < _EXACT_BELOW
+    return f"{value:.0f}" if whole else f"{value:g}"

@@ -35,6 +35,7 @@ def audit_model(
     policy: AuditPolicy | None,
 ) -> Audit:
     """Score the audience and audit it; see :meth:`propense.Model.audit`."""
+    log = model.suited(log)
     timezone = model.features.timezone
     as_of_us = log.span_us[1] + 1 if as_of is None else to_us(as_of, timezone)
     scores = model.score(log, as_of=as_of)

@@ -13,6 +13,7 @@ import polars as pl
 from propense.audit.groups import Grouping
 from propense.audit.measures import People
 from propense.audit.policy import AuditPolicy
+from propense.audit.published import write_published
 from propense.audit.verdict import LEVELS, Verdict
 from propense.exceptions import DataError, FairnessError
 from propense.output import write_text
@@ -100,6 +101,31 @@ class Audit:
         """
         text = json.dumps(self.as_dict(), indent=2, ensure_ascii=False, allow_nan=False)
         return write_text(f"{text}\n", path)
+
+    def publish(self, model: str | Path) -> Path:
+        """Write the audit beside the model's folder, where segments that require one look for it.
+
+        A server reads it when it looks at the model: at its start and at each reload. It counts for
+        as long as that version of the model is served.
+
+        Parameters
+        ----------
+        model
+            The folder of the model that was audited.
+
+        Returns
+        -------
+        Path
+            The file, ``NAME.audit.json`` beside the folder ``NAME``.
+
+        Raises
+        ------
+        DataError
+            Scores were audited, and not a model.
+        OutputError
+            It cannot be written.
+        """
+        return write_published(self, Path(model))
 
     def metric_frame(
         self, attribute: str, metrics: Mapping[str, Callable[..., Any]] | Callable[..., Any]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rich.table import Table
+from rich.text import Text
 
 from propense.bench.race import Timing
 
@@ -117,8 +118,8 @@ def targets_table(results: Results) -> Table:
         if section not in (None, row.section):
             table.add_section()
         section = row.section
-        colour = {True: "[green]met[/green]", False: "[red]not met[/red]", None: ""}[row.met]
-        table.add_row(row.what, row.against, row.measured, row.wanted, colour, row.note)
+        met = {True: Text("met", "green"), False: Text("not met", "red"), None: Text()}[row.met]
+        table.add_row(row.what, row.against, row.measured, row.wanted, met, row.note)
     return table
 
 

@@ -8,7 +8,6 @@ import warnings
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 import propense
 from propense.cli import commands
@@ -42,6 +41,7 @@ from propense.exceptions import (
     TrainingError,
 )
 from propense.progress import progress_shown
+from propense.terminal import verbatim_console
 
 EXIT_CODES: dict[type[PropenseError], int] = {
     PlanError: 2,
@@ -56,7 +56,6 @@ EXIT_CODES: dict[type[PropenseError], int] = {
     ServiceError: 8,
     FairnessError: 9,
 }
-INTERRUPTED = 130
 
 EPILOG = (
     "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal, segment, "
@@ -121,29 +120,29 @@ def root(
 
 
 def hint(error: PropenseError, arguments: list[str]) -> str:
-    """Say which option is missing, if one is."""
+    """Say which option is missing, or what there is instead."""
+    if isinstance(error, ServiceError) and error.reason == "NOT_EXPLAINED":
+        command = "propense explain models/NAME --importance permutation --events LOG"
+        return f"; {command} says for any model which features matter"
     unknown = isinstance(error, ExpressionError) and "unknown attribute" in str(error)
     return "; attributes come with --profiles" if unknown and "--profiles" not in arguments else ""
 
 
 def main() -> None:
     """Run the program; errors are one line on standard error and an exit code."""
-    console = Console(stderr=True, soft_wrap=True)
+    console = verbatim_console(stderr=True, soft_wrap=True)
 
     def show_warning(message: Warning | str, *_args: object, **_kwargs: object) -> None:
-        console.print("[yellow]note:[/yellow] ", end="")
-        console.print(str(message), markup=False, highlight=False)
+        console.print("note: ", style="yellow", end="")
+        console.print(str(message))
 
     warnings.showwarning = show_warning
     try:
         with progress_shown():
             app()
     except PropenseError as error:
-        console.print("[red]error:[/red] ", end="")
+        console.print("error: ", style="red", end="")
         text = " ".join(str(error).split()) + hint(error, sys.argv)
-        console.print(text, markup=False, highlight=False)
+        console.print(text)
         codes = (EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
         sys.exit(next(codes, 1))
-    except KeyboardInterrupt:
-        console.print("interrupted; nothing was written", highlight=False)
-        sys.exit(INTERRUPTED)

@@ -15,10 +15,12 @@ from propense.audit.groups import Edges
 from propense.audit.verdict import LEVELS, Verdict
 from propense.cli import options
 from propense.cli.options import LogOptions
+from propense.cli.watch import printable
 from propense.events import read_profiles
 from propense.exceptions import DataError
 from propense.model import load_model
 from propense.sources import collect, scan
+from propense.terminal import verbatim_console
 
 COLOURS = {"pass": "green", "warn": "yellow", "block": "red"}
 
@@ -56,6 +58,14 @@ def audit_command(
     out: Annotated[
         Path | None, typer.Option("--out", help="File for everything found (JSON).", metavar="F")
     ] = None,
+    publish: Annotated[
+        bool,
+        typer.Option(
+            "--publish",
+            help="Put the audit beside the model's folder, for segments that require one: "
+            "NAME.audit.json.",
+        ),
+    ] = False,
     require: Annotated[
         str | None,
         typer.Option(
@@ -91,7 +101,7 @@ def audit_command(
             raise DataError("name the attributes to compare by, such as --protected age:30,45,60")
         ordered = scores.select(user, pl.exclude(user))
         found = audit(ordered, read_profiles(profiles, user=user), asked)
-    console = Console()
+    console = verbatim_console()
     for title, table in (("groups", found.groups), ("pairs of groups", found.pairs)):
         if table.height:
             console.print(group_table(table, title, CHOSEN))
@@ -102,7 +112,9 @@ def audit_command(
     show_verdict(found, console)
     if out is not None:
         found.save(out)
-        console.print(f"audit: {out}", highlight=False, soft_wrap=True)
+        console.print(f"audit: {out}", soft_wrap=True)
+    if publish:
+        console.print(f"published: {found.publish(what)}", soft_wrap=True)
     if require is not None:
         level: Verdict = LEVELS[LEVELS.index(require)]
         found.require(level)
@@ -110,13 +122,12 @@ def audit_command(
 
 def show_verdict(found: Audit, console: Console) -> None:
     """Print the verdict, its reasons, and what was not looked at."""
-    colour = COLOURS[found.verdict]
-    console.print(f"[{colour}]{found.verdict}[/{colour}]: {found.people:,} users, ", end="")
-    console.print(f"chosen are {found.selected}", highlight=False, markup=False)
+    console.print(found.verdict, style=COLOURS[found.verdict], end="")
+    console.print(f": {found.people:,} users, chosen are {found.selected}")
     for text in found.reasons:
-        console.print(f"  {text}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"  {text}", soft_wrap=True)
     for text in found.notes:
-        console.print(f"  note: {text}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"  note: {text}", soft_wrap=True)
 
 
 CHOSEN = {"selection_rate": "chosen", "ratio": "ratio"}
@@ -135,7 +146,7 @@ def group_table(groups: pl.DataFrame, title: str, shown: dict[str, str]) -> Tabl
     if shown is CHOSEN:
         table.add_column("finding", no_wrap=True)
     for row in groups.iter_rows(named=True):
-        cells = [row["by"], row["group"], f"{row['people']:,}"]
+        cells = [printable(row["by"]), printable(row["group"]), f"{row['people']:,}"]
         cells += [_cell(row, name) for name in columns]
         table.add_row(*cells, *([row["finding"]] if shown is CHOSEN else []))
     return table
@@ -147,7 +158,8 @@ def proxy_table(proxies: pl.DataFrame) -> Table:
     for head in ("by", "group", "AUC", "most of all by"):
         table.add_column(head, justify="right" if head == "AUC" else "left")
     for row in proxies.iter_rows(named=True):
-        table.add_row(row["by"], row["group"], f"{row['auc']:.2f}", row["tells_most"])
+        texts = [printable(row[name]) for name in ("by", "group", "tells_most")]
+        table.add_row(*texts[:2], f"{row['auc']:.2f}", texts[2])
     return table
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from propense.bench.forests import ForestSize
 from propense.bench.generator import LogSize
@@ -18,13 +17,15 @@ from propense.bench.plan import SECTIONS, BenchPlan
 from propense.bench.race import Pace
 from propense.bench.run import run, write
 from propense.output import check_writable
+from propense.terminal import verbatim_console
 
+FEWEST_EVENTS = 10_000
 _USERS_A_MILLION = 20_000
 
 
 def bench(
     events: Annotated[
-        int, typer.Option("--events", min=10_000, help="Events of the log.")
+        int, typer.Option("--events", min=FEWEST_EVENTS, help="Events of the log.")
     ] = 2_000_000,
     users: Annotated[
         int | None, typer.Option("--users", min=100, help="Users; left out: one for 50 events.")
@@ -70,16 +71,16 @@ def bench(
     chosen = [section.strip() for section in only.split(",") if section.strip()]
     check_writable(out / f"{name}.csv")
     # Tables are cut to 80 columns where there is no terminal to ask.
-    console = Console(width=None if sys.stdout.isatty() else 150)
-    log_console = Console(stderr=True)
+    console = verbatim_console(width=None if sys.stdout.isatty() else 150)
+    log_console = verbatim_console(stderr=True)
     started = time.monotonic()
 
     def say(line: str) -> None:
         elapsed = f"{time.monotonic() - started:6.1f} s  "
-        log_console.print(elapsed + line, highlight=False, markup=False, soft_wrap=True)
+        log_console.print(elapsed + line, soft_wrap=True)
 
     size = LogSize(events, users or max(100, events * _USERS_A_MILLION // 1_000_000))
-    sizes = [int(text) for text in scaling.split(",")] if scaling else [events // 4, events]
+    sizes = asked_sizes(scaling) if scaling else [events // 4, events]
     plan = BenchPlan(
         log=size,
         scaling_events=tuple(sizes),
@@ -94,3 +95,14 @@ def bench(
     command = "propense " + shlex.join(sys.argv[1:])
     results = run(plan, only=chosen, name=name, command=command, console=console)
     write(results, out, plot, console)
+
+
+def asked_sizes(text: str) -> list[int]:
+    """Read numbers of events, apart by commas."""
+    sizes = [int(part) if part.strip().isdecimal() else 0 for part in text.split(",")]
+    if min(sizes) < FEWEST_EVENTS:
+        raise typer.BadParameter(
+            f"--scaling {text}: expected whole numbers from {FEWEST_EVENTS:,} up, apart by commas, "
+            "such as 1000000,10000000"
+        )
+    return sizes

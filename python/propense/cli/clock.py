@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from propense.cli import options
 from propense.instants import in_words, to_us
+from propense.terminal import verbatim_console
 
 
 def clock(
@@ -31,16 +31,16 @@ def clock(
     """
     if advance is not None and until is not None:
         raise typer.BadParameter("give either --advance or --until")
-    console = Console()
+    console = verbatim_console()
     with options.client(address, token, ca) as client:
         before = client.clock()
         if advance is None and until is None:
             kind = "simulated" if before.simulated else "the system's"
             now = in_words(to_us(before.now), always_time=True)
-            console.print(f"{now} ({kind})", highlight=False)
+            console.print(f"{now} ({kind})")
             return
         seen = client.list_segments().last_transition
         after = client.advance_clock(advance, until=until)
     now = in_words(to_us(after.now), always_time=True)
     many = after.last_transition - seen
-    console.print(f"{now} ({many:,} transition{'' if many == 1 else 's'})", highlight=False)
+    console.print(f"{now} ({many:,} transition{'' if many == 1 else 's'})")

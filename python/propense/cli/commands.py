@@ -9,7 +9,6 @@ from typing import Annotated
 
 import polars as pl
 import typer
-from rich.console import Console
 
 from propense.cli import options
 from propense.cli.options import LogOptions
@@ -21,6 +20,7 @@ from propense.manifest import MODEL_FILES
 from propense.model import Model, load_model
 from propense.output import check_writable, write_table
 from propense.tables import decile_table, quality_table, tier_summary, tier_table
+from propense.terminal import verbatim_console
 from propense.tiers import TierPolicy
 from propense.training.rows import export_training
 from propense.training.train import train as train_model
@@ -85,7 +85,7 @@ def train(
     if before is not None:
         model = model.following(before)
     model.save(out)
-    console = Console()
+    console = verbatim_console()
     where = {
         "held_out": "on the newest period, held out",
         "out_of_fold": "on users held out; the log is too short to hold out a period",
@@ -95,10 +95,10 @@ def train(
     console.print(quality_table(model.metrics, as_of_text))
     console.print(decile_table(model.metrics, "calibration and lift by decile"))
     if model.training["standing"] == "preliminary":
-        Console(stderr=True).print(
-            "[yellow]note:[/yellow] fewer than 500 users on one side: the model is preliminary"
-        )
-    console.print(f"model: {out}", highlight=False, soft_wrap=True)
+        noting = verbatim_console(stderr=True)
+        noting.print("note: ", style="yellow", end="")
+        noting.print("fewer than 500 users on one side: the model is preliminary")
+    console.print(f"model: {out}", soft_wrap=True)
 
 
 def score(
@@ -128,11 +128,11 @@ def score(
     log = LogOptions(events, profiles, user, time, event, event_constant, time_unit).read()
     scores = loaded.score(log, as_of=as_of)
     put(scores, out)
-    console = Console(stderr=out == STDOUT)
+    console = verbatim_console(stderr=out == STDOUT)
     title = f"{loaded.goal.name}: {loaded.goal.when} within {loaded.goal.horizon}"
     console.print(tier_table(tier_summary(scores), title))
     if out != STDOUT:
-        console.print(f"scores: {out}", highlight=False, soft_wrap=True)
+        console.print(f"scores: {out}", soft_wrap=True)
 
 
 def export(
@@ -171,10 +171,9 @@ def export(
     put(frame, out)
     positives = int(frame["label"].sum())
     dates = frame["as_of"].n_unique()
-    Console(stderr=out == STDOUT).print(
+    verbatim_console(stderr=out == STDOUT).print(
         f"training frame: {out} ({frame.height:,} rows of {dates} as_of dates, "
         f"{frame.width - 3} features, {positives:,} reached the goal)",
-        highlight=False,
         soft_wrap=True,
     )
 

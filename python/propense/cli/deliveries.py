@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from propense.terminal import verbatim_console
 
 if TYPE_CHECKING:
     from propense.delivery.control import DestinationState
@@ -60,7 +61,7 @@ def overview(
         counts = [f"{getattr(state, name):,}" for name in names]
         oldest = "" if state.oldest_s is None else _duration(state.oldest_s)
         table.add_row(state.name, state.kind, *counts, oldest, _standing(state))
-    Console(width=None if Console().is_terminal else 200).print(table, highlight=False)
+    verbatim_console(width=None if verbatim_console().is_terminal else 200).print(table)
 
 
 @deliveries.command()

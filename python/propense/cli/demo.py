@@ -9,19 +9,20 @@ import numpy as np
 import polars as pl
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 
+from propense.cli import demo_folder
 from propense.cli.demo_serve import serve_demo
 from propense.events import EventLog, read_events, read_profiles
 from propense.exceptions import ModelError
 from propense.features import compute_features
 from propense.goal import Goal
 from propense.instants import to_us
-from propense.output import check_writable, write_table
+from propense.output import write_table
 from propense.progress import track
 from propense.simulator import Simulation, simulate, write
 from propense.tables import quality_table, tier_summary, tier_table
+from propense.terminal import verbatim_console
 from propense.training.metrics import auc
 from propense.training.rows import Question
 from propense.training.train import train
@@ -41,7 +42,11 @@ def demo(
     out: Annotated[Path, typer.Option("--out", help="Folder for everything made.")] = Path("demo"),
     seed: Annotated[int, typer.Option("--seed", help="Equal seeds give equal logs.")] = 7,
     serve: Annotated[
-        bool, typer.Option("--serve", help="Then serve all of it over gRPC, ask, and compare.")
+        bool,
+        typer.Option(
+            "--serve",
+            help="Then serve all of it over gRPC from OUT/demo_store, made anew, ask, and compare.",
+        ),
     ] = False,
     keep: Annotated[bool, typer.Option("--keep", help="And go on serving until Ctrl-C.")] = False,
 ) -> None:
@@ -49,8 +54,9 @@ def demo(
 
     The simulator knows every user's true probability, so the scores can be checked against it.
     """
-    check_writable(out / "scores.parquet")
-    console = Console()
+    goal = Goal("buys_ticket", "count(purchase) >= 1", horizon="30d")
+    demo_folder.take(out, goal.name)
+    console = verbatim_console()
     with track("simulating", 100) as report:
         sim = simulate(users, seed=seed, progress=lambda done, total: report(100 * done // total))
     write(sim, out)
@@ -59,7 +65,6 @@ def demo(
         out / "events.parquet", profiles=read_profiles(out / "profiles.parquet"), time="ts"
     )
     console.print(log)
-    goal = Goal("buys_ticket", "count(purchase) >= 1", horizon="30d")
     model = train(log, goal, as_of=sim.as_of)
     model.save(out / "models" / goal.name)
     scores = model.score(log, as_of=sim.as_of)
@@ -76,12 +81,12 @@ def demo(
         model.report().save(out / "report.html")
         files.append("report.html")
     except ModelError as error:
-        console.print(f"no report: {error}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"no report: {error}", soft_wrap=True)
     for name in files:
-        console.print(f"wrote {out / name}", highlight=False, soft_wrap=True)
-    console.print("go on with, for example:", highlight=False)
+        console.print(f"wrote {out / name}", soft_wrap=True)
+    console.print("go on with, for example:")
     for line in next_commands(out, goal.name, scores, f"{sim.as_of:%Y-%m-%d}"):
-        console.print(f"  {line}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"  {line}", soft_wrap=True)
     if serve or keep:
         serve_demo(out, goal.name, scores, sim.as_of, keep)
 

@@ -9,8 +9,10 @@ from pathlib import Path
 import polars as pl
 from rich.console import Console
 
+from propense.cli.demo_folder import STORE
 from propense.server import Server, serve
 from propense.tables import tier_summary, tier_table
+from propense.terminal import verbatim_console
 
 ADDRESS = "127.0.0.1:50051"
 _ASK = "propense.v1.ScoringService/ScoreUser"
@@ -22,7 +24,7 @@ def serve_demo(out: Path, model: str, scores: pl.DataFrame, as_of: datetime, kee
     Parameters
     ----------
     out
-        The demo's folder.
+        The demo's folder, taken by it.
     model
         Its model's name.
     scores
@@ -34,10 +36,10 @@ def serve_demo(out: Path, model: str, scores: pl.DataFrame, as_of: datetime, kee
     """
     from propense.client import Client
 
-    console = Console()
-    store = out / "store"
-    if (store / "store.json").is_file():
-        shutil.rmtree(store)  # another demo's
+    console = verbatim_console()
+    store = out / STORE
+    if store.exists():
+        shutil.rmtree(store)  # another demo's, or the folder would not have been taken
     with serve(store, out / "models", address=ADDRESS if keep else "127.0.0.1:0") as server:
         with Client(server.address, timeout=60.0) as client:
             receipt = client.ingest(
@@ -77,7 +79,7 @@ def _how_to_go_on(
     ]
     lines += ["serving; Ctrl-C stops it"] if keep else []
     for line in lines:
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def _words(tier: str | None) -> str:

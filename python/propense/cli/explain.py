@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import polars as pl
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from propense.cli import options
 from propense.cli.commands import STDOUT, put
+from propense.cli.importance import asked_kind, in_shell, ranked
 from propense.cli.options import LogOptions
 from propense.cli.watch import printable
 from propense.events import EventLog
-from propense.exceptions import DataError
+from propense.exceptions import DataError, ModelError
 from propense.explain import BASE
 from propense.instants import from_us, in_words, to_us
 from propense.model import Model, load_model
 from propense.output import check_writable
+from propense.terminal import verbatim_console
 
 if TYPE_CHECKING:
     from propense.client import Client, Standing
@@ -61,6 +62,15 @@ def explain(
             "--since", help="An earlier as_of: say what changed the score from then.", metavar="T"
         ),
     ] = None,
+    importance: Annotated[
+        str | None,
+        typer.Option(
+            "--importance",
+            help="Instead: which features matter to the model as a whole. By gain, without --events; "
+            "or, with them, by permutation, for any model, or by contribution.",
+            metavar="KIND",
+        ),
+    ] = None,
     top: Annotated[int, typer.Option("--top", min=1, help="Features to list.")] = 5,
     out: Annotated[
         str | None,
@@ -73,25 +83,42 @@ def explain(
 ) -> None:
     """Say why a user has their score, in words, or what sets each tier apart.
 
-    What is listed adds up, exactly, to the logit of the score.
+    What is listed adds up, exactly, to the logit of the score. With --importance, say which
+    features matter; --out then has all of them.
     """
-    if user is None and since is not None:
+    kind = None
+    if importance is not None:
+        if user is not None or server is not None or since is not None:
+            raise typer.BadParameter("--importance is of a model's folder, without USER or --since")
+        kind = asked_kind(importance, with_log=events is not None)
+    elif (events is None) == (server is None):
+        raise typer.BadParameter("give --events, or --server to ask a running server")
+    elif user is None and since is not None:
         raise typer.BadParameter("--since compares the scores of one USER; give the user's id")
     if out is not None and out != STDOUT:
         check_writable(out)
-    if (events is None) == (server is None):
-        raise typer.BadParameter("give --events, or --server to ask a running server")
     if server is not None:
         if user is None:
             raise typer.BadParameter("--server explains one USER; give the user's id")
         with options.client(server, token, ca) as client:
             frame, table = served(client, str(model), user, as_of, since, top)
-    elif events is not None:
-        log = LogOptions(events, profiles, user_column, time, event, event_constant, time_unit)
-        frame, table = in_log(load_model(model), log.read(), user, as_of, since, top)
+    else:
+        loaded, log = load_model(model), None
+        if events is not None:
+            asked = LogOptions(
+                events, profiles, user_column, time, event, event_constant, time_unit
+            )
+            log = asked.read()
+        try:
+            if kind is not None:
+                frame, table = ranked(loaded, kind, log, as_of, top)
+            elif log is not None:
+                frame, table = in_log(loaded, log, user, as_of, since, top)
+        except ModelError as error:
+            raise in_shell(error, model) from error
     if out is not None:
         put(frame, out)
-    Console(stderr=out == STDOUT).print(table)
+    verbatim_console(stderr=out == STDOUT).print(table)
 
 
 def in_log(
@@ -153,7 +180,7 @@ def user_table(user: str, standing: str, frame: pl.DataFrame) -> Table:
             if row["feature"] == BASE
             else f"× {math.exp(moved):.2f}"
         )
-        table.add_row(row["words"], f"{moved:+.3f}", odds)
+        table.add_row(printable(row["words"]), f"{moved:+.3f}", odds)
     table.add_section()
     total = frame["contribution"].cast(pl.Float64).sum()
     table.add_row("score", f"{total:+.3f}", f"{1 / (1 + math.exp(-total)):.1%}")
@@ -184,7 +211,8 @@ def change_table(user: str, before: str, after: str, frame: pl.DataFrame) -> Tab
     table.add_column("logit", justify="right")
     table.add_column("odds", justify="right")
     for row in frame.iter_rows(named=True):
-        table.add_row(row["words"], f"{row['change']:+.3f}", f"× {math.exp(row['change']):.2f}")
+        odds = f"× {math.exp(row['change']):.2f}"
+        table.add_row(printable(row["words"]), f"{row['change']:+.3f}", odds)
     table.add_section()
     total = float(frame["change"].sum())
     table.add_row("change", f"{total:+.3f}", f"× {math.exp(total):.2f}")
@@ -203,6 +231,6 @@ def tiers_table(model: Model, frame: pl.DataFrame) -> Table:
         if last not in (None, row["tier"]):
             table.add_section()
         name = "" if row["tier"] == last else row["tier"].replace("_", " ")
-        table.add_row(name, row["words"], f"{row['apart']:+.3f}")
+        table.add_row(name, printable(row["words"]), f"{row['apart']:+.3f}")
         last = row["tier"]
     return table

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from propense.cli import options
 from propense.event_table import EventColumns
 from propense.receipt import NOTHING_WRITTEN
 from propense.store import Store
 from propense.store_rows import event_rows, has_saved_profiles, profile_rows
+from propense.terminal import verbatim_console
 
 Log = Annotated[
     list[str],
@@ -78,4 +78,4 @@ def ingest(
     parts += [f"{taken.duplicates:,} were there already"] if taken.duplicates else []
     parts += [f"{taken.erased:,} of erased users dropped"] if taken.erased else []
     parts += [f"{users:,} profiles written"] if users else []
-    Console().print(f"{store or server}: {', '.join(parts)}", highlight=False, soft_wrap=True)
+    verbatim_console().print(f"{store or server}: {', '.join(parts)}", soft_wrap=True)

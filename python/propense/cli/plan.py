@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from propense.cli import options
 from propense.cli.plan_tables import (
@@ -20,6 +19,7 @@ from propense.exceptions import PlanError
 from propense.model import load_model
 from propense.output import check_writable, write_table
 from propense.sources import collect, scan
+from propense.terminal import verbatim_console
 
 
 def plan(
@@ -81,10 +81,11 @@ def plan(
     loaded = load_model(model)
     known = None if scores is None else collect(*scan(scores, text_columns=(user,)))
     forecast = loaded.forecast(known, target=target, level=level)
-    console = Console()
+    console = verbatim_console()
     if target is None and value is None:
         console.print(forecast_table(forecast))
-        console.print(basis(forecast), highlight=False, soft_wrap=True)
+        for line in basis(forecast):
+            console.print(line, soft_wrap=True)
         return
     planned = forecast.plan(cost=cost, uplift=asked_uplift(uplift), budget=budget, value=value)
     console.print(forecast_table(forecast))
@@ -92,10 +93,10 @@ def plan(
         console.print(contact_table(planned))
     console.print(comparison_table(planned))
     for line in in_words(planned):
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     if out is not None:
         write_table(planned.users, out)
-        console.print(f"users to contact: {out}", highlight=False, soft_wrap=True)
+        console.print(f"users to contact: {out}", soft_wrap=True)
 
 
 def asked_uplift(given: list[str] | None) -> float | dict[str, float]:

@@ -100,7 +100,7 @@ def amount(value: float | None) -> str:
 def in_words(plan: Plan) -> list[str]:
     """Say what the numbers rest on, the verdict, and what to do."""
     forecast = plan.forecast
-    lines = [basis(forecast)]
+    lines = basis(forecast)
     if forecast.verdict is not None:
         lines.append(
             f"verdict on {forecast.target:,.0f}: {VERDICTS[forecast.verdict]} "
@@ -116,14 +116,24 @@ def in_words(plan: Plan) -> list[str]:
     return lines
 
 
-def basis(forecast: Forecast) -> str:
-    """Say what the interval rests on."""
+def basis(forecast: Forecast) -> list[str]:
+    """Say what the interval rests on, and why the scores add up to something else, if they do."""
     cuts = forecast.ahead.cuts
     if not cuts:
-        return "the log had no past date to try the model on: the interval is wide by assumption"
+        return ["the log had no past date to try the model on: the interval is wide by assumption"]
     dates = "one past date" if cuts == 1 else f"{cuts} past dates"
     days = f"{forecast.goal.horizon_us / DAY_US:g} days"
-    return f"interval: how far the model was off on {dates} ({days} each), and chance"
+    lines = [f"interval: how far the model was off on {dates} ({days} each), and chance"]
+    scores, expected = (
+        f"{each:,.0f}" for each in (forecast.crowd.at(0.0), forecast.total.expected)
+    )
+    if scores != expected:
+        missed = "fewer than came true" if forecast.ahead.centre > 0 else "more than came true"
+        lines.append(
+            f"expected: the scores add up to {scores}; on past dates they said {missed}, which "
+            f"{expected} makes up for"
+        )
+    return lines
 
 
 def advice(plan: Plan) -> str:

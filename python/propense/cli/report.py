@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from propense.exceptions import OutputError
 from propense.model import load_model
 from propense.output import check_folder
 from propense.report import report as report_of
+from propense.terminal import verbatim_console
 
 
 def report(
@@ -38,9 +38,7 @@ def report(
     before = None if previous is None else load_model(previous)
     made = report_of(loaded, before)
     made.save(out)
-    console = Console()
-    console.print(f"report: {out}", highlight=False, soft_wrap=True)
+    console = verbatim_console()
+    console.print(f"report: {out}", soft_wrap=True)
     charts = out.with_name(f"{out.stem}_charts")
-    console.print(
-        f"charts: {charts} ({len(made.charts)} as PNG and SVG)", highlight=False, soft_wrap=True
-    )
+    console.print(f"charts: {charts} ({len(made.charts)} as PNG and SVG)", soft_wrap=True)

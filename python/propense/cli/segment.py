@@ -7,7 +7,6 @@ from typing import Annotated
 
 import polars as pl
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from propense.cli import options
@@ -16,6 +15,7 @@ from propense.cli.options import LogOptions
 from propense.output import check_writable
 from propense.segments.files import read_segments
 from propense.segments.membership import segment as members_of
+from propense.terminal import verbatim_console
 
 
 def segment(
@@ -56,10 +56,10 @@ def segment(
     log = LogOptions(events, profiles, user, time, event, event_constant, time_unit).read()
     frame = members_of(log, asked, models, as_of=as_of)
     put(frame, out)
-    console = Console(stderr=out == STDOUT)
+    console = verbatim_console(stderr=out == STDOUT)
     console.print(_counted(frame.drop(log.user_column.name)))
     if out != STDOUT:
-        console.print(f"segments: {out}", highlight=False, soft_wrap=True)
+        console.print(f"segments: {out}", soft_wrap=True)
 
 
 def _counted(members: pl.DataFrame) -> Table:

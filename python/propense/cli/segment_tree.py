@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
 from propense.instants import in_words, to_us
@@ -26,9 +26,9 @@ def tree(held: LiveSegments) -> Tree:
     for segment in put:
         _grow(root, segment, named, held.users)
     if not put:
-        root.add("[dim]no segments yet: propense segments put FILE[/dim]")
+        root.add(Text("no segments yet: propense segments put FILE", "dim"))
     for model in sorted({segment.tier_of for segment in held if segment.tier_of}):
-        branch = root.add(f"the tiers of the model [bold]{escape(model)}[/bold]")
+        branch = root.add(Text.assemble("the tiers of the model ", (model, "bold")))
         for segment in held:
             if segment.tier_of == model:
                 branch.add(_title(segment, held.users))
@@ -46,7 +46,7 @@ def overlap_table(held: LiveSegments) -> Table:
         table.add_column(head, justify="right")
     for pair in pairs[:_OVERLAPS_SHOWN]:
         shares = [_share(pair.users, held[name].members) for name in (pair.first, pair.second)]
-        table.add_row(escape(pair.first), escape(pair.second), f"{pair.users:,}", *shares)
+        table.add_row(pair.first, pair.second, f"{pair.users:,}", *shares)
     return table
 
 
@@ -86,6 +86,8 @@ def segment_fields(segment: LiveSegment) -> dict[str, Any]:
         fields["backfill"] = {"done": backfill.users_done, "total": backfill.users_total}
     fields["reads_segments"] = list(segment.reads_segments)
     fields["reads_models"] = list(segment.reads_models)
+    if segment.unaudited_models:
+        fields["unaudited_models"] = list(segment.unaudited_models)
     return fields
 
 
@@ -96,15 +98,18 @@ def _grow(above: Tree, segment: LiveSegment, named: dict[str, LiveSegment], user
         _grow(branch, named[name], named, users)
 
 
-def _title(segment: LiveSegment, users: int) -> str:
-    parts = [f"[bold]{escape(segment.name)}[/bold]", _count(segment.members, "member")]
-    parts.append(f"({_share(segment.members, users)})")
+def _title(segment: LiveSegment, users: int) -> Text:
+    members = f"{_count(segment.members, 'member')}  ({_share(segment.members, users)})"
+    parts = [Text(segment.name, "bold"), Text(members)]
     if segment.backfill is not None:
         done = _share(segment.backfill.users_done, segment.backfill.users_total)
-        parts.append(f"[yellow]{done} of users evaluated so far[/yellow]")
+        parts.append(Text(f"{done} of users evaluated so far", "yellow"))
+    if segment.unaudited_models:
+        models = ", ".join(segment.unaudited_models)
+        parts.append(Text(f"nobody, for want of an audit that is a pass: {models}", "red"))
     if segment.definition is not None:
-        parts.append(f"[dim]{escape(' '.join(segment.definition.rule.split()))}[/dim]")
-    return "  ".join(parts)
+        parts.append(Text(" ".join(segment.definition.rule.split()), "dim"))
+    return Text("  ").join(parts)
 
 
 def _count(number: int, what: str) -> str:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import polars as pl
 import typer
-from rich.console import Console
 
 from propense.cli import options
 from propense.cli.commands import put as put_frame
 from propense.cli.segment_tree import as_fields, lines, overlap_table, segment_fields, tree
 from propense.segments.files import read_segments
+from propense.terminal import verbatim_console
 
 if TYPE_CHECKING:
     from propense.client import Client
@@ -67,7 +67,7 @@ def show_all(
     if as_json:
         print(json.dumps(as_fields(held), ensure_ascii=False, indent=2))
     elif sys.stdout.isatty():
-        console = Console()
+        console = verbatim_console()
         console.print(tree(held))
         if held.overlaps:
             console.print(overlap_table(held))
@@ -129,7 +129,7 @@ def put(
     The server goes on meanwhile; those in force stay where one is refused.
     """
     read = read_segments(files)
-    console = Console()
+    console = verbatim_console()
     with _client(context, address, token, ca) as client:
         done = client.put_segment(read, dry_run=dry_run, wait=wait)
     for segment in done.segments:
@@ -138,7 +138,7 @@ def put(
         if dry_run:
             what = "would change" if changed else "would stay as it is"
         counted = "" if dry_run or segment.backfill else f", {segment.members:,} members"
-        console.print(f"{segment.name}: {what}{counted}", highlight=False, soft_wrap=True)
+        console.print(f"{segment.name}: {what}{counted}", soft_wrap=True)
 
 
 @segments.command()
@@ -152,7 +152,7 @@ def delete(
     """Delete a segment; its members leave it."""
     with _client(context, address, token, ca) as client:
         left = client.delete_segment(name)
-    Console().print(f"{name}: deleted, {left:,} members left it", markup=False, highlight=False)
+    verbatim_console().print(f"{name}: deleted, {left:,} members left it")
 
 
 @segments.command()

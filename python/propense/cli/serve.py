@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from propense.server import DRAIN_S, SYSTEM_CLOCK, ServerTLS
 from propense.server import serve as serve_store
+from propense.terminal import verbatim_console
 
 
 def serve(
@@ -106,11 +106,11 @@ def serve(
         clock=clock,
         destinations=destinations or (),
     )
-    console = Console()
-    console.print(f"serving on {server.address}", highlight=False, soft_wrap=True)
+    console = verbatim_console()
+    console.print(f"serving on {server.address}", soft_wrap=True)
     if server.metrics_address is not None:
         page = f"metrics on http://{server.metrics_address}/metrics"
-        console.print(page, highlight=False, soft_wrap=True)
+        console.print(page, soft_wrap=True)
     with server:
         server.wait()
-    console.print("stopped", highlight=False)
+    console.print("stopped")

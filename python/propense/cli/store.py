@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from propense.exceptions import DataError
 from propense.store import Store, check_store, repair_store
+from propense.terminal import verbatim_console
 
 store = typer.Typer(
     name="store",
@@ -48,7 +48,7 @@ def compact(folder: Folder) -> None:
         opened.compact()
         stats = opened.stats()
     for name, value in stats.items():
-        Console().print(f"{name.replace('_', ' ')}: {value:,}", highlight=False)
+        verbatim_console().print(f"{name.replace('_', ' ')}: {value:,}")
 
 
 @store.command()
@@ -60,8 +60,8 @@ def export(
     with Store(_existing(folder)) as opened:
         log = opened.log()
     log.save(out)
-    Console().print(log, highlight=False)
-    Console().print(f"saved log: {out}", highlight=False, soft_wrap=True)
+    verbatim_console().print(log)
+    verbatim_console().print(f"saved log: {out}", soft_wrap=True)
 
 
 def _existing(folder: Path) -> Path:
@@ -71,4 +71,4 @@ def _existing(folder: Path) -> Path:
 
 
 def _show(found: str) -> None:
-    Console().print(found, markup=False, highlight=False, soft_wrap=True)
+    verbatim_console().print(found, soft_wrap=True)

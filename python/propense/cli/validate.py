@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from propense.cli import options
 from propense.cli.options import LogOptions
 from propense.exceptions import OutputError
+from propense.instants import local_day
 from propense.model import load_model
 from propense.sources import collect, scan
+from propense.terminal import verbatim_console
 from propense.validate import Validation
 
 _MOST_MOVED = 8
@@ -70,27 +71,28 @@ def validate(
     log = LogOptions(events, profiles, user, time, event, event_constant, time_unit).read()
     given = None if scores is None else collect(*scan(scores, text_columns=(user,)))
     found = loaded.validate(log, scores=given, as_of=as_of)
-    console = Console()
-    console.print(outcome_table(found))
+    console = verbatim_console()
+    console.print(outcome_table(found, loaded.features.timezone))
     console.print(quality_table(found))
     if found.drift is not None:
         console.print(drift_table(found))
     if found.unknown:
         console.print(f"{found.unknown:,} scored users are not in this log's audience; left out")
-    console.print(f"verdict: {found.verdict}", highlight=False)
+    console.print(f"verdict: {found.verdict}")
     for reason in found.reasons or (HOLDS,):
-        console.print(f"  {reason}", highlight=False, soft_wrap=True)
+        console.print(f"  {reason}", soft_wrap=True)
     if out is not None:
         write_json(found, out)
-        console.print(f"validation: {out}", highlight=False, soft_wrap=True)
+        console.print(f"validation: {out}", soft_wrap=True)
     if publish:
-        console.print(f"published: {found.publish(model)}", highlight=False, soft_wrap=True)
+        console.print(f"published: {found.publish(model)}", soft_wrap=True)
 
 
-def outcome_table(found: Validation) -> Table:
-    """Show predictions beside outcomes, by tier."""
+def outcome_table(found: Validation, timezone: str) -> Table:
+    """Show predictions beside outcomes, by tier; the horizon by its days in a time zone."""
     goal = found.goal
-    title = f"{goal.name}: {goal.when} in [{found.as_of:%Y-%m-%d}, {found.ends:%Y-%m-%d})"
+    start, end = (local_day(instant, timezone) for instant in (found.as_of, found.ends))
+    title = f"{goal.name}: {goal.when} in [{start}, {end})"
     table = Table(title=title, title_justify="left")
     table.add_column("tier")
     interval = f"{found.forecast.level:.0%} interval"
@@ -137,12 +139,13 @@ def quality_table(found: Validation) -> Table:
 def drift_table(found: Validation) -> Table:
     """Show how far the score, and the features that moved most, are from training."""
     table = Table(title="drift since training", title_justify="left")
-    for head in ("of", "population stability", "reading"):
-        table.add_column(head, justify="right" if head == "population stability" else "left")
+    for head in ("of", "population stability", "by chance", "reading"):
+        table.add_column(head, justify="left" if head in ("of", "reading") else "right")
     rows = found.drift.head(1 + _MOST_MOVED) if found.drift is not None else None
     for row in rows.iter_rows(named=True) if rows is not None else ():
         name = "the score" if row["of"] == "score" else row["name"]
-        table.add_row(name, f"{row['stability']:.3f}", row["reading"])
+        values = (f"{row['stability']:.3f}", f"{row['chance']:.3f}")
+        table.add_row(name, *values, row["reading"])
     return table
 
 

@@ -9,11 +9,11 @@ from itertools import islice
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from propense.cli import options
 from propense.instants import in_words, to_us
 from propense.segments.transition import Transition
+from propense.terminal import verbatim_console
 
 INTERRUPTED = 130
 
@@ -46,7 +46,7 @@ def watch(
 
     Time, enter or exit, segment, user, cause, and the number with which --after goes on.
     """
-    console = Console(stderr=True)
+    console = verbatim_console(stderr=True)
     try:
         with (
             options.client(address, token, ca) as client,
@@ -54,7 +54,7 @@ def watch(
         ):
             named = ", ".join(segments or ()) or "all segments"
             since = f"watching {named} on {address} after transition {watched.up_to}"
-            console.print(since, markup=False, highlight=False, soft_wrap=True)
+            console.print(since, soft_wrap=True)
             for one in islice(watched, count):
                 print(_as_json(one) if as_json else _line(one), flush=True)
     except KeyboardInterrupt:

@@ -52,8 +52,10 @@ def ingest(connection: Connection, rows: StoreRows, *, timeout: float) -> Receip
                 total += settle()
                 report(done)
         finally:
-            for _, _, call in sent:
-                call.cancel()
+            # Calls that are let go only when the interpreter ends may wait for gRPC's thread, which
+            # is gone by then; an error on its way out would hold them until then.
+            while sent:
+                sent.pop()[2].cancel()
     return total
 
 

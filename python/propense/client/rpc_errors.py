@@ -62,6 +62,17 @@ def from_status(status: Status) -> ServiceError:
     )
 
 
+def first_kept(error: ServiceError) -> int | None:
+    """Give the number of the first transition that is kept, which an error of gRPC may tell."""
+    if not isinstance(error.__cause__, grpc.RpcError):
+        return None
+    for detail in _status_of(cast("grpc.Call", error.__cause__)).details:
+        info = ErrorInfo()
+        if detail.Unpack(info) and info.metadata.get("first", "").isdecimal():
+            return int(info.metadata["first"])
+    return None
+
+
 def _details(call: grpc.Call) -> tuple[str | None, str | None, float | None]:
     """Give reason, field and seconds to wait, from the status that rides in the trailers."""
     reason = field = retry_after = None

@@ -52,6 +52,8 @@ class LiveSegment:
         stand as they did before it was put.
     reads_segments, reads_models
         Names of what its rules read.
+    unaudited_models
+        The models whose missing audits keep everybody out of it; none unless it requires audits.
     """
 
     name: str
@@ -61,6 +63,7 @@ class LiveSegment:
     backfill: Backfill | None
     reads_segments: tuple[str, ...]
     reads_models: tuple[str, ...]
+    unaudited_models: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -199,6 +202,7 @@ def definition_message(segment: Segment) -> segments_pb2.SegmentDefinition:
         timezone=segment.timezone,
         owner=segment.owner,
         description=segment.description,
+        requires_audit=segment.requires_audit,
     )
 
 
@@ -216,6 +220,7 @@ def live_segment(message: segments_pb2.Segment) -> LiveSegment:
         backfill=backfill,
         reads_segments=tuple(message.reads_segments),
         reads_models=tuple(message.reads_models),
+        unaudited_models=tuple(message.unaudited_models),
     )
 
 
@@ -265,4 +270,5 @@ def _definition(given: segments_pb2.SegmentDefinition) -> Segment:
         timezone=given.timezone or "UTC",
         owner=given.owner,
         description=given.description,
+        requires_audit=given.requires_audit,
     )

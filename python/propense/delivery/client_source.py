@@ -10,6 +10,7 @@ from typing import cast
 import grpc
 
 from propense.client import Client
+from propense.client.rpc_errors import first_kept
 from propense.delivery.log_lines import LOGGER
 from propense.delivery.messages import Message, message_events
 from propense.delivery.source import Page
@@ -161,7 +162,7 @@ class _Feed:
         except ServiceError as error:
             if error.reason in ("TRANSITIONS_GONE", "TRANSITIONS_AHEAD"):
                 raise TransitionsGoneError(
-                    str(error), code=error.code, reason=error.reason
+                    str(error), code=error.code, reason=error.reason, first=first_kept(error)
                 ) from error
             raise
         raise UnavailableError(f"{self._client.address} ended the stream", code="UNAVAILABLE")

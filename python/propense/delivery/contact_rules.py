@@ -30,27 +30,34 @@ class ContactRules:
         if self._only_if is None and self._channel is None:
             return list(items)
         allowed, held, busy = list[Item](), list[int](), list[int]()
-        taken = set[str]()
+        taken, put_off = set[str](), set[tuple[str, str]]()
         try:
             for item in items:
                 user_id = item.transition.user_id
-                if item.transition.kind == "exit":
+                pair = (user_id, item.transition.segment)
+                if pair in put_off:
+                    # An exit too: it would overtake its enter.
+                    busy.append(item.number)
+                elif item.transition.kind == "exit":
                     allowed.append(item)
                 elif not self._claims.claim(self._name, user_id):
                     busy.append(item.number)
+                    put_off.add(pair)
                 else:
                     taken.add(user_id)
                     if self._may(item):
                         allowed.append(item)
                     else:
                         held.append(item.number)
+                        put_off.add(pair)
+            with self._ledger.together():
+                self._ledger.hold(held)
+                self._ledger.postpone(busy, _CLAIMED_S)
         except BaseException:
             self._claims.release(self._name, taken)
             raise
-        self._claims.release(self._name, taken - {i.transition.user_id for i in allowed})
-        with self._ledger.together():
-            self._ledger.hold(held)
-            self._ledger.postpone(busy, _CLAIMED_S)
+        entering = {i.transition.user_id for i in allowed if i.transition.kind == "enter"}
+        self._claims.release(self._name, taken - entering)
         return allowed
 
     def _may(self, item: Item) -> bool:
@@ -66,7 +73,8 @@ class ContactRules:
     def sent_us(self, items: Iterable[Item]) -> int:
         """Give when messages count as sent: just before now, so that rules see them at once.
 
-        A rule at an instant sees what is earlier only, and a simulated clock may stand still.
+        A rule at an instant sees what is earlier only, and a simulated clock may stand still. 0 where
+        none of the items is a message.
         """
         if self._channel is None or not any(i.transition.kind == "enter" for i in items):
             return 0
@@ -76,11 +84,22 @@ class ContactRules:
         """Take deliveries out of the queue; those that are messages once they are events."""
         others = list[int]()
         for item, sent_us in done:
-            if self._channel is not None and item.transition.kind == "enter":
+            if self._is_message(item, sent_us):
                 self._ledger.sent(item.number, sent_us)
             else:
                 others.append(item.number)
         self._ledger.delivered(others)
+
+    def note_written(self, done: Sequence[tuple[Item, int]]) -> None:
+        """Do the same for what was delivered before a cut-off; messages' users are not let go yet."""
+        for item, sent_us in done:
+            if self._is_message(item, sent_us):
+                self._claims.claim(self._name, item.transition.user_id)
+        self.note_delivered(done)
+
+    def _is_message(self, item: Item, sent_us: int) -> bool:
+        # What was sent before there was a channel is none.
+        return self._channel is not None and item.transition.kind == "enter" and sent_us > 0
 
     def record(self) -> None:
         """Write messages that are still to be events."""
@@ -108,4 +127,6 @@ class ContactRules:
         if self._channel is None and self._only_if is None:
             return
         kept = {item.transition.user_id for item, _ in self._ledger.unrecorded(1 << 30)}
-        self._claims.release(self._name, {i.transition.user_id for i in items} - kept)
+        # An exit has claimed nobody; another enter of its user may be under way.
+        told = {i.transition.user_id for i in items if i.transition.kind == "enter"}
+        self._claims.release(self._name, told - kept)

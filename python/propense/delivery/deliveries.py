@@ -25,6 +25,11 @@ from propense.delivery.source import TransitionSource
 from propense.delivery.worker import Worker
 from propense.exceptions import DeliveryError
 
+_CONTACTED = (
+    "SELECT destination, user_id FROM item WHERE state = 'sent'"
+    " OR (state = 'waiting' AND started = 1 AND kind = 'enter' AND sent_us > 0)"
+)
+
 
 class Deliveries:
     """Delivers transitions to destinations, each on a thread of its own, until stopped.
@@ -62,9 +67,11 @@ class Deliveries:
         ledger.parent.mkdir(parents=True, exist_ok=True)
         sql = connect(ledger, durable=True)
         try:
-            # Whoever was contacted just before the end is not contacted before that is an event.
-            for row in sql.execute("SELECT destination, user_id FROM item WHERE state = 'sent'"):
-                if row["destination"] in {one.name for one in checked}:
+            # Whoever was, or may have been, contacted just before the end is not contacted before
+            # that is an event, or known not to have happened.
+            with_channel = {one.name for one in checked if one.channel is not None}
+            for row in sql.execute(_CONTACTED):
+                if row["destination"] in with_channel:
                     claims.claim(row["destination"], row["user_id"])
         finally:
             sql.close()

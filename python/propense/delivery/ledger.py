@@ -9,12 +9,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from sqlite3 import Row
 
-from propense.delivery.ledger_schema import connect
+from propense.delivery.ledger_schema import BUSY_S, connect
 from propense.delivery.sink import Item
 from propense.instants import from_us, to_us
 from propense.segments.transition import Transition
 
 _COLUMNS = "number, user_id, segment, kind, time_us, cause, attempts, sent_us"
+
+_READERS_MS = 200
 
 
 def now_us() -> int:
@@ -32,6 +34,8 @@ class Ledger:
     def __init__(self, path: Path, name: str, *, durable: bool) -> None:
         self._name = name
         self._sql = connect(path, durable=durable)
+        # Whoever had the file before may have been killed while it was so.
+        self._unclean = True
 
     def close(self) -> None:
         """Close the file."""
@@ -74,6 +78,10 @@ class Ledger:
     def resume(self) -> None:
         """Deliver again."""
         self._sql.execute("UPDATE destination SET paused = NULL WHERE name = ?", (self._name,))
+
+    def begin_after(self, number: int) -> None:
+        """Read on after a number: nothing up to it can be read."""
+        self._sql.execute("UPDATE destination SET cursor = ? WHERE name = ?", (number, self._name))
 
     def note_newest(self, newest: int) -> None:
         """Keep how far the server is, for whoever looks at the lag."""
@@ -187,14 +195,14 @@ class Ledger:
         )
         return sorted((_item(row) for row in rows), key=lambda item: item.number)
 
-    def waiting_numbers(self) -> list[int]:
-        """Give the numbers of all items that may have arrived already and still wait."""
+    def begun(self) -> list[tuple[Item, int]]:
+        """Give all items that may have arrived already and still wait, each with when that was."""
         rows = self._sql.execute(
-            "SELECT number FROM item INDEXED BY item_by_due"
-            " WHERE destination = ? AND state = 'waiting' AND started = 1",
+            f"SELECT {_COLUMNS} FROM item INDEXED BY item_by_due"
+            " WHERE destination = ? AND state = 'waiting' AND started = 1 ORDER BY number",
             (self._name,),
         )
-        return [int(row["number"]) for row in rows]
+        return [(_item(row), int(row["sent_us"] or 0)) for row in rows]
 
     def unrecorded(self, limit: int) -> list[tuple[Item, int]]:
         """Give deliveries whose messages are still to be recorded, each with when it was made."""
@@ -230,13 +238,25 @@ class Ledger:
         ).fetchone()[0]
         return None if found is None else max(0.0, (found - now_us()) / 1e6)
 
-    def begin(self, numbers: Iterable[int]) -> None:
+    def begin(self, numbers: Iterable[int], sent_us: int) -> None:
         """Note that these may have arrived, before they are sent: it may be the last thing done."""
-        self._each("UPDATE item SET started = 1", numbers)
+        self._each(f"UPDATE item SET started = 1, sent_us = {sent_us}", numbers)
 
-    def hold(self, numbers: Iterable[int]) -> None:
-        """Keep enters until the user is in the segment of only_if."""
-        self._each("UPDATE item SET state = 'held'", numbers)
+    def hold(self, numbers: Sequence[int]) -> None:
+        """Keep enters until the user is in the segment of only_if.
+
+        One whose exit is in the queue, as that came while the enter was under way, is dropped: it would
+        hold that up for as long as the user stays away.
+        """
+        with self._transaction():
+            self._sql.executemany(
+                "DELETE FROM item AS i WHERE destination = ? AND number = ? AND EXISTS ("
+                " SELECT 1 FROM item AS e INDEXED BY item_by_user WHERE e.destination = i.destination"
+                " AND e.user_id = i.user_id AND e.segment = i.segment AND e.number > i.number"
+                " AND e.kind = 'exit')",
+                [(self._name, number) for number in numbers],
+            )
+            self._each("UPDATE item SET state = 'held'", numbers)
 
     def postpone(self, numbers: Iterable[int], wait_s: float) -> None:
         """Look at items again later."""
@@ -291,17 +311,45 @@ class Ledger:
         )
         return [str(row["user_id"]) for row in rows]
 
-    def forget(self, user_ids: Iterable[str], under_way: Container[int] = ()) -> None:
-        """Leave no byte of users who were erased; only the news of it stays until it is delivered."""
-        for user_id in user_ids:
+    def forget(self, erased: Mapping[str, int], under_way: Container[int] = ()) -> set[int]:
+        """Leave no byte of users who were erased; only the news of it stays until it is delivered.
+
+        What has a larger number than a user's erasure is of somebody new. Gives the numbers of items
+        that stay because they are ``under_way``: to be dropped when that ends.
+        """
+        left = set[int]()
+        for user_id, up_to in erased.items():
             found = self._sql.execute(
                 "SELECT number FROM item INDEXED BY item_by_user"
-                " WHERE destination = ? AND user_id = ? AND cause <> 'erased'",
-                (self._name, user_id),
+                " WHERE destination = ? AND user_id = ? AND cause <> 'erased' AND number < ?",
+                (self._name, user_id, up_to),
             ).fetchall()
-            gone = [row["number"] for row in found if row["number"] not in under_way]
-            self._each("DELETE FROM item", gone)
-        self._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            numbers = {int(row["number"]) for row in found}
+            staying = {number for number in numbers if number in under_way}
+            self.drop(numbers - staying)
+            left |= staying
+        # Of news that was delivered too, which is deleted elsewhere.
+        self._unclean = True
+        self.clean()
+        return left
+
+    def drop(self, numbers: set[int]) -> None:
+        """Take items of erased users out of the queue; :meth:`clean` leaves no byte of them."""
+        if numbers:
+            self._each("DELETE FROM item", numbers)
+            self._unclean = True
+
+    def clean(self) -> None:
+        """Take what was deleted out of the write-ahead log too; not while somebody reads the file.
+
+        Then it is not waited for, and the next call tries again.
+        """
+        if not self._unclean:
+            return
+        self._sql.execute(f"PRAGMA busy_timeout = {_READERS_MS}")
+        busy, _, _ = self._sql.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        self._sql.execute(f"PRAGMA busy_timeout = {int(BUSY_S * 1_000)}")
+        self._unclean = bool(busy)
 
     @contextmanager
     def together(self) -> Iterator[None]:

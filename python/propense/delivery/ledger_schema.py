@@ -11,7 +11,8 @@ LEDGER = "deliveries.sqlite"
 """The file, in the folder of the store."""
 
 _VERSION = 2
-_BUSY_S = 30.0
+BUSY_S = 30.0
+"""For how long whoever writes waits for others."""
 
 _SCHEMA = (
     "CREATE TABLE origin (id TEXT NOT NULL)",
@@ -80,7 +81,7 @@ def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
         It cannot be opened, or is of a newer version.
     """
     try:
-        made = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+        made = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         made.row_factory = sqlite3.Row
         made.execute("PRAGMA journal_mode = WAL")
         made.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,12 +55,15 @@ class ParquetSink:
             schema=SCHEMA,
             orient="row",
         )
+        # Polars would tell of a full disk as of any other error.
+        content = io.BytesIO()
+        frame.write_parquet(content)
         path = self._folder / f"{made[0].number:020}-{made[-1].number:020}.parquet"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             aside = self._folder / _ASIDE
             with aside.open("wb") as file:
-                frame.write_parquet(file)
+                file.write(content.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
             aside.replace(_free(path))

@@ -32,6 +32,8 @@ ON CONFLICT (user_id, segment) DO UPDATE SET is_member = excluded.is_member, sin
 WHERE held.transition_number < excluded.transition_number""")
 _ERASE = sql.SQL("DELETE FROM {table} WHERE user_id = ANY(%s::text[])")
 
+_SOCKET = ("/", "@")
+"""What a host begins with that is a socket of this machine."""
 _ITS_OWN = (psycopg.DataError, psycopg.IntegrityError)
 """What is wrong with a row, not with the database."""
 
@@ -100,7 +102,9 @@ class PostgreSQLSink:
             return self._connection
         parameters = checked_parameters(self._destination)
         self._connection = psycopg.connect(make_conninfo(**parameters), autocommit=True)
-        held = self._connection.execute("SELECT to_regclass(%s)", [self._destination.table])
+        # Quoted, as in all other statements: without, capitals would be those of another table.
+        name = self._table.as_string(self._connection)
+        held = self._connection.execute("SELECT to_regclass(%s)", [name])
         row = held.fetchone()
         if row is None or row[0] is None:
             self._connection.execute(_TABLE.format(table=self._table))
@@ -118,19 +122,17 @@ def checked_parameters(destination: PostgreSQL) -> dict[str, str]:
         None can be looked up.
     """
     parameters = connection_parameters(destination)
-    hosts = parameters.get("host", "").split(",")
-    ports = parameters.get("port", "5432").split(",")
-    ports = ports * len(hosts) if len(ports) == 1 else ports
     found = [
-        (host, address, port)
-        for host, port in zip(hosts, ports, strict=True)
+        (host, address, str(port))
+        for host, port in _places(parameters)
         for address in _addresses(host, port, destination.allow_private)
     ]
     parameters["host"] = ",".join(host for host, _, _ in found)
     parameters["hostaddr"] = ",".join(address for _, address, _ in found)
     parameters["port"] = ",".join(port for _, _, port in found)
     parameters["connect_timeout"] = str(max(2, int(destination.timeout_s)))
-    timeout_ms = int(destination.timeout_s * 1_000)
+    # To PostgreSQL, 0 is no limit.
+    timeout_ms = max(1, int(destination.timeout_s * 1_000))
     parameters["options"] = f"{parameters.get('options', '')} -c statement_timeout={timeout_ms}"
     parameters.setdefault("application_name", "propense")
     # A database that vanished without a word is not waited for.
@@ -144,7 +146,7 @@ def connection_parameters(destination: PostgreSQL) -> dict[str, str]:
     Raises
     ------
     DeliveryError
-        It cannot be read, or names no host.
+        It cannot be read, names no host, or a port that is none.
     """
     where = f"destination {destination.name}: dsn"
     try:
@@ -156,18 +158,56 @@ def connection_parameters(destination: PostgreSQL) -> dict[str, str]:
         raise DeliveryError(f"{where}: expected a host, such as postgresql://user@host/database")
     if parameters.get("hostaddr"):
         raise DeliveryError(f"{where}: hostaddr is not taken; name it in host")
+    try:
+        _places(parameters)
+    except ValueError as error:
+        raise DeliveryError(f"{where}: {error}") from None
     return parameters
 
 
-def _addresses(host: str, port: str, allowed: AllowedPrivate) -> list[str]:
-    if host.startswith(("/", "@")):
+def _places(parameters: dict[str, str]) -> list[tuple[str, int]]:
+    """Give each host with its port, by libpq's rules: one port is for all, one left out the usual.
+
+    Raises
+    ------
+    ValueError
+        A host or port cannot be one, or there are not as many ports as hosts.
+    """
+    hosts = parameters["host"].split(",")
+    ports = parameters.get("port", "").split(",")
+    ports = ports * len(hosts) if len(ports) == 1 else ports
+    if len(ports) != len(hosts):
+        raise ValueError(
+            f"{len(ports)} ports for {len(hosts)} hosts; expected one, or one for each"
+        )
+    return [(_host(host), _port(port or "5432")) for host, port in zip(hosts, ports, strict=True)]
+
+
+def _host(text: str) -> str:
+    try:
+        # As it is looked up by; a label may be too long or empty.
+        if text and (text.startswith(_SOCKET) or text.encode("idna")):
+            return text
+    except UnicodeError:
+        pass
+    raise ValueError(f"{text!r} is no host")
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) <= 5 and 1 <= int(text) <= 65_535:
+        return int(text)
+    raise ValueError(f"{text!r} is no port; expected a number from 1 to 65535")
+
+
+def _addresses(host: str, port: int, allowed: AllowedPrivate) -> list[str]:
+    if host.startswith(_SOCKET):
         if not allowed.names(host):
             raise AddressRefusedError(
                 f"{host} is a socket of this machine, which is not public; "
                 "if that is right, name it in allow_private"
             )
         return [""]
-    return allowed.resolve(host, int(port))
+    return allowed.resolve(host, port)
 
 
 def _said(error: Exception) -> str:

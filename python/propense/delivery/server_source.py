@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 
@@ -10,12 +11,14 @@ from propense.delivery.control import DestinationState
 from propense.delivery.messages import Message, message_events
 from propense.delivery.source import Page
 from propense.event_table import EventColumns
+from propense.exceptions import TransitionsGoneError
 from propense.instants import from_us
 from propense.segments.transition import Transition
 from propense.store_rows import event_rows
 
 _COLUMNS = EventColumns("user_id", "event_time", "event")
 _PAUSE_S = 0.05
+_FIRST = re.compile(r"transitions are kept from number (\d+) on")
 
 
 class ServerSource:
@@ -27,7 +30,13 @@ class ServerSource:
     def read(self, segments: Sequence[str], after: int, limit: int, wait_s: float) -> Page:
         """Give what came in since."""
         began = time.monotonic()
-        rows, up_to = self._core.transitions_after(list(segments), after, limit, wait_s)
+        try:
+            rows, up_to = self._core.transitions_after(list(segments), after, limit, wait_s)
+        except TransitionsGoneError as error:
+            # From within an error is its message alone.
+            first = _FIRST.search(str(error))
+            error.first = None if first is None else int(first[1])
+            raise
         if up_to == after and time.monotonic() - began < wait_s / 2:
             # A server that is stopping does not wait.
             time.sleep(min(wait_s, _PAUSE_S))

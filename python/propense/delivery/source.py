@@ -41,7 +41,8 @@ class TransitionSource(Protocol):
         Raises
         ------
         TransitionsGoneError
-            Some after that number are no longer kept, or the number is beyond the last one.
+            Some after that number are no longer kept (``first`` says which are), or the number is
+            beyond the last one.
         """
 
     def newest(self) -> int:

@@ -13,6 +13,7 @@ from propense.delivery.backoff import Pace, full_jitter
 from propense.delivery.contact import Claims
 from propense.delivery.contact_rules import ContactRules
 from propense.delivery.destination import Destination
+from propense.delivery.erasures import Erasures
 from propense.delivery.ledger import Ledger
 from propense.delivery.log_lines import say
 from propense.delivery.named_segments import NamedSegments
@@ -25,7 +26,6 @@ READ_ITEMS = 2_000
 MOST_WAITING = 100_000
 """With so many items waiting nothing more is read: the rest is safe in the store."""
 _WAIT_S, _LOOK_S = 0.25, 2.0
-_SWEEP_USERS, _SWEEP_S = 500, 60.0
 _AWAY_S = (0.2, 10.0)
 
 
@@ -62,7 +62,7 @@ class Worker(threading.Thread):
         self._away, self._look_at = 0, 0.0
         required = destination.requires_audit
         self._audit = None if required is None else RequiredAudit(required, destination.segments)
-        self._sweep_at, self._swept = 0.0, ""
+        self._erasures = Erasures(source)
         # Whether the cursor is one of this server's: another would know none of the users.
         self._in_step = False
         # By number, with when it counts as sent by the server's clock.
@@ -93,23 +93,35 @@ class Worker(threading.Thread):
         # What an exit may undo has to be known after a power cut too.
         ledger = Ledger(self._path, self._destination.name, durable=bool(self._destination.only_if))
         sink = self._make_sink(ledger.origin)
-        self._under_way.clear()
         try:
+            self._erasures.drop_all(ledger)
             rules = ContactRules(self._destination, self._source, ledger, self._claims)
+            # Of what was cut off; who was told, but not of whom it is an event yet, stays claimed.
+            rules.release([item for item, _ in self._under_way.values()])
+            self._under_way.clear()
             named = NamedSegments(self._destination, self._source, ledger)
-            ledger.delivered(sorted(sink.written(ledger.waiting_numbers())))
+            self._note_written(ledger, sink, rules)
             while not self._stopping.is_set():
                 self._round(ledger, sink, rules, named)
         finally:
             sink.close()
             ledger.close()
 
+    def _note_written(self, ledger: Ledger, sink: Sink, rules: ContactRules) -> None:
+        """Note deliveries whose outcome was lost with the process, as far as the sink can tell."""
+        begun = ledger.begun()
+        written = sink.written([item.number for item, _ in begun])
+        with ledger.together():
+            rules.note_written([one for one in begun if one[0].number in written])
+        rules.release([item for item, _ in begun])
+
     def _round(self, ledger: Ledger, sink: Sink, rules: ContactRules, named: NamedSegments) -> None:
         try:
             self._register(ledger)
             named.look()
             rules.record()
-            self._forget_erased(ledger)
+            if self._in_step:
+                self._erasures.sweep(ledger, self._under_way)
             self._hold_back(ledger)
             paused = ledger.paused is not None
             moved = self._deliver(ledger, sink, rules, may_take=not paused)
@@ -119,8 +131,7 @@ class Worker(threading.Thread):
             self._read(ledger, 0.0 if moved else self._idle_s(ledger, sink))
             self._away = 0
         except TransitionsGoneError as error:
-            ledger.pause(f"{error}; resume it with the number after which to go on")
-            self._say(logging.ERROR, "delivery_paused", str(error))
+            self._begin_later(ledger, error)
         except PropenseError as error:
             self._away += 1
             ledger.note_error(f"the server: {error}")
@@ -131,6 +142,15 @@ class Worker(threading.Thread):
             newest = self._source.newest()
             begin = 0 if self._destination.begins_at == "beginning" else newest
             ledger.register(self._destination.kind, begin, newest)
+
+    def _begin_later(self, ledger: Ledger, error: TransitionsGoneError) -> None:
+        """Begin with what is kept, if it has read nothing yet; else it would miss some: pause."""
+        is_new = ledger.cursor == 0 and self._destination.begins_at == "beginning"
+        if is_new and error.first is not None and error.first > 1:
+            ledger.begin_after(error.first - 1)
+            return
+        ledger.pause(f"{error}; resume it with the number after which to go on")
+        self._say(logging.ERROR, "delivery_paused", str(error))
 
     def _hold_back(self, ledger: Ledger) -> None:
         """Pause while the audit that is required does not let deliveries go on."""
@@ -162,23 +182,7 @@ class Worker(threading.Thread):
                 only_if=self._destination.only_if,
                 under_way=self._under_way,
             )
-            erased = {one.user_id for one in page.transitions if one.cause == "erased"}
-            if erased:
-                ledger.forget(erased, self._under_way)
-
-    def _forget_erased(self, ledger: Ledger) -> None:
-        """Look, some users at a time, whether those who wait in here are known to the server still.
-
-        Of a user who was erased and was in no segment, no transition tells.
-        """
-        if not self._in_step or time.monotonic() < self._sweep_at:
-            return
-        users = ledger.users(self._swept, _SWEEP_USERS)
-        erased = set(users) - self._source.known(users) if users else set[str]()
-        if erased:
-            ledger.forget(erased, self._under_way)
-        self._swept = users[-1] if len(users) == _SWEEP_USERS else ""
-        self._sweep_at = time.monotonic() + (0.0 if self._swept else _SWEEP_S)
+            self._erasures.hear(ledger, page.transitions, self._under_way)
 
     def _wait_aside(self, ledger: Ledger, wait_s: float) -> None:
         """Wait without reading, and keep how far the server is meanwhile."""
@@ -206,6 +210,7 @@ class Worker(threading.Thread):
             ended = []
             rules.release([item for item, _ in self._under_way.values()])
             self._under_way.clear()
+            self._erasures.drop_all(ledger)
             self._pace.unavailable(time.monotonic())
             ledger.note_error(str(error))
             self._say(logging.WARNING, "delivery_unavailable", str(error))
@@ -225,7 +230,7 @@ class Worker(threading.Thread):
         allowed = rules.allowed(items)
         try:
             sent_us = rules.sent_us(allowed)
-            ledger.begin(item.number for item in allowed)
+            ledger.begin([item.number for item in allowed], sent_us)
         except BaseException:
             rules.release(allowed)
             raise
@@ -248,17 +253,21 @@ class Worker(threading.Thread):
     ) -> None:
         """Note what became of each item, in one transaction."""
         done = [item for item, outcome in ended if outcome.result == "delivered"]
+        erased = self._erasures.among(item.number for item, _ in ended)
+        sent_us = {
+            i.number: 0 if i.number in erased else self._under_way[i.number][1] for i in done
+        }
         with ledger.together():
-            rules.note_delivered([(item, self._under_way[item.number][1]) for item in done])
+            rules.note_delivered([(item, sent_us[item.number]) for item in done])
             for item, outcome in ended:
                 if outcome.result != "delivered":
                     self._note_failure(ledger, item, outcome)
+            ledger.drop(erased)
+        rules.release([item for item, _ in ended])
         for item, _ in ended:
             del self._under_way[item.number]
-        rules.release([item for item, _ in ended])
-        erased = {item.transition.user_id for item in done if item.transition.cause == "erased"}
-        if erased:
-            ledger.forget(erased, self._under_way)
+        self._erasures.ended(ledger, erased)
+        self._erasures.hear(ledger, (item.transition for item in done), self._under_way)
         now = time.monotonic()
         for _, outcome in ended:
             if outcome.result == "delivered":

@@ -66,6 +66,7 @@ class Asked:
                 "rename it before reading the log"
             )
         base, reads = _core.explainer(model.core)
+        log = model.suited(log)
         timezone = model.features.timezone
         as_of_us = log.span_us[1] + 1 if as_of is None else to_us(as_of, timezone)
         audience = members(log, model.goal.audience.condition, timezone, as_of_us, strict=False)

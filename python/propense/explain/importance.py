@@ -52,7 +52,8 @@ def _gain(model: Model) -> pl.DataFrame:
     if known is None:
         raise ModelError(
             "the gain of splits is not known of this model: it was trained elsewhere or by an earlier "
-            'version; model.importance("permutation", log=log) works for any model'
+            "version, or has rates by recency and frequency; "
+            'model.importance("permutation", log=log) works for any model'
         )
     shares = [float(known.get(name, 0.0)) for name in model.features.names]
     return _ranked(model.features.names, shares)
@@ -63,13 +64,14 @@ def _contribution(model: Model, log: EventLog, as_of: Instant | None) -> pl.Data
     if not len(asked.users):
         raise DataError(f"nobody is in the audience as of {in_words(asked.as_of_us)}")
     chosen = np.linspace(0, len(asked.users) - 1, min(MAX_ROWS, len(asked.users))).astype(np.int64)
-    sample = Asked(model, log, asked.users[chosen], asked.as_of_us, asked.base, asked.reads)
+    sample = Asked(model, asked.log, asked.users[chosen], asked.as_of_us, asked.base, asked.reads)
     sizes = np.zeros(len(model.features))
     sizes[asked.reads] = np.abs(sample.whole()[0]).mean(axis=0, dtype=np.float64)
     return _ranked(model.features.names, sizes.tolist())
 
 
 def _permutation(model: Model, log: EventLog, as_of: Instant | None, seed: int) -> pl.DataFrame:
+    log = model.suited(log)
     question = Question(log, model.goal, model.features.timezone)
     first_us, last_us = log.span_us
     if as_of is None:

@@ -33,7 +33,7 @@ def explain_tiers(
     scores = model.score_places(log, asked.users, asked.as_of_us)
     tiers = model.tiers_of(scores).to_physical().to_numpy()
     chosen = np.linspace(0, len(asked.users) - 1, min(MAX_USERS, len(asked.users))).astype(np.int64)
-    sample = Asked(model, log, asked.users[chosen], asked.as_of_us, asked.base, asked.reads)
+    sample = Asked(model, asked.log, asked.users[chosen], asked.as_of_us, asked.base, asked.reads)
     contributions, values = sample.whole()
     words = Words(model, asked.reads)
     overall, typical = contributions.mean(axis=0, dtype=np.float64), _typical(values)

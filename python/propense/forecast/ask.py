@@ -13,8 +13,8 @@ from propense.exceptions import ModelError, PlanError
 from propense.forecast.amounts import check_amount
 from propense.forecast.counts import Crowd
 from propense.forecast.forecast import Forecast
-from propense.forecast.shift import Floats, logit, next_shift
-from propense.tiers import TIER_TYPE, TIERS
+from propense.forecast.shift import Floats, apart, logit, next_shift
+from propense.tiers import TIER_TYPE, TIERS, CutOffs
 
 if TYPE_CHECKING:
     from propense.model import Model
@@ -47,7 +47,18 @@ def forecast(
         rule_share=rule_share(parts.backtest, values),
         level=level,
         target=None if target is None else float(target),
+        apart=tiers_apart(parts.backtest, model.cut_offs, model.goal.horizon_us),
     )
+
+
+def tiers_apart(backtest: Backtest | None, cuts: CutOffs, horizon_us: int) -> dict[str, float]:
+    """Learn for each tier, cut as now, how far it was off on past cuts beside everyone."""
+    past = () if backtest is None else backtest.cuts
+    codes = [cuts.tiers(cut.scores).to_physical().to_numpy() for cut in past]
+    return {
+        tier: apart(backtest, [code == place for code in codes], horizon_us)
+        for place, tier in enumerate(TIERS)
+    }
 
 
 def audience_at_training(model: Model) -> tuple[NDArray[np.float32], Floats, None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -48,6 +48,8 @@ class Forecast:
 
     level: float
     target: float | None
+    apart: Mapping[str, float] = field(default_factory=dict)
+    """By tier, what to add to the scale of ``ahead``: how far it has been off beside everyone."""
 
     @cached_property
     def total(self) -> Count:
@@ -57,7 +59,7 @@ class Forecast:
     @cached_property
     def by_tier(self) -> dict[str, Count]:
         """Of each tier."""
-        return {tier: self._count(self._members(tier)) for tier in TIERS}
+        return {tier: self._count(self._members(tier), self._ahead_of(tier)) for tier in TIERS}
 
     @cached_property
     def draws(self) -> Floats:
@@ -188,8 +190,12 @@ class Forecast:
         here = (self.tier == tier).to_numpy()
         return Crowd(self.crowd.logits[here], self.crowd.weight[here])
 
-    def _count(self, crowd: Crowd) -> Count:
-        return counted(crowd, self.ahead, self.level, drawn(crowd, self.ahead))
+    def _ahead_of(self, tier: str) -> NextShift:
+        scale = float(np.hypot(self.ahead.scale, self.apart.get(tier, 0.0)))
+        return replace(self.ahead, scale=scale)
+
+    def _count(self, crowd: Crowd, ahead: NextShift) -> Count:
+        return counted(crowd, ahead, self.level, drawn(crowd, ahead))
 
     def __repr__(self) -> str:
         """Say the number, the interval and the verdict."""

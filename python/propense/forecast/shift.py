@@ -10,6 +10,7 @@ Bayesian Data Analysis, 3rd edition, 3.3). Its tails are heavy where cuts are fe
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,8 +52,7 @@ def next_shift(backtest: Backtest | None, horizon_us: int) -> NextShift:
     outcomes overlap count as that part of a cut that is new.
     """
     cuts = () if backtest is None else backtest.cuts
-    apart_us = None if backtest is None else backtest.apart_us
-    weight = 1.0 if apart_us is None else min(1.0, apart_us / horizon_us)
+    weight = newness(backtest, horizon_us)
     found = [shift(logit(cut.scores), None, float(cut.labels.sum())) for cut in cuts]
     shifts = np.asarray([each for each, _ in found])
     noise = np.asarray([variance for _, variance in found])
@@ -63,6 +63,45 @@ def next_shift(backtest: Backtest | None, horizon_us: int) -> NextShift:
     spread = (PRIOR_CUTS * PRIOR_SPREAD**2 + max(squares, 0.0)) / total
     variance = spread * (1 + 1 / total) + weight * float(noise.sum()) / total**2
     return NextShift(centre, float(np.sqrt(variance)), total, len(cuts))
+
+
+def apart(backtest: Backtest | None, inside: Sequence[NDArray[np.bool_]], horizon_us: int) -> float:
+    """Learn how far some of the users may be off beside everyone: what to add to the scale of a shift.
+
+    On each past cut they have a shift of their own beyond that of the whole cut. As for whole cuts,
+    one imaginary cut on which they were off by 20 % is added, and what chance does is taken out; a cut
+    with so few of them that chance decides has little weight. A part that was off to one side on past
+    cuts has as much wider an interval, about the same middle: parts still add up to the whole.
+
+    Parameters
+    ----------
+    backtest, horizon_us
+        As in :func:`next_shift`.
+    inside
+        Who of each cut belongs to them, bool of shape (users of the cut,).
+    """
+    cuts = () if backtest is None else backtest.cuts
+    beyond, noise = [], []
+    for cut, here in zip(cuts, inside, strict=True):
+        if here.any():
+            whole, _ = shift(logit(cut.scores), None, float(cut.labels.sum()))
+            reached = float(cut.labels[here].sum())
+            own, by_chance = shift(logit(cut.scores[here]) + whole, None, reached)
+            beyond.append(own)
+            noise.append(by_chance)
+    off, chance = np.asarray(beyond), np.asarray(noise)
+    weights = newness(backtest, horizon_us) / (1 + chance / PRIOR_SPREAD**2)
+    total = PRIOR_CUTS + float(weights.sum())
+    centre = float(weights @ off) / total
+    squares = float(weights @ ((off - centre) ** 2 - chance))
+    spread = (PRIOR_CUTS * (PRIOR_SPREAD**2 + centre**2) + max(squares, 0.0)) / total
+    return float(np.sqrt(spread * (1 + 1 / total) + centre**2))
+
+
+def newness(backtest: Backtest | None, horizon_us: int) -> float:
+    """Give the part of a past cut's outcomes that no other cut has: 1 where horizons do not overlap."""
+    apart_us = None if backtest is None else backtest.apart_us
+    return 1.0 if apart_us is None else min(1.0, apart_us / horizon_us)
 
 
 def shift(logits: Floats, weight: Floats | None, reached: float) -> tuple[float, float]:

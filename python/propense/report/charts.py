@@ -12,6 +12,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from propense.exceptions import ModelError
+from propense.instants import local_day
 from propense.report.facts import Picks, TierFacts, wilson
 from propense.report.words import TIER_WORDS
 
@@ -88,7 +89,8 @@ def gains_chart(curve: pl.DataFrame, picked: Picks | None) -> Chart:
     chart = (
         alt.Chart(alt.Data(values=rows)).mark_line(strokeWidth=2.5).encode(x=x, y=y, color=colour)
     )
-    if picked is not None:
+    # Where nobody reached the goal on the newest past date there is no share of them to find.
+    if picked is not None and picked.reached:
         at = {"contacted": picked.picked / picked.users, "found": picked.by_rule / picked.reached}
         point = alt.Chart(alt.Data(values=[{"who": "the rule", **at}]))
         chart += point.mark_point(size=110, filled=True, opacity=1).encode(x=x, y=y, color=colour)
@@ -207,13 +209,13 @@ def tiers_chart(tiers: Sequence[TierFacts]) -> Chart:
     )
 
 
-def backtest_chart(past: pl.DataFrame) -> Chart:
-    """Draw, for each past date, the rate that was expected and the one that came about."""
+def backtest_chart(past: pl.DataFrame, timezone: str) -> Chart:
+    """Draw, for each past date in a time zone, the rate that was expected and the one that came about."""
     alt = require_altair()
     rows = []
     for row in past.iter_rows(named=True):
         low, high = wilson(row["actual"], row["users"])
-        date = f"{row['as_of']:%Y-%m-%d}"
+        date = local_day(row["as_of"], timezone)
         rows.append(
             {
                 "date": date,

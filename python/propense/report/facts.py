@@ -11,6 +11,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from propense.exceptions import ModelError
+from propense.instants import from_us, local_day
 from propense.tiers import TIERS
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def picks(model: Model) -> Picks | None:
     picked = int(cut.by_rule.sum())
     best = np.argsort(-cut.scores, kind="stable")[:picked]
     return Picks(
-        as_of=f"{model.backtest['as_of'][-1]:%Y-%m-%d}",
+        as_of=local_day(from_us(cut.as_of_us), model.features.timezone),
         picked=picked,
         users=len(cut.labels),
         by_score=int(cut.labels[best].sum()),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from propense.instants import in_words
+from propense.instants import in_words, local_day
 from propense.report.changes import Change
 from propense.report.charts import Chart
 from propense.report.facts import Picks, TierFacts
@@ -29,6 +29,16 @@ if TYPE_CHECKING:
     from propense.audit import Audit
     from propense.forecast import Forecast
     from propense.model import Model
+
+
+MEASURED_ON = {
+    "held_out": "a period that training did not see",
+    "out_of_fold": "users that training did not see; the log is too short to hold out a period",
+    "in_sample": "the users that it was trained on, which flatters it; there was no earlier period to "
+    "learn from instead",
+    "calibrated_on_test": "the period that it was calibrated on; no earlier one would do for that",
+}
+"""What quality was measured on, by the kind that the manifest names."""
 
 
 @dataclass(frozen=True)
@@ -136,15 +146,14 @@ def _calibration(contents: Contents) -> str:
 def _tiers(contents: Contents) -> str:
     rows = [
         (
-            TIER_WORDS[each.tier],
-            f"{each.users:,}",
+            f"{TIER_WORDS[each.tier]}<small>{each.users:,} users</small>",
             f"{each.expected:,.0f}<small>{each.expected_low:,.0f}–{each.expected_high:,.0f}</small>",
             f"{each.actual:,}",
             f"{each.rate or 0.0:.1%}<small>{100 * each.rate_low:.1f}–{100 * each.rate_high:.1f}</small>",
         )
         for each in contents.tiers
     ]
-    heads = ("tier", "users", "expected", "did", "rate")
+    heads = ("tier", "expected", "did", "rate")
     text = (
         f"The test period, as of {contents.model.metrics['as_of']}: users by tier, how many were "
         "expected to reach the goal and how many did, with 95 % intervals."
@@ -160,8 +169,7 @@ def _ahead(contents: Contents) -> str:
         return ""
     rows = [
         (
-            TIER_WORDS[row["tier"]],
-            f"{row['users']:,}",
+            f"{TIER_WORDS[row['tier']]}<small>{row['users']:,} users</small>",
             f"{row['expected']:,.0f}",
             f"{row['low']:,}–{row['high']:,}",
         )
@@ -169,23 +177,24 @@ def _ahead(contents: Contents) -> str:
     ]
     text = (
         f"The audience of {in_words(contents.model.as_of_us)}: how many will reach the goal within the "
-        "horizon. The 95 % interval holds chance and how far past dates were off as a whole."
+        "horizon. The 95 % interval holds chance and how far past dates were off as a whole; that of a "
+        "tier also how far it was off beside that."
     )
     return section(
         "What to expect next",
         text,
-        table(("tier", "users", "expected", "95 % interval"), rows, last="all"),
+        table(("tier", "expected", "95 % interval"), rows, last="all"),
     )
 
 
 def _backtest(contents: Contents) -> str:
-    past = contents.model.backtest
+    past, timezone = contents.model.backtest, contents.model.features.timezone
     if past.is_empty():
         return ""
     rows = [
         (
-            f"<span class='date'>{row['as_of']:%Y-%m-%d}</span>",
-            f"{row['users']:,}",
+            f"<span class='date'>{local_day(row['as_of'], timezone)}</span>"
+            f"<small>{row['users']:,} users</small>",
             f"{row['expected']:,.0f}",
             f"{row['actual']:,}",
             _or_dash(row["auc"], ".3f"),
@@ -203,7 +212,7 @@ def _backtest(contents: Contents) -> str:
     text += (
         " The last column is the rate of as many users as the rule picks, and the rule’s below it."
     )
-    heads = ("date", "users", "expected", "did", "AUC", "rate, rule’s")
+    heads = ("date", "expected", "did", "AUC", "rate, rule’s")
     return section("How it did before", text, _beside(contents, "backtest", table(heads, rows)))
 
 
@@ -236,11 +245,7 @@ def _changes(contents: Contents) -> str:
 def _data(contents: Contents) -> str:
     model = contents.model
     training, metrics = model.training, model.metrics
-    measured = {
-        "held_out": "a period that training did not see",
-        "out_of_fold": "users that training did not see; the log is too short to hold out a period",
-        "calibrated_on_test": "the period that it was calibrated on; the log is too short for another",
-    }.get(metrics["kind"], metrics["kind"])
+    measured = MEASURED_ON.get(metrics["kind"], metrics["kind"])
     rows = [
         (f"{period['as_of']}", f"{period['rows']:,}", f"{period['positives']:,}")
         for period in training["periods"]

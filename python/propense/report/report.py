@@ -71,7 +71,7 @@ def report(model: Model, previous: Model | None = None, audit: Audit | None = No
     if picked is not None:
         drawn.append(draw.picks_chart(picked))
     if not model.backtest.is_empty():
-        drawn.append(draw.backtest_chart(model.backtest))
+        drawn.append(draw.backtest_chart(model.backtest, model.features.timezone))
     if best is not None:
         drawn.append(draw.drivers_chart(best, [feature_words(text) for text in best["expression"]]))
     known = {chart.name: chart for chart in drawn}

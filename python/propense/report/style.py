@@ -36,7 +36,7 @@ details { margin-top: 8px; } summary { cursor: pointer; color: var(--soft); }
 ul { margin: 0; padding-left: 20px; } li { overflow-wrap: anywhere; }
 @media (max-width: 480px) {
   main { padding: 10px; } section, header { padding: 12px; }
-  table { font-size: .85rem; } th, td { padding: 5px 4px; }
+  table { font-size: .85rem; } th, td { padding: 5px 3px; }
 }
 @media (min-width: 760px) {
   .figures { grid-template-columns: repeat(4, minmax(0, 1fr)); }

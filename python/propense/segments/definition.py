@@ -39,9 +39,13 @@ class Segment:
         From the first instant on and before the second, users may be in it; outside nobody is. A date
         is its first instant in ``timezone``. Left out: no bound.
     timezone
-        IANA time zone of calendar days and hours.
+        IANA time zone of calendar days and hours; dates in rules are UTC unless they say otherwise.
     owner, description
         For people.
+    requires_audit
+        Whether it has members only while every model that it reads, also through other segments, has
+        an audit that is a pass, of that version: see :meth:`propense.audit.Audit.publish`. Such a
+        segment has to read a score or a tier.
 
     Attributes
     ----------
@@ -69,6 +73,7 @@ class Segment:
     timezone: str
     owner: str
     description: str
+    requires_audit: bool
 
     def __init__(
         self,
@@ -81,6 +86,7 @@ class Segment:
         timezone: str = "UTC",
         owner: str = "",
         description: str = "",
+        requires_audit: bool = False,
     ) -> None:
         _check_name(name)
         for field, text in (("rule", rule), ("timezone", timezone)):
@@ -91,6 +97,8 @@ class Segment:
         for field, note in (("owner", owner), ("description", description)):
             if not isinstance(note, str):
                 raise SegmentError(f"{field}: expected a text, found {note!r}")
+        if not isinstance(requires_audit, bool):
+            raise SegmentError(f"requires_audit: expected true or false, found {requires_audit!r}")
         _check_timezone(timezone)
         if min_stay is not None:
             _check_interval("min_stay", min_stay)
@@ -101,7 +109,7 @@ class Segment:
                 f"valid_until: {ends.isoformat()} is not after valid_from, {begins.isoformat()}"
             )
         given = (name, rule, stay, min_stay, begins, ends, timezone, owner, description)
-        for entry, value in zip(fields(self), given, strict=True):
+        for entry, value in zip(fields(self), (*given, requires_audit), strict=True):
             object.__setattr__(self, entry.name, value)
         _core.check_segment(self.definition)
 
@@ -148,7 +156,7 @@ class Segment:
     def as_dict(self) -> dict[str, Any]:
         """Give the parameters that do not have their default."""
         values = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        defaults = {"timezone": "UTC", "owner": "", "description": ""}
+        defaults = {"timezone": "UTC", "owner": "", "description": "", "requires_audit": False}
         return {
             name: value
             for name, value in values.items()
@@ -213,6 +221,6 @@ def _instant(field: str, value: Instant | None, timezone: str) -> datetime | Non
         raise SegmentError(f"{field}: {error}") from None
 
 
-def _toml_text(value: str) -> str:
-    """Give a text as TOML writes it: JSON's way, but for the one sign that only TOML escapes."""
+def _toml_text(value: str | bool) -> str:
+    """Give a value as TOML writes it: JSON's way, but for the one sign that only TOML escapes."""
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeAlias
@@ -9,9 +10,12 @@ from typing import TypeAlias
 import polars as pl
 
 from propense import _core
+from propense.audit import Audit
+from propense.audit.published import beside, passes
 from propense.events import EventLog
-from propense.exceptions import ExpressionError, SegmentError
+from propense.exceptions import DataError, ExpressionError, SegmentError
 from propense.features import FeatureSet, user_frame
+from propense.goal_types import did_you_mean
 from propense.instants import Instant, in_words, to_us
 from propense.model import Model, load_model
 from propense.progress import track
@@ -30,6 +34,7 @@ def segment(
     models: Models | None = None,
     *,
     as_of: Instant | None = None,
+    audits: Mapping[str, Audit] | None = None,
 ) -> pl.DataFrame:
     """Say for every user in which segments they are.
 
@@ -39,7 +44,8 @@ def segment(
     Parameters
     ----------
     log
-        The events, with profiles for ``attr(…)``.
+        The events, with profiles for ``attr(…)``. A column of another kind than a model learnt from is
+        a ``DataError``.
     segments
         Segments, one or several, or a folder or file of them. They may read one another.
     models
@@ -49,6 +55,9 @@ def segment(
     as_of
         Only events strictly before this instant are seen, by rules and models; a date is its first
         instant, UTC. Left out: just after the log's last event.
+    audits
+        Audits of models, by name, for segments with ``requires_audit``. Of a model that was given by
+        its folder the audit published beside that is found by itself.
 
     Returns
     -------
@@ -66,6 +75,14 @@ def segment(
         segment, where in it, and the nearest name.
     ModelError, ExpressionError
         A model cannot be used, or the log lacks what it reads.
+    DataError
+        The file beside a model that is to be an audit is none.
+
+    Warns
+    -----
+    UserWarning
+        A segment requires audits, and there is none of a model that it reads, or it is no pass: then
+        nobody is in it.
     """
     asked = segments_of(segments)
     known = _known(models)
@@ -73,13 +90,21 @@ def segment(
         raise SegmentError(
             "there is nothing to evaluate: give segments, or models with their tiers"
         )
+    for name in sorted(known):
+        log = _suited(name, known[name], log)
     as_of_us = log.span_us[1] + 1 if as_of is None else to_us(as_of)
     _refuse_clash(log, asked)
-    parts = [_parts(name, known[name], log, as_of_us) for name in sorted(known)]
+    passed = _passed(models, known, audits or {})
+    parts = [(*_parts(name, known[name], log, as_of_us), name in passed) for name in sorted(known)]
     definitions = [one.definition for one in asked]
     with track(f"segments as of {in_words(as_of_us)}", log.n_users) as report:
-        users, columns = _core.segment_users(
+        users, columns, unaudited = _core.segment_users(
             log.core, definitions, parts, as_of_us=as_of_us, report=report
+        )
+    for name, missing in unaudited:
+        warnings.warn(
+            f"nobody is in {name}: it requires an audit that is a pass of {', '.join(missing)}",
+            stacklevel=2,
         )
     return user_frame(log, users).hstack(pl.DataFrame(columns))
 
@@ -99,6 +124,24 @@ def _known(models: Models | None) -> dict[str, Model]:
     }
 
 
+def _passed(
+    models: Models | None, known: Mapping[str, Model], audits: Mapping[str, Audit]
+) -> set[str]:
+    """Give the names of the models that have an audit that is a pass."""
+    folders: dict[str, Path] = {}
+    if isinstance(models, str | Path):
+        folders = {name: Path(models) / name for name in known}
+    elif models is not None:
+        folders = {n: Path(one) for n, one in models.items() if not isinstance(one, Model)}
+    passed = {name for name in folders if passes(beside(folders[name]), known[name].digest)}
+    for name, audit in audits.items():
+        if name not in known:
+            raise SegmentError(f"audits: no model {name!r}{did_you_mean(name, list(known))}")
+        if audit.verdict == "pass" and audit.model_digest == known[name].digest:
+            passed.add(name)
+    return passed
+
+
 def _parts(name: str, model: Model, log: EventLog, as_of_us: int) -> _Parts:
     def plan(features: FeatureSet) -> _core.Plan:
         try:
@@ -109,6 +152,13 @@ def _parts(name: str, model: Model, log: EventLog, as_of_us: int) -> _Parts:
     audience = FeatureSet(model.goal.audience.condition, timezone=model.features.timezone)
     cuts = model.cut_offs
     return name, plan(model.features), plan(audience), model.core, cuts.most, cuts.least
+
+
+def _suited(name: str, model: Model, log: EventLog) -> EventLog:
+    try:
+        return model.suited(log)
+    except DataError as error:
+        raise DataError(f"model {name!r}: {error}") from None
 
 
 def _refuse_clash(log: EventLog, segments: Sequence[Segment]) -> None:

@@ -41,9 +41,9 @@ def train_bands(question: Question, cuts: Cuts, cut_us: int, tiers: TierPolicy) 
             "apart by. Use a longer log, another horizon or another goal"
         )
     warnings.warn(
-        f"goal {goal.name!r}: {positives:,} of {len(rows):,} users and dates reached the goal, too "
-        "few to train trees; the model gives smoothed rates by recency and frequency and is "
-        "preliminary",
+        f"goal {goal.name!r}: {rows.users_of_each[0]:,} of {len(np.unique(rows.users)):,} users reached "
+        "the goal, too few of one kind to train trees; the model gives smoothed rates by recency and "
+        "frequency and is preliminary",
         PropenseWarning,
         stacklevel=3,
     )

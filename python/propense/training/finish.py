@@ -101,7 +101,7 @@ def finish(
     core = _core.OnnxModel(onnx, len(candidate.features))
     scores = audience_scores(candidate, question, core)
     test = candidate.test
-    cuts = cut_offs(policy, scores, test.scores, test.labels)
+    cuts = cut_offs(policy, scores, len(scores), test.scores, test.labels)
     return Model(
         ModelParts(
             onnx=onnx,

@@ -21,7 +21,7 @@ from propense.training.extra import require_train_extra
 from propense.training.finish import Candidate, TestPeriod, finish
 from propense.training.metrics import evaluate
 from propense.training.rows import Question, TrainingRows, resolve_features
-from propense.training.train import MAX_ROWS, check_classes, described
+from propense.training.train import MAX_ROWS, check_classes, described, enough
 
 
 def adopt(
@@ -44,8 +44,8 @@ def adopt(
     cut_us = question.cut_us(as_of)
     cuts = choose_cuts(log.span_us[0], cut_us, goal.horizon_us)
     chosen = resolve_features(question, declared, cut_us)
-    # A value is calibrated on the date before the test, so that the test stays unseen; where the
-    # log has no such date, on the test itself, and the metrics say so.
+    # A value is calibrated on the date before the test, so that the test stays unseen; where the log
+    # has no such date, or too few of either kind on it, on the test itself, and the metrics say so.
     earlier = cuts.held_out_us[-1:] if found.kind == "value" else ()
     rows = question.rows(chosen, sorted({*earlier, cuts.test_us}), max_rows=MAX_ROWS)
     test = rows.of([cuts.test_us])
@@ -53,6 +53,7 @@ def adopt(
     model, calibration = found.model, {"method": "none: the model's own probability"}
     kind = "held_out"
     if found.kind == "value":
+        earlier = earlier if enough(rows.of(earlier)) else ()
         learnt = rows.of(earlier) if earlier else test
         kind = "held_out" if earlier else "calibrated_on_test"
         slope, intercept = calibrate_values(model.SerializeToString(), learnt)

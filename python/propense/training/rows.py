@@ -15,6 +15,7 @@ from propense.cuts import choose_cuts
 from propense.events import EventLog
 from propense.exceptions import PropenseWarning, TrainingError
 from propense.features import (
+    TRAINING_COLUMNS,
     FeatureSet,
     compute_matrix,
     matrix_columns,
@@ -49,6 +50,12 @@ class TrainingRows:
         return TrainingRows(
             self.users[rows], renumbered, self.matrix[rows], self.label[rows], tuple(as_of_us)
         )
+
+    @property
+    def users_of_each(self) -> tuple[int, int]:
+        """Count users who reached the goal on some date, and users who did not on some date."""
+        reached, did_not = self.users[self.label], self.users[~self.label]
+        return len(np.unique(reached)), len(np.unique(did_not))
 
     def __len__(self) -> int:
         """Count the rows."""
@@ -184,7 +191,7 @@ def export_training(
     cut_us = question.cut_us(as_of)
     cuts = choose_cuts(log.span_us[0], cut_us, goal.horizon_us)
     chosen = resolve_features(question, features, cut_us)
-    refuse_clashes(chosen, {log.user_column.name, "as_of", "label"})
+    refuse_clashes(chosen, {log.user_column.name, *TRAINING_COLUMNS})
     rows = question.rows(chosen, cuts.as_of_us)
     instants = pl.Series("as_of", np.asarray(rows.as_of_us)[rows.period])
     return (

@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 MAX_ROWS = 150_000
 """Training rows at most; beyond, a random share of users is learnt from."""
 MIN_EACH_CLASS = 20
+"""Users, not rows: one who reaches a goal on several overlapping dates tells little more by each."""
 PRELIMINARY_BELOW = 500
-"""With fewer positives or negatives than this a model is called preliminary."""
+"""With fewer users of either kind than this a model is called preliminary."""
 CHECK_ROWS = 2_000
 """Real rows that the ONNX file is compared on; hostile ones are made from them."""
 
@@ -85,7 +86,8 @@ def train(
         The goal, the audience or a feature does not fit the log.
     TrainingError
         The log is too short for the horizon, or has fewer than 20 users who reached the goal or
-        fewer than 20 who did not; or the extra ``train`` is not installed.
+        fewer than 20 who did not; nobody is in the audience one horizon before the as_of; or the
+        extra ``train`` is not installed.
     ModelError
         The ONNX file does not give LightGBM's scores, or no cut-off suits the tier policy.
     """
@@ -101,6 +103,7 @@ def train(
         chosen, instants, max_rows=MAX_ROWS * len(instants) // len(cuts.as_of_us), seed=seed
     )
     shipped = rows.of(cuts.as_of_us)
+    check_measurable(shipped, goal, cuts)
     if fallback and not enough(shipped):
         return train_bands(question, cuts, cut_us, tiers or TierPolicy.quantile())
     check_classes(shipped, goal, cut_us)
@@ -167,22 +170,32 @@ def predict(fit: Fit, matrix: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def enough(rows: TrainingRows) -> bool:
-    """Say whether there are at least 20 of either kind to learn from."""
-    return bool(min(rows.label.sum(), (~rows.label).sum()) >= MIN_EACH_CLASS)
+    """Say whether there are at least 20 users of either kind to learn from."""
+    return min(rows.users_of_each) >= MIN_EACH_CLASS
 
 
 def check_classes(rows: TrainingRows, goal: Goal, cut_us: int) -> None:
-    """Refuse to learn from fewer than 20 of either kind."""
+    """Refuse to learn from fewer than 20 users of either kind."""
     if enough(rows):
         return
-    positives = int(rows.label.sum())
-    negatives = len(rows) - positives
-    who = "reached the goal" if positives < MIN_EACH_CLASS else "did not reach the goal"
+    reached, did_not = rows.users_of_each
+    who = "reached the goal" if reached < MIN_EACH_CLASS else "did not reach the goal"
     raise TrainingError(
-        f"goal {goal.name!r}: of {len(rows):,} users and dates before {in_words(cut_us)} only "
-        f"{min(positives, negatives)} {who} ({goal.when} within {goal.horizon}); at least "
+        f"goal {goal.name!r}: of {len(np.unique(rows.users)):,} users before {in_words(cut_us)} only "
+        f"{min(reached, did_not)} {who} ({goal.when} within {goal.horizon}); at least "
         f"{MIN_EACH_CLASS} are needed. Use a longer log, another horizon or a wider goal, or ask for "
         "preliminary rates by recency and frequency (fallback=True, --fallback)"
+    )
+
+
+def check_measurable(rows: TrainingRows, goal: Goal, cuts: Cuts) -> None:
+    """Refuse an audience that is empty on the date that quality is measured on."""
+    if (rows.period == rows.as_of_us.index(cuts.test_us)).any():
+        return
+    raise TrainingError(
+        f"goal {goal.name!r}: nobody is in the audience at {in_words(cuts.test_us)}, the newest date "
+        f"whose horizon of {goal.horizon} has passed, so that there is nobody to measure quality on. "
+        "Widen the audience, or choose another as_of"
     )
 
 
@@ -196,11 +209,10 @@ def described(rows: TrainingRows, cuts: Cuts, features: FeatureSet) -> dict[str,
         }
         for place, instant in enumerate(rows.as_of_us)
     ]
-    positives = int(rows.label.sum())
-    few = min(positives, len(rows) - positives) < PRELIMINARY_BELOW
+    few = min(rows.users_of_each) < PRELIMINARY_BELOW
     return {
         "rows": len(rows),
-        "positives": positives,
+        "positives": int(rows.label.sum()),
         "features": len(features),
         "periods": periods,
         "held_out_run": [in_words(instant) for instant in cuts.held_out_us],

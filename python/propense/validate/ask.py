@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from propense import _core
-from propense.drift import SAMPLE, moved
+from propense.drift import SAMPLE, looked_at, moved
 from propense.events import EventLog
 from propense.exceptions import DataError, ModelError
 from propense.features import compute_matrix, members
@@ -34,6 +34,7 @@ def validate(
             "learnt what happened; it can be validated only from there on"
         )
     require_passed(log, model.goal, as_of_us)
+    log = model.suited(log)
     question = Question(log, model.goal, timezone)
     given = model.score(log, as_of=from_us(as_of_us)) if scores is None else scores
     forecast = model.forecast(given)  # also refuses what is no score
@@ -63,6 +64,7 @@ def drift(model: Model, log: EventLog, as_of: Instant | None) -> pl.DataFrame:
         raise ModelError("this model says nothing of its features at training; train it again")
     timezone = model.features.timezone
     as_of_us = newest_alike(model, log) if as_of is None else to_us(as_of, timezone)
+    log = model.suited(log)
     users = members(log, model.goal.audience.condition, timezone, as_of_us, strict=False)
     if not len(users):
         raise DataError(
@@ -73,9 +75,10 @@ def drift(model: Model, log: EventLog, as_of: Instant | None) -> pl.DataFrame:
     plan = _core.Plan.compile(model.features.spec, log.core, strict=False, before_us=as_of_us)
     matrix = compute_matrix(log, plan, sample, as_of_us)
     scores = model.score_matrix(matrix)[:, np.newaxis]
+    audience = int(model.training.get("audience") or len(model.audience))
     parts = [
-        moved(reference, "score", ["score"], scores),
-        moved(reference, "feature", model.features.names, matrix),
+        moved(reference, "score", ["score"], scores, audience),
+        moved(reference, "feature", model.features.names, matrix, looked_at(audience)),
     ]
     kinds = pl.Series("of", ["score"] + ["feature"] * len(model.features))
     return pl.concat(parts).insert_column(0, kinds)

@@ -13,7 +13,6 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from propense.drift import SHIFTED_FROM, STABLE_BELOW
 from propense.forecast import Forecast
 from propense.goal import Goal
 from propense.tiers import TIERS
@@ -174,14 +173,15 @@ class Validation:
     def _drift_finding(self) -> tuple[Verdict, str] | None:
         if self.drift is None:
             return None
-        index = float(self.drift.filter(of="score")["stability"][0])
-        if index < STABLE_BELOW:
+        score = self.drift.filter(of="score").row(0, named=True)
+        if score["reading"] == "stable":
             return None
         most = self.drift.filter(pl.col("of") == "feature", pl.col("reading") != "stable")
         named = ", ".join(most["name"].head(3))
-        words = f"scores are spread otherwise than at training (population stability {index:.2f})"
+        words = "scores are spread otherwise than at training (population stability "
+        words += f"{score['stability']:.2f}, of which chance explains up to {score['chance']:.2f})"
         words += f"; most moved: {named}" if named else ""
-        return ("retrain" if index >= SHIFTED_FROM else "watch"), words
+        return ("retrain" if score["reading"] == "shifted" else "watch"), words
 
 
 def wilson(reached: int, users: int) -> tuple[float, float]:

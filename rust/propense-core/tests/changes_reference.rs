@@ -73,6 +73,20 @@ impl Watched<'_> {
     }
 }
 
+#[test]
+fn a_value_that_comes_to_be_there_by_age_alone_is_looked_at_though_no_number_is() {
+    let log = log(&[&[event((instant_us("2024-02-01T00:00:00Z"), "buy"))]], &[]);
+    let rechecks = |text: &str, distinguished: Distinguished<'_>| {
+        let plan = Plan::compile(&spec(&[text.to_owned()], "UTC"), &log, UnknownEvents::Empty, i64::MAX).unwrap();
+        Changes::new(&log, &plan, |_| distinguished).rechecks()
+    };
+    let missing = Distinguished::Steps(&[]);
+    assert!(rechecks("ln(recency(buy) - 5)", missing));
+    assert!(!rechecks("ln(recency(buy) - 5)", Distinguished::Nothing));
+    assert!(!rechecks("recency(buy)", missing));
+    assert!(!rechecks("ln(count(buy, '7d'))", missing));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

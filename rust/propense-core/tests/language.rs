@@ -5,8 +5,9 @@ mod support;
 
 use propense_core::events::EventLog;
 use propense_core::expr::{Binder, Function, UnknownEvents, feature_name, parse};
-use propense_core::features::Period;
 use propense_core::features::reference::evaluate;
+use propense_core::features::{DictionarySizes, Period};
+use propense_core::segments::{RuleSet, SegmentDefinition};
 use proptest::prelude::*;
 use support::comparison::{matrix, moment};
 use support::logs::{Event, Profile, log};
@@ -71,6 +72,26 @@ fn an_unknown_event_has_not_happened_yet_if_so_wanted() {
 }
 
 #[test]
+fn what_an_unknown_event_would_say_is_missing_whatever_its_type() {
+    let empty = support::logs::log(&[&[]], &[]);
+    let rules = [
+        "last(message.channel, '7d') = 'email'",
+        "last(message.channel) IN ('email', 'push')",
+        "last(message.channel) LIKE 'e%'",
+        "last(message.opened)",
+        "NOT last(message.opened)",
+        "last(message.delay) IN (1, 2)",
+        "last(message.sent) < '2024-05-01'",
+    ];
+    for rule in rules {
+        let definitions = [SegmentDefinition::new("waits", rule)];
+        let set = RuleSet::new(&definitions, &[]).unwrap();
+        let bound = set.bind(&empty, UnknownEvents::Empty, (0, 1)).unwrap_or_else(|error| panic!("{error}"));
+        assert!(bound.fits(&empty, &DictionarySizes::of(&empty)), "{rule}");
+    }
+}
+
+#[test]
 fn every_function_says_how_it_is_called() {
     for name in Function::NAMES {
         for call in [format!("{name}()"), format!("{name}('30d')"), format!("{name}(buy, buy)"), format!("{name}(1)")] {
@@ -109,6 +130,9 @@ fn what_stands_in_the_wrong_place_is_told_where_it_belongs() {
         ("'movie'", &["only be compared with a text"]),
         ("count(buy) OVER ()", &["FILTER (WHERE …) and nothing else"]),
         ("count(DISTINCT buy)", &["not part of the language"]),
+        ("coalesce(sum(buy.amount), 0) FILTER (WHERE gift)", &["FILTER (WHERE …) belongs to a function over events"]),
+        ("ln(count(buy)) OVER ()", &["not part of the language"]),
+        ("abs(DISTINCT count(buy))", &["not part of the language"]),
         ("CASE WHEN TRUE THEN 1 END", &["not part of the language"]),
         ("(SELECT 1)", &["not part of the language"]),
         ("1 || 2", &["not part of the language"]),

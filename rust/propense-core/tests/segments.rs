@@ -228,3 +228,37 @@ fn what_cannot_be_solved_is_looked_at_every_minute() {
     let rule = SegmentDefinition::new("lapsed", "recency(view) >= 0.5");
     assert_eq!(transitions(&rule, &[event(0, start_us, "view")], start_us + DAY_US), [(start_us + DAY_US / 2, true)]);
 }
+
+#[test]
+fn whoever_requires_audits_has_nobody_without_them() {
+    let log = log(&[&[event(0, 0, "view")]], &[]);
+    let models = ["buys".to_owned(), "stays".to_owned()];
+    let audited =
+        |name: &str, rule: &str| SegmentDefinition { requires_audit: true, ..SegmentDefinition::new(name, rule) };
+    let definitions = [
+        SegmentDefinition::new("free", "count(view) >= 1 OR score(buys) > 2"),
+        audited("own", "count(view) >= 1 OR score(buys) > 2"),
+        audited("through", "count(view) >= 1 OR in_segment(free) OR tier(stays) = 'most_likely'"),
+    ];
+    let set = RuleSet::new(&definitions, &models).unwrap();
+    // What requires nothing has its members whatever was audited.
+    let cases: [(&[&str], [bool; 3]); 4] = [
+        (&[], [true, false, false]),
+        (&["buys"], [true, true, false]),
+        (&["stays"], [true, false, false]),
+        (&["buys", "stays"], [true, true, true]),
+    ];
+    for (audits, expected) in cases {
+        let set = set.clone().with_audits(|model| audits.contains(&model));
+        let number = |name| set.number(name).unwrap();
+        let bound = set.bind(&log, UnknownEvents::Empty, SPAN_US).unwrap();
+        let mut standings = vec![Standing::OUT; set.len()];
+        Evaluator::new(&bound, &log).settle(0, 10, &mut NoScores, &mut standings).unwrap();
+        let names = ["free", "own", "through"];
+        assert_eq!(names.map(|name| standings[number(name)].member), expected, "audited: {audits:?}");
+        let missing = names.map(|name| set.unaudited(number(name)).len());
+        assert_eq!(missing.map(|missing| missing == 0), expected, "audited: {audits:?}");
+    }
+    let refused = RuleSet::new(&[audited("none", "count(view) >= 1")], &models).unwrap_err();
+    assert!(matches!(refused, SegmentError::NothingToAudit { ref segment } if segment == "none"), "{refused}");
+}

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, LargeStringArray};
 use numpy::PyReadonlyArray1;
 use propense_core::events::{
-    Column, EventColumns, EventLog as CoreLog, EventLogBuilder, Profiles as CoreProfiles, ProfilesBuilder, UserIds,
+    Column, ColumnKind, EventColumns, EventLog as CoreLog, EventLogBuilder, Profiles as CoreProfiles, ProfilesBuilder,
+    UserIds,
 };
 use propense_core::features::Progress;
 use pyo3::prelude::*;
@@ -77,6 +78,16 @@ impl EventLog {
     fn with_profiles(&self, profiles: &Profiles) -> PyResult<Self> {
         let inner = self.inner.with_profiles(profiles.inner.clone()).map_err(CoreError::from)?;
         Ok(Self { inner })
+    }
+
+    /// The same log, of which columns with these names hold nothing, and that in these kinds.
+    #[pyo3(signature = (properties, attributes))]
+    fn with_empty(&self, properties: BTreeMap<String, String>, attributes: BTreeMap<String, String>) -> Self {
+        let kinds = |names: BTreeMap<String, String>| -> BTreeMap<String, ColumnKind> {
+            let kind = |name: &str| ColumnKind::ALL.into_iter().find(|kind| kind.name() == name);
+            names.into_iter().filter_map(|(column, name)| Some((column, kind(&name)?))).collect()
+        };
+        Self { inner: self.inner.with_empty(&kinds(properties), &kinds(attributes)) }
     }
 
     /// Events in the log.

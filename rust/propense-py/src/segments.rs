@@ -22,9 +22,13 @@ use crate::segment_scores::{ModelScores, SegmentModel};
 /// Users whom a thread takes at a time.
 const PART_USERS: usize = 256;
 
-/// A model's name, the plan of its features, that of its audience, the model, and the scores from which on users are most
-/// likely and below which they are least likely.
-type ModelParts = (String, Py<Plan>, Py<Plan>, Py<OnnxModel>, f32, f32);
+/// A model's name, the plan of its features, that of its audience, the model, the scores from which on users are most
+/// likely and below which they are least likely, and whether an audit of it is a pass.
+type ModelParts = (String, Py<Plan>, Py<Plan>, Py<OnnxModel>, f32, f32, bool);
+
+/// The places of users, their memberships, and the segments that have nobody with the models that this is for want of
+/// an audit of.
+type Found<'py> = (Bound<'py, PyArray1<u32>>, PyRecordBatch, Vec<(String, Vec<String>)>);
 
 /// Checks one definition (JSON) by itself: its name, its rules' syntax, its intervals.
 #[pyfunction]
@@ -35,7 +39,8 @@ pub(crate) fn check_segment(definition: &str) -> PyResult<()> {
 }
 
 /// Who is in which segment at an instant: the places of all users with an event before it or a profile, ascending, and a
-/// Boolean column for each segment, tiers of models included, ascending by name.
+/// Boolean column for each segment, tiers of models included, ascending by name; then the segments that have nobody, as
+/// they require audits that there are not, and of which models.
 ///
 /// `definitions` are JSON each; models ascend by name.
 #[pyfunction]
@@ -47,17 +52,18 @@ pub(crate) fn segment_users<'py>(
     models: Vec<ModelParts>,
     as_of_us: i64,
     report: Option<Py<PyAny>>,
-) -> PyResult<(Bound<'py, PyArray1<u32>>, PyRecordBatch)> {
+) -> PyResult<Found<'py>> {
     let definitions: Vec<SegmentDefinition> = (definitions.iter())
         .map(|definition| serde_json::from_str(definition).map_err(CoreError::Definition))
         .collect::<Result<_, _>>()?;
     let names: Vec<String> = models.iter().map(|(name, ..)| name.clone()).collect();
-    let rules = RuleSet::new(&definitions, &names).map_err(CoreError::from)?;
+    let is_audited = |name: &str| models.iter().any(|(known, .., is_audited)| known == name && *is_audited);
+    let rules = RuleSet::new(&definitions, &names).map_err(CoreError::from)?.with_audits(is_audited);
     let log = &log.inner;
     let (users, members) = detached(py, report, |progress| -> Result<_, CoreError> {
         let bound = rules.bind(log, UnknownEvents::RefuseBut(MESSAGE), span_us(log, as_of_us))?;
         let models: Vec<SegmentModel<'_>> = (models.iter())
-            .map(|(_, features, audience, model, most, least)| {
+            .map(|(_, features, audience, model, most, least, _)| {
                 SegmentModel::new(
                     log,
                     &features.get().inner,
@@ -79,7 +85,12 @@ pub(crate) fn segment_users<'py>(
         (name.as_str(), Arc::new(column) as ArrayRef, false)
     });
     let batch = RecordBatch::try_from_iter_with_nullable(columns).map_err(CoreError::from)?;
-    Ok((PyArray1::from_vec(py, users), PyRecordBatch::new(batch)))
+    let unaudited = rules.names().iter().enumerate().filter_map(|(segment, name)| {
+        let models: Vec<String> = rules.unaudited(segment).iter().map(|&model| rules.models()[model].clone()).collect();
+        (!models.is_empty()).then(|| (name.clone(), models))
+    });
+    let unaudited = unaudited.collect();
+    Ok((PyArray1::from_vec(py, users), PyRecordBatch::new(batch), unaudited))
 }
 
 /// Users' memberships, row after row, in the order of the rules' names.

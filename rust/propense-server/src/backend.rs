@@ -10,6 +10,19 @@ use crate::proto;
 use crate::segments::LiveSegments;
 use propense_store::{Reply, Write, WriteError};
 
+/// A model that is served.
+#[derive(Debug)]
+pub struct Serving<'a, M> {
+    /// Its name.
+    pub name: &'a str,
+    /// The digest of its version.
+    pub digest: &'a str,
+    /// Whether there is an audit of this version, and it is a pass.
+    pub is_audited: bool,
+    /// It.
+    pub model: &'a M,
+}
+
 /// A store of events and profiles, and the scoring of its users. All methods are called from many threads; those that
 /// read or score may take long and are kept off the threads that serve connections where they do.
 pub trait Backend: Send + Sync + 'static {
@@ -37,11 +50,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The directory does not hold a model that this server can run.
     fn load_model(&self, folder: &Path) -> Result<LoadedModel<Self::Model>, ModelError>;
 
-    /// Told which models are served, at the start and whenever that changes: names, digests, models.
+    /// Told which models are served, at the start and whenever that changes, or what is known of them.
     ///
     /// # Errors
     /// What follows could not be written.
-    fn serve_models(&self, models: &[(&str, &str, &Self::Model)]) -> Result<(), WriteError> {
+    fn serve_models(&self, models: &[Serving<'_, Self::Model>]) -> Result<(), WriteError> {
         let _ = models;
         Ok(())
     }

@@ -192,6 +192,9 @@ pub enum ServiceError {
     /// The server is ending.
     #[error("the server is stopping")]
     Stopping,
+    /// Nothing of a stream was read for too long.
+    #[error("the answers were not read for too long, and there are more; call again and read on")]
+    ReaderStalled,
     /// The call's deadline has passed.
     #[error("the deadline has passed")]
     DeadlineExceeded,

@@ -5,9 +5,11 @@
 
 #![forbid(unsafe_code)]
 
+mod audit;
 mod auth;
 mod backend;
 mod batches;
+mod beside;
 mod call;
 mod clock;
 mod connections;
@@ -36,7 +38,8 @@ mod validation;
 
 pub use auth::{Scope, hash_token};
 pub use backend::{
-    Backend, Explained, Explains, LoadedModel, ModelError, ReadFeature, Scored, ScoredUser, Snapshot, StoreSize, Tier,
+    Backend, Explained, Explains, LoadedModel, ModelError, ReadFeature, Scored, ScoredUser, Serving, Snapshot,
+    StoreSize, Tier,
 };
 pub use clock::Clock;
 pub use deliveries::DeliveryCounts;

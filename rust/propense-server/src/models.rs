@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use serde_json::json;
 
-use crate::backend::{Backend, LoadedModel, ModelError};
+use crate::audit::Audit;
+use crate::backend::{Backend, LoadedModel, ModelError, Serving};
 use crate::error::ServiceError;
 use crate::log::LogLines;
 use crate::metrics::Metrics;
@@ -83,6 +84,15 @@ impl<M> Models<M> {
         };
     }
 
+    /// Whether the audit beside a model's directory is a pass, of this version; what cannot be read is told, and none.
+    fn is_audited(&self, name: &str, digest: &str, log: &LogLines) -> bool {
+        let audit = Audit::read(&self.root, name).unwrap_or_else(|problem| {
+            log.line("error", "audit", json!({"model": name, "message": problem}));
+            None
+        });
+        audit.is_some_and(|audit| audit.passes(digest))
+    }
+
     /// Looks at the directory: at the named models, or at all there and all that are served.
     pub(crate) fn reload<B: Backend<Model = M>>(
         &self,
@@ -106,8 +116,12 @@ impl<M> Models<M> {
         let served = self.current();
         let model = |(name, served): (&'_ String, &'_ Arc<Served<M>>)| (name.clone(), Arc::clone(served));
         let held: Vec<(String, Arc<Served<M>>)> = served.iter().map(model).collect();
-        let models: Vec<(&str, &str, &M)> =
-            held.iter().map(|(name, served)| (name.as_str(), served.version.digest.as_str(), &served.model)).collect();
+        let mut models = Vec::with_capacity(held.len());
+        for (name, served) in &held {
+            let digest = served.version.digest.as_str();
+            let is_audited = self.is_audited(name, digest, log);
+            models.push(Serving { name, digest, is_audited, model: &served.model });
+        }
         backend.serve_models(&models).map_err(|error| of_write(error, Rows::Events))?;
         Ok(reloaded)
     }

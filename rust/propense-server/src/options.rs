@@ -116,7 +116,7 @@ impl Default for Limits {
             keepalive: Duration::from_secs(30),
             keepalive_timeout: Duration::from_secs(20),
             connection_age: Duration::from_mins(30),
-            connection_grace: Duration::from_mins(1),
+            connection_grace: Duration::from_hours(1),
         }
     }
 }

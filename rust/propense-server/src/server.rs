@@ -16,7 +16,7 @@ use crate::auth::Access;
 use crate::backend::Backend;
 use crate::connections;
 use crate::deliveries::{Deliveries, DeliveryCounts};
-use crate::error::ServerError;
+use crate::error::{ServerError, ServiceError};
 use crate::gate::Gate;
 use crate::limits::Room;
 use crate::metrics::Metrics;
@@ -326,9 +326,15 @@ fn open_backend<B: Backend>(
         "store",
         json!({"events": backend.size().events, "took_ms": began.elapsed().as_millis() as u64}),
     );
-    state.models.reload(&backend, &std::collections::BTreeSet::new(), &state.metrics, &state.log).map_err(|_| {
-        let path = state.models.root().to_owned();
-        ServerError::File { path, problem: "cannot be listed; expected a directory of models".to_owned() }
+    state.models.reload(&backend, &std::collections::BTreeSet::new(), &state.metrics, &state.log).map_err(|error| {
+        match error {
+            ServiceError::Internal { .. } => {
+                let path = state.models.root().to_owned();
+                ServerError::File { path, problem: "cannot be listed; expected a directory of models".to_owned() }
+            }
+            // What follows for segments could not be written.
+            error => ServerError::Open(Arc::new(error)),
+        }
     })?;
     // Set once, here.
     let _ = state.backend.set(backend);

@@ -57,6 +57,7 @@ impl ServiceError {
             Self::DiskFailed => later(Code::Unavailable, "DISK_FAILED", 1_000),
             Self::Starting => later(Code::Unavailable, "STARTING", 500),
             Self::Stopping => later(Code::Unavailable, "STOPPING", 500),
+            Self::ReaderStalled => plain(Code::Aborted, "READER_STALLED"),
             Self::DeadlineExceeded => plain(Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
             Self::Internal { .. } => plain(Code::Internal, "INTERNAL"),
         }

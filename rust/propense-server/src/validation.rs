@@ -1,10 +1,10 @@
 //! How a model was found to do: the file that `propense validate --publish` puts beside its folder.
 
-use std::fs::{self, File};
-use std::io::{ErrorKind, Read};
 use std::path::Path;
 
 use serde::Deserialize;
+
+use crate::beside::read_beside;
 
 const FORMAT: u64 = 1;
 /// After the model's name.
@@ -64,19 +64,7 @@ impl Validation {
     /// The last validation of a model under a root; `None` if there is none.
     pub(crate) fn read(root: &Path, name: &str) -> Result<Option<Self>, String> {
         let file = format!("{name}{ENDING}");
-        let path = root.join(&file);
-        let unreadable = |error: std::io::Error| format!("{file} cannot be read: {}", error.kind());
-        match fs::symlink_metadata(&path) {
-            Ok(found) if found.is_file() => {}
-            Ok(_) => return Err(format!("{file} is no file; links are not followed")),
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(unreadable(error)),
-        }
-        let mut bytes = Vec::new();
-        File::open(&path).and_then(|open| open.take(MOST_BYTES + 1).read_to_end(&mut bytes)).map_err(unreadable)?;
-        if bytes.len() as u64 > MOST_BYTES {
-            return Err(format!("{file} is larger than {MOST_BYTES} bytes"));
-        }
+        let Some(bytes) = read_beside(root, &file, MOST_BYTES)? else { return Ok(None) };
         let found: Self = serde_json::from_slice(&bytes)
             .map_err(|error| format!("{file} is not what propense validate --publish writes: {error}"))?;
         if found.format != FORMAT {

@@ -19,6 +19,9 @@ pub enum ColumnKind {
 }
 
 impl ColumnKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [Self::Number, Self::Boolean, Self::Time, Self::Text];
+
     /// The kind's name as error texts give it.
     #[must_use]
     pub fn name(self) -> &'static str {
@@ -45,6 +48,17 @@ pub struct Column {
 }
 
 impl Column {
+    /// A column of so many rows, none of which has a value.
+    #[must_use]
+    pub fn empty(name: &str, kind: ColumnKind, rows: usize) -> Self {
+        let cells = match kind {
+            ColumnKind::Text => Cells::U8(vec![u8::MAX; rows].into()),
+            ColumnKind::Time => Cells::I64(vec![i64::MIN; rows].into()),
+            ColumnKind::Number | ColumnKind::Boolean => Cells::F64(vec![f64::NAN; rows].into()),
+        };
+        Self { name: name.to_owned(), kind, cells, dictionary: Vec::new() }
+    }
+
     /// The value in a row as the kernels see it: a number, or a code as a number; NaN if missing.
     #[must_use]
     #[inline]

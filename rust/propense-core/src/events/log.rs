@@ -1,5 +1,6 @@
 //! The log itself: what every other part reads.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use arrow_array::Array;
 use arrow_buffer::ScalarBuffer;
 
 use super::cells::Cells;
-use super::column::Column;
+use super::column::{Column, ColumnKind};
 use super::error::EventsError;
 use super::profiles::Profiles;
 use super::users::UserIds;
@@ -108,6 +109,36 @@ impl EventLog {
         let row_of_user = (0..users as u32).map(Some).collect();
         let profiles = Some(Arc::new(AttachedProfiles { columns, row_of_user }));
         Ok(Self { events: Arc::clone(&self.events), profiles })
+    }
+
+    /// The same log, of which columns with these names hold nothing, and that in these kinds.
+    #[must_use]
+    pub fn with_empty(
+        &self,
+        properties: &BTreeMap<String, ColumnKind>,
+        attributes: &BTreeMap<String, ColumnKind>,
+    ) -> Self {
+        let emptied = |columns: &[Column], kinds: &BTreeMap<String, ColumnKind>| -> Vec<Column> {
+            let other = |column: &Column| match kinds.get(&column.name) {
+                Some(&kind) => Column::empty(&column.name, kind, column.cells.len()),
+                None => column.clone(),
+            };
+            columns.iter().map(other).collect()
+        };
+        let Events { users, offsets, time_us, event, event_types, columns, dropped } = self.parts();
+        let events = Events {
+            users: users.clone(),
+            offsets: offsets.clone(),
+            time_us: time_us.clone(),
+            event: event.clone(),
+            event_types: event_types.clone(),
+            columns: emptied(columns, properties),
+            dropped: *dropped,
+        };
+        let profiles = self.profiles.as_deref().map(|AttachedProfiles { columns, row_of_user }| {
+            Arc::new(AttachedProfiles { columns: emptied(columns, attributes), row_of_user: row_of_user.clone() })
+        });
+        Self { events: Arc::new(events), profiles }
     }
 
     /// The users, ascending.

@@ -252,6 +252,7 @@ impl<'a, S: Scope<'a>> Typer<'_, '_, S> {
     fn compare_constant(&mut self, op: BinaryOp, operand: &Expr, constant: &str) -> Result<Typed<'a>, ExprError> {
         let operand = self.expr(operand)?;
         match operand.kind {
+            _ if operand.node.is_null() => compare_text(self.text, op, &operand, constant),
             ColumnKind::Text => compare_text(self.text, op, &operand, constant),
             ColumnKind::Time => compare_time(self.text, op, operand, constant),
             other => Err(self.type_error(

@@ -221,6 +221,9 @@ impl Reader<'_> {
 
     fn function(&self, function: &SqlFunction) -> Result<Expr, ExprError> {
         let name = function.name.to_string().to_lowercase();
+        if function.over.is_some() || !function.within_group.is_empty() || function.null_treatment.is_some() {
+            return Err(self.unsupported(function.to_string(), "a function takes FILTER (WHERE …) and nothing else"));
+        }
         if let Some(math) = MathFunction::from_name(&name) {
             return self.math(math, function);
         }
@@ -238,9 +241,6 @@ impl Reader<'_> {
             let candidates = Function::NAMES.iter().chain(&MathFunction::NAMES).chain(&["attr"]).chain(rules).copied();
             let (text, nearest) = (self.text.to_owned(), nearest(&name, candidates));
             return Err(ExprError::UnknownFunction { text, name, nearest });
-        }
-        if function.over.is_some() || !function.within_group.is_empty() || function.null_treatment.is_some() {
-            return Err(self.unsupported(function.to_string(), "a function takes FILTER (WHERE …) and nothing else"));
         }
         if self.in_filter && known {
             return Err(ExprError::Misplaced {
@@ -314,6 +314,10 @@ impl Reader<'_> {
         let FunctionArguments::List(list) = &function.args else {
             return Err(self.arguments_error(math.name(), "operands in parentheses"));
         };
+        if function.filter.is_some() || list.duplicate_treatment.is_some() || !list.clauses.is_empty() {
+            let hint = "FILTER (WHERE …) belongs to a function over events: put it inside, right after that";
+            return Err(self.unsupported(function.to_string(), hint));
+        }
         let operands: Vec<Expr> = list
             .args
             .iter()

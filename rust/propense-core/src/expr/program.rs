@@ -66,6 +66,11 @@ pub struct Program {
 }
 
 impl Program {
+    /// Whether it is the constant NULL, which is of any type.
+    pub(crate) fn is_null(&self) -> bool {
+        self.root.is_null()
+    }
+
     /// The leaf that the program is, if it is nothing else.
     #[must_use]
     pub fn as_leaf(&self) -> Option<usize> {

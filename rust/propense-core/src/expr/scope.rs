@@ -155,7 +155,7 @@ impl<'a> Scope<'a> for UserScope<'a, '_> {
                 // A misspelt one would be noticed only when the first of these events comes.
                 bind_filter(self.log, condition, text, &MESSAGE_PROPERTIES)?;
             }
-            return Ok(self.of_no_events(aggregate));
+            return Ok(Self::of_no_events(aggregate));
         }
         let place = match &aggregate.argument {
             None => None,
@@ -219,28 +219,17 @@ impl UserScope<'_, '_> {
         names.properties.iter().all(known)
     }
 
-    /// What an aggregate gives over no events, whatever properties those would have: zero or missing.
-    fn of_no_events(&mut self, aggregate: &Aggregate) -> Typed<'static> {
-        let function = match aggregate.function {
+    /// What an aggregate gives over no events, whatever properties those would have: zero or missing, of any type.
+    fn of_no_events(aggregate: &Aggregate) -> Typed<'static> {
+        let value = match aggregate.function {
             Function::Count
             | Function::Sum
             | Function::Distinct
             | Function::ActiveDays
-            | Function::DecayedCount { .. } => Function::Count,
-            _ => Function::GapMean,
+            | Function::DecayedCount { .. } => 0.0,
+            _ => f64::NAN,
         };
-        let selector_text = format!("{} of no events", function.name());
-        let leaf = self.leaf(selector_text.clone(), || {
-            UserLeaf::Aggregate(BoundAggregate {
-                function,
-                events: EventSet::Empty,
-                filter: None,
-                selector_text,
-                column: None,
-                window_us: None,
-            })
-        });
-        Typed::leaf(leaf, ColumnKind::Number, &[])
+        Typed::new(Node::Constant(value), ColumnKind::Number)
     }
 
     fn event_set(&self, text: &str, aggregate: &Aggregate) -> Result<EventSet, ExprError> {

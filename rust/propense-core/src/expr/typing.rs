@@ -55,7 +55,9 @@ pub(super) fn in_list<'a>(text: &str, operand: Typed<'a>, list: &[Literal]) -> R
         expected: operand.kind.name(),
         found,
     };
-    if operand.kind == ColumnKind::Text {
+    // What is missing whatever it would be may be asked for texts as well as for numbers.
+    let of_texts = operand.node.is_null() && matches!(list.first(), Some(Literal::Text(_)));
+    if operand.kind == ColumnKind::Text || of_texts {
         let texts: Vec<&str> = list
             .iter()
             .map(|item| match item {
@@ -84,6 +86,9 @@ pub(super) fn like<'a>(text: &str, operand: &Typed<'a>, pattern: &str) -> Result
 }
 
 fn lookup<'a>(text: &str, operand: &Typed<'a>, holds: impl Fn(&str) -> bool) -> Result<Typed<'a>, ExprError> {
+    if operand.node.is_null() {
+        return Ok(Typed::new(Node::Constant(f64::NAN), ColumnKind::Boolean));
+    }
     let (Node::Leaf(leaf), Some(dictionary)) = (&operand.node, operand.dictionary) else {
         return Err(ExprError::Type {
             text: text.to_owned(),

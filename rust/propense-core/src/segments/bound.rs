@@ -128,7 +128,7 @@ impl RuleSet {
                     let segment = || self.names()[segment].clone();
                     let located = |source| SegmentError::Rule { segment: segment(), part, source };
                     let bound = binder.bind(expr, text).map_err(located)?;
-                    if bound.kind != ColumnKind::Boolean {
+                    if bound.kind != ColumnKind::Boolean && !bound.program.is_null() {
                         let (text, found) = (text.to_owned(), bound.kind.name());
                         return Err(SegmentError::NotACondition { segment: segment(), part, text, found });
                     }

@@ -28,6 +28,10 @@ pub struct SegmentDefinition {
     /// The first instant at which there are none any more, microseconds since 1970-01-01 UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_until_us: Option<i64>,
+    /// Whether it has members only while every model that it reads, also through other segments, has an audit that is a
+    /// pass.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub requires_audit: bool,
     /// The IANA time zone of days and hours.
     #[serde(default = "utc")]
     pub timezone: String,
@@ -37,6 +41,11 @@ pub struct SegmentDefinition {
     /// What it is for.
     #[serde(default)]
     pub description: String,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 fn utc() -> String {
@@ -54,6 +63,7 @@ impl SegmentDefinition {
             min_stay: None,
             valid_from_us: None,
             valid_until_us: None,
+            requires_audit: false,
             timezone: utc(),
             owner: String::new(),
             description: String::new(),

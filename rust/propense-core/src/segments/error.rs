@@ -88,6 +88,12 @@ pub enum SegmentError {
         /// The time zone's.
         name: String,
     },
+    /// A segment that requires an audit of no model.
+    #[error("segment {segment:?} requires an audit, but its rules read no score and no tier that an audit could be of")]
+    NothingToAudit {
+        /// The segment's name.
+        segment: String,
+    },
     /// A segment that ends before it begins.
     #[error("segment {segment:?} is valid until an instant that is not after the one it is valid from")]
     NeverValid {
@@ -105,6 +111,7 @@ impl SegmentError {
             Self::Rule { segment, .. }
             | Self::NotACondition { segment, .. }
             | Self::TimeZone { segment, .. }
+            | Self::NothingToAudit { segment }
             | Self::NeverValid { segment } => segment,
             Self::Cycle { path } => path.first().map_or("", String::as_str),
         }

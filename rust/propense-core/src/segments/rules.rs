@@ -22,6 +22,8 @@ pub(super) struct Rule {
     pub(super) stay: Option<Expr>,
     pub(super) min_stay_us: Option<i64>,
     pub(super) named: Named,
+    /// The models, as places among all, whose missing audits keep everybody out; ascending.
+    unaudited: Vec<usize>,
 }
 
 impl Rule {
@@ -30,7 +32,8 @@ impl Rule {
         let constant = Expr::Literal(Literal::Text(tier.to_owned()));
         let rule = Expr::Binary(BinaryOp::Equal, Box::new(value), Box::new(constant));
         let written = [rule.to_string(), String::new()];
-        Self { definition: None, written, enter: rule, stay: None, min_stay_us: None, named: Named::default() }
+        let named = Named::default();
+        Self { definition: None, written, enter: rule, stay: None, min_stay_us: None, named, unaudited: Vec::new() }
     }
 
     fn of(definition: &SegmentDefinition) -> Result<Self, SegmentError> {
@@ -47,7 +50,8 @@ impl Rule {
         let stay = definition.stay.as_deref().map(parse_segment_rule).transpose().map_err(located(Part::Stay))?;
         let min_stay_us = canonical.min_stay_us()?;
         let written = [definition.rule.clone(), definition.stay.clone().unwrap_or_default()];
-        Ok(Self { written, enter: rule, stay, min_stay_us, named: Named::default(), definition: Some(canonical) })
+        let (named, unaudited) = (Named::default(), Vec::new());
+        Ok(Self { written, enter: rule, stay, min_stay_us, named, unaudited, definition: Some(canonical) })
     }
 
     /// The expressions of the segment, with the texts they were written as.
@@ -63,6 +67,9 @@ impl Rule {
 
     /// The first instant that is valid, and the first that is not any more.
     pub(super) fn validity_us(&self) -> (i64, i64) {
+        if !self.unaudited.is_empty() {
+            return (i64::MAX, i64::MAX);
+        }
         let definition = self.definition.as_ref();
         let from = definition.and_then(|definition| definition.valid_from_us).unwrap_or(i64::MIN);
         (from, definition.and_then(|definition| definition.valid_until_us).unwrap_or(i64::MAX))
@@ -86,7 +93,7 @@ pub struct Reads<'a> {
 #[derive(Debug, Clone, Default)]
 pub struct RuleSet(Arc<Inner>);
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Inner {
     names: Vec<String>,
     models: Vec<String>,
@@ -137,7 +144,32 @@ impl RuleSet {
         let mut inner = Inner { models_read: vec![false; models.len()], names, models, rules, order, path_dependent };
         let of_people = inner.closure(|segment| inner.rules[segment].definition.is_some());
         inner.models_read = inner.models_of(&of_people);
-        Ok(Self(Arc::new(inner)))
+        let audits = |segment: &usize| inner.requires_audit(*segment) && inner.audited_by(*segment).is_empty();
+        match (0..inner.names.len()).find(audits) {
+            Some(segment) => Err(SegmentError::NothingToAudit { segment: inner.names[segment].clone() }),
+            None => Ok(Self(Arc::new(inner))),
+        }
+    }
+
+    /// The same segments, of which those that require audits have nobody unless every model that they read, also through
+    /// other segments, has one: `is_audited` says so of a model.
+    #[must_use]
+    pub fn with_audits(self, is_audited: impl Fn(&str) -> bool) -> Self {
+        let mut inner = Arc::unwrap_or_clone(self.0);
+        for segment in 0..inner.rules.len() {
+            if inner.requires_audit(segment) {
+                let mut models = inner.audited_by(segment);
+                models.retain(|&model| !is_audited(&inner.models[model]));
+                inner.rules[segment].unaudited = models;
+            }
+        }
+        Self(Arc::new(inner))
+    }
+
+    /// The models, as places in [`RuleSet::models`], whose missing audits keep everybody out of a segment; ascending.
+    #[must_use]
+    pub fn unaudited(&self, segment: usize) -> &[usize] {
+        &self.0.rules[segment].unaudited
     }
 
     /// The segments' names, ascending; a segment's number is its place here.
@@ -244,6 +276,16 @@ impl RuleSet {
 }
 
 impl Inner {
+    fn requires_audit(&self, segment: usize) -> bool {
+        self.rules[segment].definition.as_ref().is_some_and(|definition| definition.requires_audit)
+    }
+
+    /// The models that a segment's audits have to be of.
+    fn audited_by(&self, segment: usize) -> Vec<usize> {
+        let models = self.models_of(&self.closure(|other| other == segment));
+        (0..models.len()).filter(|&model| models[model]).collect()
+    }
+
     fn closure(&self, is_wanted: impl Fn(usize) -> bool) -> Vec<bool> {
         let mut closure: Vec<bool> = (0..self.rules.len()).map(is_wanted).collect();
         // Against the order, so that a segment is reached before those it reads.

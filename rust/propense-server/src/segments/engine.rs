@@ -16,12 +16,14 @@ use serde_json::json;
 use super::ask::{Ask, Change, Refusal, refuse};
 use super::evaluate::{Task, Way, evaluate};
 use super::note::{Base, Kind, Note, PassBase, Step, UserNote};
+use super::owed::Owed;
 use super::part::Part;
 use super::pass::Pass;
 use super::prepared::{NextPass, Prepared, note_of};
 use super::restore;
 use super::rules::Rules;
 use super::shared::{Shared, State};
+use super::standings::FAILED;
 use super::transition::Cause;
 
 /// Users whose timers are seen to in one commit.
@@ -42,10 +44,11 @@ pub(super) struct Engine {
     pub(super) until_us: i64,
     /// The number of the last transition.
     pub(super) number: u64,
-    /// Digests of the models by which users were evaluated.
-    pub(super) digests: BTreeMap<String, String>,
+    /// Versions of the models by which users were evaluated.
+    pub(super) versions: BTreeMap<String, String>,
     /// A pass that was not finished when the store was closed; while asleep, what is known to be needed.
     pub(super) unfinished: Option<PassBase>,
+    pub(super) owed: Owed,
 }
 
 impl Engine {
@@ -58,8 +61,9 @@ impl Engine {
             at_us: i64::MIN,
             until_us: i64::MIN,
             number: 0,
-            digests: BTreeMap::new(),
+            versions: BTreeMap::new(),
             unfinished: None,
+            owed: Owed::Nobody,
         }
     }
 
@@ -123,7 +127,18 @@ impl Engine {
     }
 
     /// Makes the note of what is prepared, and keeps that until the commit is settled.
-    fn finish(&mut self, mut prepared: Prepared, users: Vec<UserNote>, base: Option<Base>) -> Option<StoreNote> {
+    pub(super) fn finish(
+        &mut self,
+        mut prepared: Prepared,
+        users: Vec<UserNote>,
+        base: Option<Base>,
+    ) -> Option<StoreNote> {
+        prepared.owed = self.owed.after(&prepared);
+        let is_news = prepared.owed != Owed::Nobody && self.owed == Owed::Nobody;
+        let mut base = base.or_else(|| is_news.then(|| restore::base(self, &self.shared.read())));
+        if let Some(base) = base.as_mut().filter(|_| prepared.owed != Owed::Nobody) {
+            base.pass.get_or_insert_default().behind = true;
+        }
         let is_silent =
             users.is_empty() && base.is_none() && prepared.until_us < self.until_us.saturating_add(UNTIL_US);
         if is_silent {
@@ -210,14 +225,14 @@ impl Engine {
             return Err("the server is starting".to_owned());
         }
         let rules = change.rules(&state, view).map_err(|error| refuse(refusal, error))?;
-        let digests = rules.digests();
+        let versions = rules.versions();
         let (by_model, served) = match change {
             Change::Models(served) => (true, served),
             Change::Put(_) | Change::Delete(_) => (false, state.served.clone()),
         };
         let gone = |segment: &usize| rules.set.number(&state.standings.names()[*segment]).is_none();
         let gone: Vec<usize> = (0..state.standings.names().len()).filter(gone).collect();
-        let is_other_model = |model: &String| self.digests.get(model) != digests.get(model);
+        let is_other_model = |model: &String| self.versions.get(model) != versions.get(model);
         let other_models: Vec<bool> = rules.set.models().iter().map(is_other_model).collect();
         let causes = self.causes(&state, &rules, &other_models);
         let wakes = by_model && !state.awake;
@@ -232,6 +247,13 @@ impl Engine {
             self.prepared = Some(prepared);
             self.settle(true);
             return Ok(None);
+        }
+        if !wakes && gone.is_empty() && causes.iter().all(Option::is_none) {
+            // Only who answers for a segment, or what for: that nobody has to be evaluated for.
+            let base = base_of(&rules, state.pass.as_ref());
+            prepared.rules = Some((Arc::new(rules), served));
+            drop(state);
+            return Ok(self.finish(prepared, Vec::new(), Some(base)));
         }
         let cause = if by_model { Cause::ModelChange } else { Cause::RuleChange };
         let users = leaving(&state, &gone, cause, prepared.at_us);
@@ -299,8 +321,9 @@ impl Engine {
         self.at_us = self.at_us.max(prepared.at_us);
         self.until_us = self.until_us.max(prepared.until_us);
         self.number = prepared.number;
+        self.owed = prepared.owed;
         if state.awake {
-            self.digests = state.rules.digests();
+            self.versions = state.rules.versions();
             self.unfinished = None;
         }
         let next_us = state.standings.timers.next_us();
@@ -321,7 +344,7 @@ impl Engine {
 fn base_of(rules: &Rules, pass: Option<&Pass>) -> Base {
     Base {
         definitions: rules.definitions.clone(),
-        models: rules.digests(),
+        models: rules.versions(),
         columns: rules.columns.clone(),
         pass: pass.map(|pass| pass.base(rules)),
     }
@@ -330,8 +353,19 @@ fn base_of(rules: &Rules, pass: Option<&Pass>) -> Base {
 /// Users, ascending, whose time has come or whose turn it is.
 fn tasks<'a>(users: &'a [(String, u32)], state: &State) -> Vec<Task<'a>> {
     let is_step = state.pass.as_ref().is_some_and(Pass::is_step);
-    let way = |user: u32| if state.is_stale(user) && !is_step { Way::Anew } else { Way::Step };
+    let way = |user: u32| {
+        let has_failed = state.standings.epoch[user as usize] == FAILED;
+        if state.is_stale(user) && (!is_step || has_failed) { Way::Anew } else { Way::Step }
+    };
     users.iter().map(|(id, user)| Task { id, user: *user, way: way(*user), is_new: false }).collect()
+}
+
+/// Users whose events were gone through again and who stand as before: that they do so at this instant does not always
+/// follow from where they stood at an earlier one.
+fn settled_again(tasks: &[Task<'_>], notes: &[UserNote]) -> Vec<UserNote> {
+    let told: HashSet<&str> = notes.iter().map(|note| note.id.as_str()).collect();
+    let again = tasks.iter().filter(|task| task.way == Way::Anew && !told.contains(task.id));
+    again.map(|task| UserNote { id: task.id.to_owned(), ..UserNote::default() }).collect()
 }
 
 /// Who leaves with segments that go.
@@ -360,10 +394,8 @@ impl Observer for Engine {
             if is_known {
                 return None;
             }
-            let unfinished = self.unfinished.get_or_insert_default();
-            unfinished.behind = true;
-            let pass = Some(unfinished.clone());
-            let base = Base { pass, models: self.digests.clone(), ..base_of(&state.rules, None) };
+            self.unfinished.get_or_insert_default().behind = true;
+            let base = restore::base(self, &state);
             drop(state);
             return self.finish(prepared, Vec::new(), Some(base));
         }
@@ -382,7 +414,11 @@ impl Observer for Engine {
         let ways: Vec<(u32, Way, bool)> = touched.iter().zip(users).map(task).collect();
         let tasks = touched.iter().zip(ways);
         let tasks = tasks.map(|(touched, (user, way, is_new))| Task { id: touched.user, user, way, is_new }).collect();
-        let notes = self.evaluate(view, &state, &[(None, tasks)], Cause::Event, &mut prepared);
+        let lists = [(None, tasks)];
+        let mut notes = self.evaluate(view, &state, &lists, Cause::Event, &mut prepared);
+        if !state.rules.lasting.is_empty() {
+            notes.extend(settled_again(&lists[0].1, &notes));
+        }
         drop(state);
         self.finish(prepared, notes, None)
     }

@@ -13,6 +13,7 @@ mod evaluate;
 mod live;
 mod metrics;
 mod note;
+mod owed;
 mod part;
 mod pass;
 mod prepared;

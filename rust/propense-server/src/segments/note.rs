@@ -39,7 +39,7 @@ pub(super) enum Kind {
 pub(super) struct Base {
     /// As put, ascending by name.
     pub(super) definitions: Vec<SegmentDefinition>,
-    /// Names of models and digests of the versions that segments were evaluated by; empty for one that is not there.
+    /// Names of models and the versions that segments were evaluated by: digest, and whether it was audited; empty for one that is not there.
     pub(super) models: BTreeMap<String, String>,
     /// Columns that rules read, whether anything in the store still has them.
     #[serde(default)]
@@ -70,10 +70,9 @@ impl Columns {
 
     /// Properties and attributes with their kinds.
     pub(super) fn kinds(&self) -> [BTreeMap<String, ColumnKind>; 2] {
-        const ALL: [ColumnKind; 4] = [ColumnKind::Number, ColumnKind::Boolean, ColumnKind::Time, ColumnKind::Text];
         [&self.properties, &self.attributes].map(|columns| {
             let kind = |(name, kind): (&String, &String)| {
-                ALL.into_iter().find(|known| known.name() == kind).map(|kind| (name.clone(), kind))
+                ColumnKind::ALL.into_iter().find(|known| known.name() == kind).map(|kind| (name.clone(), kind))
             };
             columns.iter().filter_map(kind).collect()
         })

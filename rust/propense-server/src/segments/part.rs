@@ -4,7 +4,7 @@ use propense_store::Snapshot;
 
 use super::evaluate::{Failed, Task, Tile, evaluate};
 use super::rules::Rules;
-use super::standings::{NEVER_EVALUATED, Standings, has};
+use super::standings::{Standings, has};
 
 /// Some of the segments in force, and what they read.
 pub(super) struct Part {
@@ -34,7 +34,7 @@ impl Part {
 
     /// Whether the part is enough for a user: nothing else has changed since the user was evaluated, by time either.
     pub(super) fn suffices(standings: &Standings, user: u32, at_us: i64) -> bool {
-        standings.epoch[user as usize] != NEVER_EVALUATED && standings.timers.due_us(user) > at_us
+        standings.is_known(user) && standings.timers.due_us(user) > at_us
     }
 
     /// Evaluates users, who ascend and for whom the part suffices, at an instant, as [`evaluate`] does.

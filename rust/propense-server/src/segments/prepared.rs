@@ -7,10 +7,11 @@ use propense_core::segments::Transition as Moved;
 
 use super::evaluate::{Row, Tile};
 use super::note::{Step, UserNote};
+use super::owed::Owed;
 use super::pass::Pass;
 use super::rules::{Models, Rules};
 use super::shared::State;
-use super::standings::{NEVER_EVALUATED, Standings, has};
+use super::standings::{FAILED, Standings, has};
 use super::transition::{Cause, Transition};
 
 /// A user who could not be evaluated is tried again after this long.
@@ -51,6 +52,8 @@ pub(super) struct Prepared {
     pub(super) forgotten: Option<u32>,
     /// Whether the models are known from now on.
     pub(super) wakes: bool,
+    /// What is owed from now on.
+    pub(super) owed: Owed,
 }
 
 impl Prepared {
@@ -72,7 +75,7 @@ impl Prepared {
         }
         for &user in &self.failed {
             standings.timers.set(user, self.at_us.saturating_add(AGAIN_US));
-            standings.epoch[user as usize] = NEVER_EVALUATED;
+            standings.epoch[user as usize] = FAILED;
         }
         if let Some(user) = self.forgotten {
             standings.forget(user);

@@ -4,12 +4,19 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use propense_store::Note as StoreNote;
+use serde_json::json;
 
 use super::engine::Engine;
 use super::note::{Base, Kind, Note, Step, UserNote};
+use super::owed::Owed;
 use super::rules::Rules;
+use super::shared::State;
 use super::standings::Standings;
 use super::transition::Cause;
+
+/// A store whose last evaluation is this far ahead of the clock was served by another clock: a simulated one, or one that
+/// was wrong.
+const AHEAD_US: i64 = 60_000_000;
 
 /// Takes in a note from the last time that the store was open.
 pub(super) fn replay(engine: &mut Engine, position: u64, payload: &[u8]) -> Result<(), String> {
@@ -31,13 +38,12 @@ pub(super) fn replay(engine: &mut Engine, position: u64, payload: &[u8]) -> Resu
         state.standings.relayout(&rules.names, &rules.lasting);
     }
     engine.number = position;
-    engine.at_us = engine.at_us.max(note.at_us);
-    engine.until_us = engine.until_us.max(note.until_us);
+    (engine.at_us, engine.until_us) = (note.at_us, note.until_us);
     Ok(())
 }
 
 fn rules_of(engine: &mut Engine, base: &Base) -> Result<Rules, String> {
-    engine.digests.clone_from(&base.models);
+    engine.versions.clone_from(&base.models);
     engine.unfinished.clone_from(&base.pass);
     let names = base.models.keys().cloned();
     let definitions = base.definitions.clone();
@@ -79,9 +85,19 @@ fn fold(standings: &mut Standings, note: &Note) {
 pub(super) fn opened(engine: &mut Engine, behind: bool) -> Option<StoreNote> {
     let shared = Arc::clone(&engine.shared);
     let mut state = shared.write();
-    let until_us = engine.until_us;
+    let now_us = shared.clock.now_us();
+    let is_ahead = !shared.clock.is_simulated() && engine.at_us > now_us.saturating_add(AHEAD_US);
+    if is_ahead {
+        let problem =
+            "segments were last evaluated at an instant that the clock has not reached: everybody is evaluated anew";
+        let ahead_s = (engine.at_us - now_us) / 1_000_000;
+        shared.log.line("error", "segments_clock", json!({"problem": problem, "ahead_s": ahead_s}));
+        (engine.at_us, engine.until_us) = (now_us, now_us);
+    }
+    let behind = behind || is_ahead;
+    let (at_us, until_us) = (engine.at_us, engine.until_us);
     state.standings.base_us = until_us;
-    state.standings.last_us.iter_mut().for_each(|last_us| *last_us = until_us.max(*last_us));
+    state.standings.last_us.iter_mut().for_each(|last_us| *last_us = until_us.max(at_us.min(*last_us)));
     shared.published.begin(engine.number);
     // A simulated clock goes on from where it was.
     shared.clock.advance_to(engine.at_us);
@@ -89,31 +105,16 @@ pub(super) fn opened(engine: &mut Engine, behind: bool) -> Option<StoreNote> {
         return None;
     }
     engine.unfinished.get_or_insert_default().behind = true;
-    let base = Base {
-        definitions: state.rules.definitions.clone(),
-        models: engine.digests.clone(),
-        columns: state.rules.columns.clone(),
-        pass: engine.unfinished.clone(),
-    };
-    let note =
-        Note { base: Some(base), at_us: engine.at_us, until_us, first_number: engine.number + 1, ..Note::default() };
+    let base = Some(base(engine, &state));
+    let note = Note { base, at_us: engine.at_us, until_us, first_number: engine.number + 1, ..Note::default() };
     Some(StoreNote { position: engine.number, payload: note.encode() })
 }
 
 /// The whole state as one note.
 pub(super) fn checkpoint(engine: &Engine) -> Vec<u8> {
     let state = engine.shared.read();
-    let (standings, rules) = (&state.standings, &state.rules);
-    let pass = match &state.pass {
-        Some(pass) => Some(pass.base(rules)),
-        None => engine.unfinished.clone(),
-    };
-    let base = Base {
-        definitions: rules.definitions.clone(),
-        models: engine.digests.clone(),
-        columns: rules.columns.clone(),
-        pass,
-    };
+    let standings = &state.standings;
+    let base = Some(base(engine, &state));
     let mut users = Vec::new();
     for user in 0..standings.users.len() as u32 {
         let enter = |segment: usize| Step {
@@ -135,5 +136,22 @@ pub(super) fn checkpoint(engine: &Engine) -> Vec<u8> {
     let names = standings.names().iter().map(ToString::to_string).collect();
     let (at_us, until_us) = (engine.at_us, engine.until_us);
     let first_number = engine.number + 1;
-    Note { kind: Kind::Checkpoint, at_us, until_us, first_number, base: Some(base), names, users }.encode()
+    Note { kind: Kind::Checkpoint, at_us, until_us, first_number, base, names, users }.encode()
+}
+
+/// What is in force, and what is still to be evaluated.
+pub(super) fn base(engine: &Engine, state: &State) -> Base {
+    let mut pass = match &state.pass {
+        Some(pass) => Some(pass.base(&state.rules)),
+        None => engine.unfinished.clone(),
+    };
+    if engine.owed != Owed::Nobody {
+        pass.get_or_insert_default().behind = true;
+    }
+    Base {
+        definitions: state.rules.definitions.clone(),
+        models: engine.versions.clone(),
+        columns: state.rules.columns.clone(),
+        pass,
+    }
 }

@@ -11,10 +11,15 @@ use super::error::SegmentsError;
 use super::note::Columns;
 use crate::serving::{JoinedModels, ServedModel, ServingError, USUAL_SPAN_US, span_us};
 
+/// What is kept of a version beside its digest if an audit of it is a pass.
+const AUDITED: &str = "audited";
+
 /// A version of a model.
 #[derive(Clone)]
 pub(super) struct Model {
     pub(super) digest: String,
+    /// Whether an audit of this version is a pass.
+    pub(super) is_audited: bool,
     pub(super) served: Arc<ServedModel>,
 }
 
@@ -76,6 +81,7 @@ impl Rules {
     }
 
     fn of(set: RuleSet, served: &Models) -> Self {
+        let set = set.with_audits(|name| served.get(name).is_some_and(|model| model.is_audited));
         let numbers = 0..set.len();
         let definitions = numbers.clone().filter_map(|segment| set.definition(segment).cloned()).collect();
         let models = set.models().iter().map(|name| served.get(name).cloned()).collect();
@@ -113,10 +119,14 @@ impl Rules {
         Ok(Arc::clone(self.alone[segment].get_or_init(|| alone)))
     }
 
-    /// Digests by name; empty for a model that is not served.
-    pub(super) fn digests(&self) -> BTreeMap<String, String> {
-        let digest = |model: &Option<Model>| model.as_ref().map(|model| model.digest.clone()).unwrap_or_default();
-        self.set.models().iter().cloned().zip(self.models.iter().map(digest)).collect()
+    /// Versions by name, as digests and whether they are audited; empty for a model that is not served.
+    pub(super) fn versions(&self) -> BTreeMap<String, String> {
+        let version = |model: &Option<Model>| match model {
+            Some(Model { digest, is_audited: true, .. }) => format!("{digest} {AUDITED}"),
+            Some(Model { digest, .. }) => digest.clone(),
+            None => String::new(),
+        };
+        self.set.models().iter().cloned().zip(self.models.iter().map(version)).collect()
     }
 
     /// Some segments and all that read them, directly or not.

@@ -8,8 +8,11 @@ use propense_core::segments::Standing;
 use super::timers::Timers;
 use super::user_table::UserTable;
 
-/// The epoch of users who were not evaluated since the server started, or not with success.
+/// The epoch of users who were not evaluated since the server started: where they stood then is known, and what time alone
+/// changes follows from it.
 pub(super) const NEVER_EVALUATED: u32 = 0;
+/// The epoch of users who could not be evaluated: what befell them is still to be told from their events.
+pub(super) const FAILED: u32 = u32::MAX;
 
 /// All users by number, and all segments by number.
 pub(super) struct Standings {
@@ -65,6 +68,11 @@ impl Standings {
 
     pub(super) fn counts(&self) -> &[u64] {
         &self.counts
+    }
+
+    /// Whether a user was evaluated since the server started, and nothing that befell them since is left out.
+    pub(super) fn is_known(&self, user: u32) -> bool {
+        !matches!(self.epoch[user as usize], NEVER_EVALUATED | FAILED)
     }
 
     /// The number of a user, who is in no segment if new.

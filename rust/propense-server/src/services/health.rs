@@ -11,10 +11,11 @@ use crate::proto::DESCRIPTORS;
 use crate::proto::event_service_server::SERVICE_NAME as EVENTS;
 use crate::proto::model_service_server::SERVICE_NAME as MODELS;
 use crate::proto::scoring_service_server::SERVICE_NAME as SCORING;
+use crate::proto::segment_service_server::SERVICE_NAME as SEGMENTS;
 use crate::proto::user_service_server::SERVICE_NAME as USERS;
 
 /// The services that health speaks of, besides the server as a whole.
-const SERVICES: [&str; 5] = ["", SCORING, EVENTS, USERS, MODELS];
+const SERVICES: [&str; 6] = ["", SCORING, EVENTS, USERS, MODELS, SEGMENTS];
 
 /// Tells whether the server takes calls.
 pub(crate) struct Health(HealthReporter);

@@ -1,5 +1,6 @@
 //! The services, one file each, and what they share.
 
+mod answers;
 mod events;
 mod explain;
 mod health;

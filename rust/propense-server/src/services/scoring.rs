@@ -3,8 +3,6 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -19,6 +17,7 @@ use crate::proto::{
     ModelScore, Outcome, Score, ScoreEventsRequest, ScoreEventsResponse, ScoreUserRequest, ScoreUserResponse,
     StreamScoresRequest, StreamScoresResponse, Tier, UserScores,
 };
+use crate::services::answers::Answers;
 use crate::services::explain::explain_user;
 use crate::services::{compute, held};
 use crate::state::State;
@@ -79,26 +78,29 @@ impl<B: Backend> ScoringService for Scoring<B> {
     ) -> Result<Response<Self::StreamScoresStream>, Status> {
         let held = held(request.extensions());
         let stream = ScoreStream::of(&self.0, &request.into_inner())?;
-        let stalled_reader = self.0.limits.stalled_reader;
-        let (messages, scores) = mpsc::channel(2);
+        let (mut answers, scores) = Answers::new(2, self.0.limits.stalled_reader);
         tokio::spawn(async move {
-            let mut stream = Some(stream);
-            while let Some(mut next) = stream.take() {
-                let message = compute(held.clone(), move || Ok((next.message()?, next))).await;
-                let message = match message {
-                    Ok((None, _)) => return,
-                    Ok((Some(message), next)) => {
-                        stream = Some(next);
-                        Ok(message)
-                    }
-                    Err(error) => Err(Status::from(error)),
+            let mut stream = stream;
+            // Between two pages of users, of whom none may qualify, it is seen whether anybody still reads.
+            while !answers.is_closed() {
+                let page = compute(held.clone(), move || Ok((stream.page()?, stream))).await;
+                let (page, next) = match page {
+                    Ok(found) => found,
+                    Err(error) => return answers.end(error.into()),
                 };
-                if !matches!(timeout(stalled_reader, messages.send(message)).await, Ok(Ok(()))) {
-                    return;
+                stream = next;
+                match page {
+                    Page::End => return,
+                    Page::Nothing => {}
+                    Page::Rows(message) => {
+                        if !answers.send(message).await {
+                            return;
+                        }
+                    }
                 }
             }
         });
-        Ok(Response::new(ReceiverStream::new(scores)))
+        Ok(Response::new(scores))
     }
 }
 
@@ -245,6 +247,16 @@ struct ScoreStream<B: Backend> {
     done: bool,
 }
 
+/// What there is to say of some users of a stream.
+enum Page {
+    /// Those who qualify, or that there is nobody at all.
+    Rows(StreamScoresResponse),
+    /// None of them qualifies.
+    Nothing,
+    /// There are no more.
+    End,
+}
+
 impl<B: Backend> ScoreStream<B> {
     fn of(state: &Arc<State<B>>, request: &StreamScoresRequest) -> Result<Self, ServiceError> {
         let backend = state.backend()?;
@@ -274,17 +286,17 @@ impl<B: Backend> ScoreStream<B> {
         Ok(Self { state, snapshot, served, as_of_us, tiers, rows, after: None, any_sent: false, done: false })
     }
 
-    /// The next message, if there is more to say; goes on over users who do not qualify until there is a row or the end.
-    fn message(&mut self) -> Result<Option<StreamScoresResponse>, ServiceError> {
-        let mut rows = Vec::new();
-        while !self.done && rows.is_empty() {
-            rows = self.next_rows()?;
+    /// What there is to say of the next users.
+    fn page(&mut self) -> Result<Page, ServiceError> {
+        let rows = if self.done { Vec::new() } else { self.next_rows()? };
+        if rows.is_empty() && !self.done {
+            return Ok(Page::Nothing);
         }
         if rows.is_empty() && self.any_sent {
-            return Ok(None);
+            return Ok(Page::End);
         }
         self.any_sent = true;
-        Ok(Some(StreamScoresResponse {
+        Ok(Page::Rows(StreamScoresResponse {
             arrow_ipc: arrow_of(&rows)?,
             rows: rows.len() as u32,
             model: Some(self.served.version.clone()),

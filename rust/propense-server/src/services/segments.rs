@@ -4,8 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use propense_core::segments::{SegmentDefinition, SegmentError};
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -22,6 +20,7 @@ use crate::proto::{
     PutSegmentResponse, Segment, UserSegment, WatchTransitionsRequest, WatchTransitionsResponse,
 };
 use crate::segments::{LiveSegments, SegmentState, SegmentsError, UserStanding};
+use crate::services::answers::Answers;
 use crate::services::watch::watch;
 use crate::services::{compute, held};
 use crate::state::State;
@@ -98,14 +97,16 @@ impl<B: Backend> SegmentService for Segments<B> {
         let live = live(&self.0)?;
         let find = move || live.members(&segment).map_err(|error| of_segments(error, "segment"));
         let mut members = Some(compute(held.clone(), find).await?);
-        let stalled_reader = self.0.limits.stalled_reader;
-        let (messages, stream) = mpsc::channel(2);
+        let (mut answers, stream) = Answers::new(2, self.0.limits.stalled_reader);
         tokio::spawn(async move {
             let (mut after, mut any_sent) = (Some(after_user_id).filter(|after| !after.is_empty()), false);
             while let Some(next) = members.take() {
                 let from = after.clone();
                 let page = compute(held.clone(), move || Ok((next.page(from.as_deref(), page_users), next)));
-                let Ok((page, next)) = page.await else { return };
+                let (page, next) = match page.await {
+                    Ok(found) => found,
+                    Err(error) => return answers.end(error.into()),
+                };
                 let (user_ids, is_last) = match page {
                     None => (Vec::new(), true),
                     Some((user_ids, last)) => {
@@ -118,14 +119,13 @@ impl<B: Backend> SegmentService for Segments<B> {
                 }
                 if !user_ids.is_empty() || !any_sent && is_last {
                     any_sent = true;
-                    let message = Ok(ListMembersResponse { user_ids });
-                    if !matches!(timeout(stalled_reader, messages.send(message)).await, Ok(Ok(()))) {
+                    if !answers.send(ListMembersResponse { user_ids }).await {
                         return;
                     }
                 }
             }
         });
-        Ok(Response::new(ReceiverStream::new(stream)))
+        Ok(Response::new(stream))
     }
 
     async fn get_user_segments(
@@ -248,6 +248,7 @@ fn segment(state: SegmentState) -> Segment {
             timezone: definition.timezone,
             owner: definition.owner,
             description: definition.description,
+            requires_audit: definition.requires_audit,
         },
     };
     Segment {
@@ -257,6 +258,7 @@ fn segment(state: SegmentState) -> Segment {
         backfill: state.backfill.map(|(users_done, users_total)| Backfill { users_done, users_total }),
         reads_segments: state.reads_segments,
         reads_models: state.reads_models,
+        unaudited_models: state.unaudited_models,
     }
 }
 
@@ -292,6 +294,7 @@ fn definition_of(place: usize, definition: proto::SegmentDefinition) -> Result<S
         min_stay: text(definition.min_stay),
         valid_from_us: instant(definition.valid_from, "valid_from")?,
         valid_until_us: instant(definition.valid_until, "valid_until")?,
+        requires_audit: definition.requires_audit,
         timezone: text(definition.timezone).unwrap_or_else(|| "UTC".to_owned()),
         owner: definition.owner,
         description: definition.description,
@@ -306,6 +309,7 @@ fn located(names: &[String], error: SegmentsError) -> ServiceError {
         SegmentError::Rule { part, .. } | SegmentError::NotACondition { part, .. } => part.name(),
         SegmentError::TimeZone { .. } => "timezone",
         SegmentError::NeverValid { .. } => "valid_until",
+        SegmentError::NothingToAudit { .. } => "requires_audit",
         SegmentError::Cycle { .. } => "rule",
     };
     let in_cycle = |name: &String| matches!(wrong.as_ref(), SegmentError::Cycle { path } if path.contains(name));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
@@ -13,6 +13,7 @@ use crate::error::ServiceError;
 use crate::limits::Held;
 use crate::proto::stream_events_response::Result as Outcome;
 use crate::proto::{IngestEventsRequest, StreamEventsRequest, StreamEventsResponse};
+use crate::services::answers::Answers;
 use crate::services::events::columns_of;
 use crate::services::{Written, compute, submit, written};
 use crate::state::State;
@@ -43,10 +44,10 @@ pub(super) fn stream_events<B: Backend>(
 ) -> Acknowledgements {
     // One batch is with the acknowledging task.
     let (sent, under_way) = mpsc::channel(state.limits.stream_window.max(2) - 1);
-    let (answers, acknowledgements) = mpsc::channel(1);
-    tokio::spawn(acknowledge(under_way, answers, state.limits.stalled_reader, held.clone()));
+    let (answers, acknowledgements) = Answers::new(1, state.limits.stalled_reader);
+    tokio::spawn(acknowledge(under_way, answers, held.clone()));
     tokio::spawn(read(state, held, requests, sent));
-    ReceiverStream::new(acknowledgements)
+    acknowledgements
 }
 
 async fn read<B: Backend>(
@@ -94,25 +95,18 @@ async fn offer<B: Backend>(
     }
 }
 
-async fn acknowledge(
-    mut under_way: mpsc::Receiver<Read>,
-    answers: mpsc::Sender<Result<StreamEventsResponse, Status>>,
-    stalled_reader: Duration,
-    _held: Held,
-) {
+async fn acknowledge(mut under_way: mpsc::Receiver<Read>, mut answers: Answers<StreamEventsResponse>, _held: Held) {
     while let Some(read) = under_way.recv().await {
-        let answer = match read {
-            Read::End(status) => Err(status),
-            Read::Batch(sequence, outcome) => {
-                let outcome = match outcome {
-                    Ok(waiting) => written(waiting, Rows::Events).await,
-                    Err(error) => Err(error),
-                };
-                let result = outcome.map_or_else(|error| Outcome::Error(error.to_row()), Outcome::Receipt);
-                Ok(StreamEventsResponse { sequence, result: Some(result) })
-            }
+        let (sequence, outcome) = match read {
+            Read::End(status) => return answers.end(status),
+            Read::Batch(sequence, outcome) => (sequence, outcome),
         };
-        if !matches!(timeout(stalled_reader, answers.send(answer)).await, Ok(Ok(()))) {
+        let outcome = match outcome {
+            Ok(waiting) => written(waiting, Rows::Events).await,
+            Err(error) => Err(error),
+        };
+        let result = outcome.map_or_else(|error| Outcome::Error(error.to_row()), Outcome::Receipt);
+        if !answers.send(StreamEventsResponse { sequence, result: Some(result) }).await {
             return;
         }
     }

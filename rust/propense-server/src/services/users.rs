@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
@@ -16,6 +14,7 @@ use crate::proto::{
     EraseUserRequest, EraseUserResponse, ExportUserRequest, ExportUserResponse, GetUserRequest, GetUserResponse,
     PutProfilesRequest, PutProfilesResponse,
 };
+use crate::services::answers::Answers;
 use crate::services::{compute, held, submit, written};
 use crate::state::State;
 use crate::status::Rows;
@@ -79,8 +78,7 @@ impl<B: Backend> UserService for Users<B> {
         let ExportUserRequest { user_id } = request.into_inner();
         let (state, user) = (Arc::clone(&self.0), user_id.clone());
         let log = compute(held.clone(), move || gather(&state, &user)).await?;
-        let (parts, export) = mpsc::channel(2);
-        let stalled_reader = self.0.limits.stalled_reader;
+        let (mut answers, export) = Answers::new(2, self.0.limits.stalled_reader);
         tokio::spawn(async move {
             let _held = held;
             let mut first = 0;
@@ -88,14 +86,13 @@ impl<B: Backend> UserService for Users<B> {
                 let rows = first..(first + EXPORT_ROWS).min(log.len());
                 let profile = (first == 0).then(|| profile_of(&log, 0, &user_id));
                 let part = ExportUserResponse { profile, events: events_of(&log, rows.clone(), &user_id) };
-                let sent = timeout(stalled_reader, parts.send(Ok(part))).await;
-                if rows.end == log.len() || !matches!(sent, Ok(Ok(()))) {
+                if !answers.send(part).await || rows.end == log.len() {
                     return;
                 }
                 first = rows.end;
             }
         });
-        Ok(Response::new(ReceiverStream::new(export)))
+        Ok(Response::new(export))
     }
 
     async fn erase_user(&self, request: Request<EraseUserRequest>) -> Result<Response<EraseUserResponse>, Status> {

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
@@ -15,6 +14,7 @@ use crate::error::ServiceError;
 use crate::limits::Held;
 use crate::proto::WatchTransitionsResponse;
 use crate::segments::{LiveSegments, TransitionPage};
+use crate::services::answers::Answers;
 use crate::services::compute;
 use crate::state::State;
 use crate::status::of_segments;
@@ -23,8 +23,6 @@ use crate::status::of_segments;
 const MESSAGE: usize = 1_000;
 /// A stream that passes over all there is says this often how far it is.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
-
-type Messages = mpsc::Sender<Result<WatchTransitionsResponse, Status>>;
 
 /// Serves one stream.
 pub(super) fn watch<B: Backend>(
@@ -39,16 +37,9 @@ pub(super) fn watch<B: Backend>(
     if after > last {
         return Err(ServiceError::TransitionsAhead { path: "after_number".to_owned(), last });
     }
-    let (messages, stream) = mpsc::channel(4);
-    tokio::spawn(follow(
-        Arc::clone(state),
-        Arc::downgrade(live),
-        held,
-        segments.into_iter().collect(),
-        after,
-        messages,
-    ));
-    Ok(ReceiverStream::new(stream))
+    let (answers, stream) = Answers::new(4, state.limits.stalled_reader);
+    tokio::spawn(follow(Arc::clone(state), Arc::downgrade(live), held, segments.into_iter().collect(), after, answers));
+    Ok(stream)
 }
 
 /// Sends until nobody reads any more or the server stops. The segments are not kept alive by those who watch them.
@@ -58,10 +49,10 @@ async fn follow<B: Backend>(
     held: Held,
     wanted: BTreeSet<String>,
     mut after: u64,
-    messages: Messages,
+    mut answers: Answers<WatchTransitionsResponse>,
 ) {
     let (Some(mut told), _watcher) = (live.upgrade().map(|live| live.subscribe()), Watcher::new(&live)) else { return };
-    let (mut stopping, stalled_reader) = (state.stopping.clone(), state.limits.stalled_reader);
+    let mut stopping = state.stopping.clone();
     let (mut sent_up_to, mut sent_at) = (None, Instant::now());
     loop {
         told.borrow_and_update();
@@ -72,18 +63,14 @@ async fn follow<B: Backend>(
         });
         let TransitionPage { mut transitions, up_to } = match page.await {
             Ok(page) => page,
-            Err(error) => {
-                let _ = timeout(stalled_reader, messages.send(Err(error.into()))).await;
-                return;
-            }
+            Err(error) => return answers.end(error.into()),
         };
         let is_wanted = |segment: &str| wanted.is_empty() || wanted.contains(segment);
         transitions.retain(|transition| is_wanted(&transition.segment));
         let is_due = sent_up_to.is_none_or(|sent| sent < up_to && sent_at.elapsed() >= SIGN_OF_LIFE);
         if !transitions.is_empty() || is_due {
             let transitions = transitions.iter().map(crate::segments::Transition::to_proto).collect();
-            let message = Ok(WatchTransitionsResponse { transitions, up_to });
-            if !matches!(timeout(stalled_reader, messages.send(message)).await, Ok(Ok(()))) {
+            if !answers.send(WatchTransitionsResponse { transitions, up_to }).await {
                 return;
             }
             (sent_up_to, sent_at) = (Some(up_to), Instant::now());
@@ -96,11 +83,8 @@ async fn follow<B: Backend>(
         tokio::select! {
             changed = told.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(SIGN_OF_LIFE), if lags => {}
-            () = messages.closed() => return,
-            () = stopped(&mut stopping) => {
-                let _ = timeout(stalled_reader, messages.send(Err(ServiceError::Stopping.into()))).await;
-                return;
-            }
+            () = answers.closed() => return,
+            () = stopped(&mut stopping) => return answers.end(ServiceError::Stopping.into()),
         }
     }
 }

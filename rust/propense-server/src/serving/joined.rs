@@ -11,6 +11,7 @@ use propense_store::Gathered;
 
 use super::bound::span_us;
 use super::error::ServingError;
+use super::merged::Merged;
 use super::served_model::ServedModel;
 
 /// Models bound to the columns that a store has, those of a time zone joined.
@@ -113,26 +114,18 @@ impl Part {
 
 /// When models that are wanted may say something else.
 fn changes(shape: &EventLog, plan: &Plan, members: &[Member], wanted: &[bool]) -> Changes {
-    let mut steps: Vec<Option<Vec<f32>>> = vec![Some(Vec::new()); plan.width()];
+    let mut merged = vec![Merged::Nothing; plan.width()];
     for member in members.iter().filter(|member| wanted.get(member.place) == Some(&true)) {
         let onnx = &member.model.loaded().onnx;
         let thresholds = onnx.thresholds();
         for Run { own, joined } in &member.runs {
             for (own, joined) in own.clone().zip(joined.clone()) {
-                match (Distinguished::by_model(onnx.reads(), thresholds.as_deref(), own), &mut steps[joined]) {
-                    (Distinguished::Everything, steps) => *steps = None,
-                    (Distinguished::Steps(new), Some(steps)) => steps.extend_from_slice(new),
-                    _ => {}
-                }
+                merged[joined].add(Distinguished::by_model(onnx.reads(), thresholds.as_deref(), own));
             }
         }
-        member.conditions.iter().for_each(|&condition| steps[condition] = None);
+        member.conditions.iter().for_each(|&condition| merged[condition].add(Distinguished::Everything));
     }
-    Changes::new(shape, plan, |output| match &steps[output] {
-        Some(steps) if steps.is_empty() => Distinguished::Nothing,
-        Some(steps) => Distinguished::Steps(steps),
-        None => Distinguished::Everything,
-    })
+    Changes::new(shape, plan, |output| merged[output].distinguished())
 }
 
 /// Where a model's features lie in the joined row.

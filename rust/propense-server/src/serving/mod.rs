@@ -7,6 +7,7 @@ mod bound;
 mod error;
 mod joined;
 mod known_columns;
+mod merged;
 mod served_model;
 mod store_backend;
 

@@ -10,7 +10,7 @@ use propense_store::{Gathered, Reply, Snapshot as StoreSnapshot, Store, StoreOpt
 
 use super::error::ServingError;
 use super::served_model::ServedModel;
-use crate::backend::{Backend, Explained, Explains, LoadedModel, ModelError, Scored, Snapshot, StoreSize};
+use crate::backend::{Backend, Explained, Explains, LoadedModel, ModelError, Scored, Serving, Snapshot, StoreSize};
 use crate::clock::Clock;
 use crate::error::ServerError;
 use crate::instants::timestamp;
@@ -94,12 +94,9 @@ impl Backend for StoreBackend {
         }
     }
 
-    fn serve_models(&self, models: &[(&str, &str, &Arc<ServedModel>)]) -> Result<(), WriteError> {
+    fn serve_models(&self, models: &[Serving<'_, Arc<ServedModel>>]) -> Result<(), WriteError> {
         let Some(segments) = &self.segments else { return Ok(()) };
-        let owned = |(name, digest, model): &(&str, &str, &Arc<ServedModel>)| {
-            ((*name).to_owned(), (*digest).to_owned(), Arc::clone(model))
-        };
-        match segments.serve_models(models.iter().map(owned).collect()) {
+        match segments.serve_models(models) {
             Ok(()) => Ok(()),
             Err(SegmentsError::Write(error)) => Err(error),
             Err(error) => Err(WriteError::Refused(error.to_string())),

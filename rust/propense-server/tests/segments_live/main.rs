@@ -22,7 +22,7 @@ use people::{People, event, profile, stored, stored_profile};
 use propense_core::events::UserIds;
 use propense_core::segments::SegmentDefinition;
 use propense_onnx::{LoadedModel, ModelDirectory};
-use propense_server::{Backend, Cause, Clock, LiveOptions, LiveSegments, LogLines, StoreBackend, Transition};
+use propense_server::{Backend, Cause, Clock, LiveOptions, LiveSegments, LogLines, Serving, StoreBackend, Transition};
 use propense_store::StoreOptions;
 use tempfile::TempDir;
 
@@ -104,8 +104,10 @@ impl World {
         let live = LiveOptions { clock: self.clock.clone(), log: Some(LogLines::stderr()), segments: Vec::new() };
         let backend = StoreBackend::open(self.folder.path().join("store"), options, live).unwrap();
         let model = self.model.as_ref().map(|_| backend.load_model(&model_folder()).unwrap());
-        let models: Vec<_> = model.iter().map(|model| (MODEL, model.digest.as_str(), &model.model)).collect();
-        backend.serve_models(&models).unwrap();
+        let serving: Vec<_> = (model.iter())
+            .map(|model| Serving { name: MODEL, digest: &model.digest, is_audited: false, model: &model.model })
+            .collect();
+        backend.serve_models(&serving).unwrap();
         self.backend = Some(backend);
     }
 

@@ -102,6 +102,9 @@ impl Aging {
                 let least = |steps: &[f64]| steps.get(steps.partition_point(|&step| step < now)).copied();
                 let Steps { double, boundaries, .. } = &self.steps;
                 let step = least(double).unwrap_or(f64::INFINITY).min(least(boundaries).unwrap_or(f64::INFINITY));
+                if step == f64::INFINITY {
+                    return i64::MAX;
+                }
                 let days = step - now;
                 // A day's division rounds by far less than a millionth of what is left and of what there is.
                 let early_us = (days - (days.abs() + now) * 1e-9) * DAY_US as f64 - 2.0;

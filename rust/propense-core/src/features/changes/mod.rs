@@ -65,7 +65,7 @@ impl Known<'_> {
 pub enum Distinguished<'a> {
     /// Nothing: it is not read.
     Nothing,
-    /// Ascending numbers: only its coming from below one of them to it or above, or back, matters.
+    /// Numbers in any order: only its coming from below one of them to it or above, or back, matters.
     Steps(&'a [f32]),
     /// Any two values; of a condition, whether it holds.
     Everything,

@@ -53,8 +53,8 @@ pub(super) fn collect(program: &Program, leaves: &[UserLeaf], thresholds: Option
                 collector.add(leaf, |steps| steps.single.extend_from_slice(thresholds));
             }
         }
-        // What is not read changes nothing.
-        (None, Some([])) => {}
+        // It is only asked whether there is a value: of a logarithm or a fraction that may change by age alone.
+        (None, Some([])) => collector.compared(&program.root, &[]),
         (None, Some(thresholds)) if degrees(&program.root, leaves).is_some() => {
             collector.compound(&program.root, Steps { single: thresholds.to_vec(), ..Steps::default() });
         }

@@ -3,6 +3,9 @@
 use crate::events::{Cells, EventLog};
 use crate::expr::{BoundAggregate, BoundFilter, EventLeaf, EventSet};
 
+/// The most places of a table of the values of all event types together: one is made for each plan.
+const TABLE_PLACES: usize = 1 << 20;
+
 /// The events of some types that pass a filter.
 pub(super) struct Selection<'p> {
     pub(super) events: EventSet,
@@ -24,7 +27,8 @@ pub(super) enum Test {
 impl<'p> Selection<'p> {
     pub(super) fn of(aggregate: &'p BoundAggregate, log: &EventLog) -> Self {
         let filter = aggregate.filter.as_ref();
-        Self { events: aggregate.events, filter, test: filter.map_or(Test::Type, |filter| Test::of(filter, log)) }
+        let test = filter.map_or(Test::Type, |filter| Test::of(filter, aggregate.events, log));
+        Self { events: aggregate.events, filter, test }
     }
 
     /// Whether every event of its types is in it.
@@ -54,14 +58,18 @@ impl<'p> Selection<'p> {
 }
 
 impl Test {
-    fn of(filter: &BoundFilter, log: &EventLog) -> Self {
+    fn of(filter: &BoundFilter, events: EventSet, log: &EventLog) -> Self {
+        let event_types = if events == EventSet::All { log.event_types().len() } else { 1 };
+        let has_table = |column: usize| {
+            log.columns()[column].cells.places().is_some_and(|places| places * event_types <= TABLE_PLACES)
+        };
         let mut columns = filter.leaves.iter().filter_map(|leaf| match leaf {
             EventLeaf::Column(column) => Some(*column),
             EventLeaf::EventType => None,
         });
         match (columns.next(), columns.next()) {
             (None, _) => Self::Type,
-            (Some(column), None) if log.columns()[column].cells.places().is_some() => Self::Column(column),
+            (Some(column), None) if has_table(column) => Self::Column(column),
             _ => Self::Condition(filter.clone()),
         }
     }

@@ -1,13 +1,19 @@
 //! The segments as they stand.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
 
 use propense_core::segments::SegmentDefinition;
 
 use super::LiveSegments;
 use crate::segments::error::SegmentsError;
 use crate::segments::rules::Rules;
-use crate::segments::shared::State;
+use crate::segments::shared::{Shared, State};
+use crate::segments::standings::Standings;
+
+/// Users who are looked at together when overlaps are counted: as writes wait that long, few.
+const OVERLAP_USERS: usize = 1 << 15;
 
 /// A segment as it stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +30,8 @@ pub struct SegmentState {
     pub reads_segments: Vec<String>,
     /// The models that its rules read.
     pub reads_models: Vec<String>,
+    /// The models that it reads, also through other segments, whose missing audits keep everybody out of it.
+    pub unaudited_models: Vec<String>,
 }
 
 /// All segments as they stand.
@@ -31,7 +39,8 @@ pub struct SegmentState {
 pub struct SegmentsList {
     /// Ascending by name.
     pub segments: Vec<SegmentState>,
-    /// If asked for: of every two segments that share a user, their places and how many users.
+    /// If asked for: of every two segments that share a user, their places and how many users. Nobody waits for them to
+    /// be counted, so events that come meanwhile may or may not be in them.
     pub overlaps: Vec<(usize, usize, u64)>,
     /// The number of the last transition.
     pub last_transition: u64,
@@ -41,10 +50,18 @@ impl LiveSegments {
     /// All segments.
     #[must_use]
     pub fn list(&self, with_overlaps: bool) -> SegmentsList {
-        let state = self.shared.read();
-        let segments = (0..state.rules.set.len()).map(|segment| segment_state(&state, segment)).collect();
-        let overlaps = if with_overlaps { overlaps(&state) } else { Vec::new() };
-        SegmentsList { segments, overlaps, last_transition: self.last_transition() }
+        loop {
+            let state = self.shared.read();
+            let rules = Arc::clone(&state.rules);
+            let segments = (0..rules.set.len()).map(|segment| segment_state(&state, segment)).collect();
+            let last_transition = self.last_transition();
+            drop(state);
+            let overlaps = if with_overlaps { overlaps(&self.shared, &rules) } else { Some(Vec::new()) };
+            // Segments are rarely others before they are counted.
+            if let Some(overlaps) = overlaps {
+                return SegmentsList { segments, overlaps, last_transition };
+            }
+        }
     }
 
     /// The names of all segments, ascending.
@@ -111,17 +128,35 @@ pub(super) fn described(rules: &Rules, segment: usize, members: u64, backfill: O
         backfill,
         reads_segments: names(reads.segments, rules.set.names()),
         reads_models: names(reads.models, rules.set.models()),
+        unaudited_models: names(rules.set.unaudited(segment), rules.set.models()),
     }
 }
 
-/// How many users each two segments share, if any.
-fn overlaps(state: &State) -> Vec<(usize, usize, u64)> {
-    let segments = state.standings.names().len();
-    let mut shared = vec![0_u64; segments * segments];
+/// How many users each two segments share, if any; `None` if other rules are in force now.
+fn overlaps(shared: &Shared, rules: &Arc<Rules>) -> Option<Vec<(usize, usize, u64)>> {
+    let segments = rules.set.len();
+    let mut counts = vec![0_u64; segments * segments];
+    for first in (0..).step_by(OVERLAP_USERS) {
+        let state = shared.read();
+        if !Arc::ptr_eq(&state.rules, rules) {
+            return None;
+        }
+        let users = first..(first + OVERLAP_USERS).min(state.standings.users.len());
+        if users.is_empty() {
+            break;
+        }
+        count_pairs(&state.standings, users, segments, &mut counts);
+    }
+    let pairs = counts.into_iter().enumerate().filter(|(_, users)| *users > 0);
+    Some(pairs.map(|(pair, users)| (pair / segments, pair % segments, users)).collect())
+}
+
+/// Adds some users to how many each two segments share.
+fn count_pairs(standings: &Standings, users: Range<usize>, segments: usize, counts: &mut [u64]) {
     let mut of_user = Vec::new();
-    for user in 0..state.standings.users.len() as u32 {
+    for user in users {
         of_user.clear();
-        for (word, bits) in state.standings.bits_of(user).iter().enumerate() {
+        for (word, bits) in standings.bits_of(user as u32).iter().enumerate() {
             let mut bits = *bits;
             while bits != 0 {
                 of_user.push(word * 64 + bits.trailing_zeros() as usize);
@@ -129,9 +164,7 @@ fn overlaps(state: &State) -> Vec<(usize, usize, u64)> {
             }
         }
         for (place, &first) in of_user.iter().enumerate() {
-            of_user[place + 1..].iter().for_each(|&second| shared[first * segments + second] += 1);
+            of_user[place + 1..].iter().for_each(|&second| counts[first * segments + second] += 1);
         }
     }
-    let pairs = shared.into_iter().enumerate().filter(|(_, users)| *users > 0);
-    pairs.map(|(pair, users)| (pair / segments, pair % segments, users)).collect()
 }

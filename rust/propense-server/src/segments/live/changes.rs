@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::LiveSegments;
 use super::answers::{SegmentState, described, number};
+use crate::backend::Serving;
 use crate::segments::ask::{Ask, Change, Refusal};
 use crate::segments::error::SegmentsError;
 use crate::segments::rules::{Model, Models};
@@ -63,13 +64,16 @@ impl LiveSegments {
         Ok(members)
     }
 
-    /// Goes over to the models that are served now: names, digests, models.
+    /// Goes over to the models that are served now.
     ///
     /// # Errors
     /// The store does not write what follows.
-    pub(crate) fn serve_models(&self, models: Vec<(String, String, Arc<ServedModel>)>) -> Result<(), SegmentsError> {
-        let model = |(name, digest, served)| (name, Model { digest, served });
-        self.change(Change::Models(models.into_iter().map(model).collect::<Models>()))?;
+    pub(crate) fn serve_models(&self, models: &[Serving<'_, Arc<ServedModel>>]) -> Result<(), SegmentsError> {
+        let model = |one: &Serving<'_, Arc<ServedModel>>| {
+            let Serving { name, digest, is_audited, model } = *one;
+            (name.to_owned(), Model { digest: digest.to_owned(), is_audited, served: Arc::clone(model) })
+        };
+        self.change(Change::Models(models.iter().map(model).collect::<Models>()))?;
         let at_start = mem::take(&mut *self.at_start.lock().unwrap_or_else(PoisonError::into_inner));
         if at_start.is_empty() {
             return Ok(());
@@ -112,6 +116,8 @@ impl LiveSegments {
         if !self.shared.clock.is_simulated() {
             return Err(SegmentsError::ClockNotSimulated);
         }
+        // A pass that began at an instant ends there: time goes on only from where everybody stands.
+        self.catch_up()?;
         if !self.shared.clock.advance_to(until_us) {
             return Err(SegmentsError::ClockBackwards);
         }

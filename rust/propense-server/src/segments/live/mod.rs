@@ -115,10 +115,35 @@ impl LiveSegments {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use propense_store::StoreOptions;
+    use propense_store::{EventBatch, StoreOptions};
     use tempfile::TempDir;
 
     use super::*;
+
+    #[test]
+    fn nobody_is_evaluated_because_a_segment_has_another_owner() {
+        let folder = TempDir::new().unwrap();
+        let (engaged, observer) = Engaged::new(Clock::simulated(9), LogLines::to_memory(Arc::default()), Vec::new());
+        let store = Store::open_observed(folder.path(), StoreOptions::default(), observer).unwrap();
+        let live = engaged.live(&Arc::new(store)).unwrap();
+        live.serve_models(&[]).unwrap();
+        let mut batch = EventBatch::new();
+        for user in ["ann", "bob", "eve"] {
+            batch.push_event(user, 5, "view", None).unwrap();
+        }
+        live.store().ingest(batch).unwrap();
+        let segment = SegmentDefinition::new("seen", "count(view) >= 1");
+        let owned = SegmentDefinition { owner: "growth".to_owned(), ..segment.clone() };
+        let mut evaluations = Vec::new();
+        for definition in [segment, owned] {
+            assert_eq!(live.put(vec![definition]).unwrap(), ["seen"]);
+            live.catch_up().unwrap();
+            evaluations.push(live.gauges().evaluations.0);
+        }
+        assert_eq!(evaluations[0], evaluations[1]);
+        let state = live.get("seen").unwrap();
+        assert_eq!((state.members, state.definition.unwrap().owner.as_str()), (3, "growth"));
+    }
 
     #[test]
     fn without_the_thread_of_the_timers_there_are_no_live_segments() {
