@@ -25,7 +25,9 @@ NAME = "buys_ticket"
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
     command = [sys.executable, "-c", "from propense.cli import main; main()", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False, timeout=120
+    )
 
 
 def done(*arguments: object) -> str:
@@ -169,6 +171,26 @@ def test_errors_are_a_line_and_an_exit_code(place: Path, store: Path) -> None:
     assert runner.invoke(app, ["ingest", str(place / "events.parquet")]).exit_code == 2
     half = ["serve", "--store", "s", "--models", "m", "--tls-cert", "cert.pem"]
     assert runner.invoke(app, half).exit_code == 2
+
+
+HELD = """
+import gc, grpc
+from propense.cli import main
+try:
+    main()
+except SystemExit:
+    print(sum(isinstance(found, grpc.Call) for found in gc.get_objects()))
+"""
+
+
+def test_a_call_that_failed_is_not_held_to_the_end(place: Path) -> None:
+    # gRPC's thread may be gone by then, with the lock that letting go of a call takes.
+    command = [sys.executable, "-c", HELD, "ingest", str(place / "events.parquet"), "--server"]
+    held = subprocess.run(
+        [*command, free_address()], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "error: " in held.stderr
+    assert held.stdout.strip() == "0"
 
 
 def test_tokens_let_in_whom_they_name(place: Path, store: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
 import sys
 import warnings
@@ -137,6 +138,7 @@ def main() -> None:
         console.print(str(message))
 
     warnings.showwarning = show_warning
+    code: str | int | None = 0
     try:
         with progress_shown():
             app()
@@ -145,4 +147,9 @@ def main() -> None:
         text = " ".join(str(error).split()) + hint(error, sys.argv)
         console.print(text)
         codes = (EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
-        sys.exit(next(codes, 1))
+        code = next(codes, 1)
+    except SystemExit as end:
+        code = end.code
+    # What an error held on to goes now: gRPC's calls cannot be let go once its threads are gone.
+    gc.collect()
+    sys.exit(code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ Request = TypeVar("Request")
 Response = TypeVar("Response")
 
 _MESSAGE_BYTES = 64 * 2**20
+_END_S = 5.0
 # Five attempts, the most that gRPC allows, within about 5 s: a restart takes less.
 _BACKOFF = {
     "maxAttempts": 5,
@@ -177,6 +179,19 @@ class Connection:
     def close(self) -> None:
         """Close the channel; calls under way end."""
         self.channel.close()
+
+
+def end(call: grpc.Call) -> None:
+    """Cancel a call and wait until gRPC's thread is done with it; nothing happens if it has ended.
+
+    That thread dies with the interpreter, also while it holds the call's lock: a call that is
+    let go only then would wait for the lock for ever.
+    """
+    ended = threading.Event()
+    under_way = call.add_callback(ended.set)
+    call.cancel()
+    if under_way:
+        ended.wait(_END_S)
 
 
 def is_loopback(address: str) -> bool:

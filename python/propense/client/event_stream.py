@@ -11,7 +11,7 @@ import grpc
 from propense._proto.events_pb2 import IngestEventsRequest, StreamEventsRequest
 from propense._proto.events_pb2_grpc import EventServiceStub
 from propense.client.answers import Acknowledgement, receipt
-from propense.client.connection import Connection
+from propense.client.connection import Connection, end
 from propense.client.rpc_errors import from_status
 
 
@@ -54,6 +54,6 @@ def acknowledgements(
     finally:
         ended.set()
         room.release()
-        cast("grpc.Call", call).cancel()
+        end(cast("grpc.Call", call))
         if failures:
             raise failures[0]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import grpc
 
 from propense._proto.events_pb2 import IngestEventsRequest, IngestEventsResponse
 from propense._proto.events_pb2_grpc import EventServiceStub
 from propense.client.answers import receipt
-from propense.client.connection import Connection
+from propense.client.connection import Connection, end
 from propense.exceptions import ServiceError
 from propense.progress import track
 from propense.receipt import NOTHING_WRITTEN, Receipt
@@ -52,10 +52,8 @@ def ingest(connection: Connection, rows: StoreRows, *, timeout: float) -> Receip
                 total += settle()
                 report(done)
         finally:
-            # Calls that are let go only when the interpreter ends may wait for gRPC's thread, which
-            # is gone by then; an error on its way out would hold them until then.
-            while sent:
-                sent.pop()[2].cancel()
+            for _, _, call in sent:
+                end(cast("grpc.Call", call))
     return total
 
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from propense._proto.scoring_pb2 import StreamScoresResponse
 from propense.client.answers import instant_of
-from propense.client.connection import Connection
+from propense.client.connection import Connection, end
 from propense.client.score_frames import audience_frame
 from propense.exceptions import ServiceError
 
@@ -52,7 +52,7 @@ class ScoreStream(Iterator[pl.DataFrame]):
 
     def close(self) -> None:
         """End the stream; nothing happens if it has ended."""
-        cast("grpc.Call", self._call).cancel()
+        end(cast("grpc.Call", self._call))
 
     def __enter__(self) -> Self:
         """Give the stream, to be closed at the end of the block."""

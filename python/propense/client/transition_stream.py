@@ -13,7 +13,7 @@ from typing import Self, cast
 import grpc
 
 from propense._proto.segments_pb2 import WatchTransitionsResponse
-from propense.client.connection import Connection
+from propense.client.connection import Connection, end
 from propense.client.segment_answers import transition
 from propense.exceptions import DeadlineError, OverloadedError, ServiceError, UnavailableError
 from propense.segments.transition import Transition
@@ -98,7 +98,7 @@ class TransitionStream(Iterator[Transition]):
     def close(self) -> None:
         """End the stream; whoever waits for the next transition gets the end."""
         self._closed.set()
-        cast("grpc.Call", self._call).cancel()
+        end(cast("grpc.Call", self._call))
 
     def __enter__(self) -> Self:
         """Give the stream, to be closed at the end of the block."""

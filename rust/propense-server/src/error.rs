@@ -177,6 +177,12 @@ pub enum ServiceError {
         /// Bytes that are taken.
         limit: usize,
     },
+    /// A message has more repeated fields than any may.
+    #[error("the message has more than {limit} fields; send less at a time")]
+    TooManyFields {
+        /// Fields that are taken.
+        limit: usize,
+    },
     /// The store's queue is full.
     #[error("the store is behind with its writes; try again shortly")]
     StoreBusy,

@@ -12,6 +12,7 @@ mod batches;
 mod beside;
 mod call;
 mod clock;
+mod codec;
 mod connections;
 mod deliveries;
 mod error;

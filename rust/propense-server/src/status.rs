@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use propense_store::{BatchError, BatchProblem};
+use tonic::metadata::MetadataValue;
 use tonic::{Code, Status};
 use tonic_types::{ErrorDetails, StatusExt};
 
@@ -15,6 +16,9 @@ use propense_store::WriteError;
 
 /// The domain of every `ErrorInfo`.
 const DOMAIN: &str = "propense";
+/// Tells gRPC's clients, which try again whatever is exhausted, that there is no use in it: a negative number, by gRPC's
+/// proposal A6, "Pushback".
+const RETRY_PUSHBACK: &str = "grpc-retry-pushback-ms";
 
 /// What a status says besides its message.
 struct Meaning<'a> {
@@ -52,6 +56,7 @@ impl ServiceError {
             Self::ScopeMissing { .. } => plain(Code::PermissionDenied, "SCOPE_MISSING"),
             Self::Overloaded => later(Code::ResourceExhausted, "OVERLOADED", 100),
             Self::MessageTooLarge { .. } => plain(Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
+            Self::TooManyFields { .. } => plain(Code::InvalidArgument, "TOO_MANY_FIELDS"),
             Self::StoreBusy => later(Code::ResourceExhausted, "STORE_BUSY", 100),
             Self::NoSpace => later(Code::ResourceExhausted, "DISK_FULL", 10_000),
             Self::DiskFailed => later(Code::Unavailable, "DISK_FAILED", 1_000),
@@ -98,7 +103,11 @@ impl From<ServiceError> for Status {
         if retry_after.is_some() {
             details.set_retry_info(retry_after);
         }
-        Status::with_error_details(code, message, details)
+        let mut status = Status::with_error_details(code, message, details);
+        if code == Code::ResourceExhausted && retry_after.is_none() {
+            status.metadata_mut().insert(RETRY_PUSHBACK, MetadataValue::from_static("-1"));
+        }
+        status
     }
 }
 

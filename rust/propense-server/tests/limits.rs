@@ -8,9 +8,10 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
 use propense_server::proto::{
-    BatchScoreUsersRequest, IngestEventsRequest, ScoreUserRequest, StreamEventsRequest, StreamScoresRequest,
-    stream_events_response,
+    BatchScoreUsersRequest, Event, ExportUserRequest, IngestEventsRequest, ScoreUserRequest, StreamEventsRequest,
+    StreamScoresRequest, stream_events_response,
 };
+use prost::Message;
 use served::{PATIENCE, Peer, Served, event, framed};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
@@ -45,6 +46,8 @@ async fn a_message_beyond_the_methods_limit_is_refused() {
     let large = scoring.score_user(score(&"x".repeat(2_000))).await.expect_err("too large");
     let reason = large.get_details_error_info().expect("details").reason;
     assert_eq!((large.code(), reason.as_str()), (Code::ResourceExhausted, "MESSAGE_TOO_LARGE"));
+    // gRPC's clients are told not to try that again.
+    assert_eq!(large.metadata().get("grpc-retry-pushback-ms").and_then(|told| told.to_str().ok()), Some("-1"));
     // A method for batches takes more, and not without end.
     scoring.batch_score_users(batch(1_000)).await.expect("fits");
     let large = scoring.batch_score_users(batch(5_000)).await.expect_err("too large");
@@ -54,6 +57,37 @@ async fn a_message_beyond_the_methods_limit_is_refused() {
     assert_eq!(events.ingest_events(many).await.expect_err("too large").code(), Code::ResourceExhausted);
     // The connection lives on.
     scoring.batch_score_users(batch(10)).await.expect("fits");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn small_messages_that_would_become_large_are_refused() {
+    let served = Served::with(|_| {});
+    let mut events = served.events().await;
+    // Two bytes each, and more than a hundred in memory.
+    let empty = |count| IngestEventsRequest { events: vec![Event::default(); count], ..Default::default() };
+    let few = events.ingest_events(empty(200_000)).await.expect_err("too many rows");
+    assert!(few.message().contains("at most 100000 rows"), "{}", few.message());
+    let many = events.ingest_events(empty(1_000_000)).await.expect_err("too many fields");
+    let reason = many.get_details_error_info().expect("details").reason;
+    assert_eq!((many.code(), reason.as_str()), (Code::InvalidArgument, "TOO_MANY_FIELDS"));
+    let ids = BatchScoreUsersRequest { user_ids: vec![String::new(); 1_000_000], ..Default::default() };
+    let many = served.scoring().await.batch_score_users(ids).await.expect_err("too many fields");
+    assert_eq!(many.code(), Code::InvalidArgument);
+    ingest(&served, "anna").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_export_of_long_events_is_of_small_messages() {
+    let served = Served::with(|_| {});
+    let user_id = "x".repeat(1_024);
+    let events = (1..=2_000).map(|second| event(&user_id, second, "read", 1.0)).collect();
+    let request = IngestEventsRequest { events, ..Default::default() };
+    served.events().await.ingest_events(request).await.expect("ingested");
+    let request = ExportUserRequest { user_id };
+    let export = served.users().await.export_user(request).await.expect("begun").into_inner();
+    let parts: Vec<_> = export.map(|part| part.expect("no error")).collect().await;
+    assert_eq!(parts.iter().map(|part| part.events.len()).sum::<usize>(), 2_000);
+    assert!(parts.iter().all(|part| part.encoded_len() < (1 << 20) + 5_000));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,6 +10,8 @@ use crate::texts::Texts;
 pub const MOST_EVENTS: usize = 100_000;
 /// The most properties of a store, and the most attributes.
 pub const MOST_PROPERTIES: usize = 512;
+/// The most rows times properties of a batch that is put together value by value: 128 MiB of numbers.
+pub(crate) const MOST_CELLS: usize = 16 << 20;
 /// The most bytes of a user id.
 pub const MOST_USER_ID_BYTES: usize = 1024;
 /// The most bytes of an event type, or of a property's name.

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use crate::batch::{MOST_EVENTS, MOST_PROPERTIES};
+use crate::batch::{MOST_CELLS, MOST_EVENTS, MOST_PROPERTIES};
 
 /// Why a batch was refused whole.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -77,6 +77,9 @@ pub enum BatchProblem {
     /// Too many properties or attributes.
     #[error("a store holds at most {MOST_PROPERTIES} properties, and as many attributes")]
     TooManyProperties,
+    /// Too many rows with too many properties.
+    #[error("a batch's rows times its properties are at most {MOST_CELLS}; send fewer rows at a time")]
+    TooManyCells,
     /// More than 4 GiB of one kind of text.
     #[error("the batch's texts exceed 4 GiB; send several batches")]
     TooLarge,
@@ -121,7 +124,8 @@ impl BatchProblem {
             | Self::DuplicateName { .. }
             | Self::TextLength { .. }
             | Self::Kind { .. }
-            | Self::TooManyProperties => "properties",
+            | Self::TooManyProperties
+            | Self::TooManyCells => "properties",
             Self::TooManyEvents | Self::TooLarge | Self::Lengths | Self::Encoding(_) | Self::Column { .. } => "",
         }
     }

@@ -75,6 +75,7 @@ mod user_index;
 mod users;
 mod verify;
 mod wal;
+mod whole;
 mod without_erased;
 
 pub use apply::Applied;

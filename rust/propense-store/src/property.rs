@@ -7,7 +7,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use propense_core::events::ColumnKind;
 
-use crate::batch::{EVENT_ID_HIGH, EVENT_ID_LOW, MOST_NAME_BYTES, MOST_PROPERTIES, MOST_TEXT_BYTES};
+use crate::batch::{EVENT_ID_HIGH, EVENT_ID_LOW, MOST_CELLS, MOST_NAME_BYTES, MOST_PROPERTIES, MOST_TEXT_BYTES};
 use crate::batch_error::{BatchError, BatchProblem};
 use crate::texts::Texts;
 
@@ -135,6 +135,8 @@ pub struct PropertyTable {
     /// Of each column, the texts by hash; may know fewer than there are.
     known: Vec<HashTable<u32>>,
     hasher: RandomState,
+    /// Values and places for them, over all columns.
+    cells: usize,
 }
 
 impl PartialEq for PropertyTable {
@@ -154,16 +156,23 @@ impl Deref for PropertyTable {
 impl From<Vec<PropertyColumn>> for PropertyTable {
     fn from(columns: Vec<PropertyColumn>) -> Self {
         let known = columns.iter().map(|_| HashTable::new()).collect();
-        Self { columns, known, hasher: RandomState::default() }
+        let cells = columns.iter().map(PropertyColumn::len).sum();
+        Self { columns, known, hasher: RandomState::default(), cells }
     }
 }
 
-/// Puts a value into a row, missing ones before it where there were none.
-fn put<T: Copy>(values: &mut Vec<T>, row: usize, value: T, missing: T) {
+/// Puts a value into a row, missing ones before it where there were none; `cells` is what there is of all columns.
+fn put<T: Copy>(values: &mut Vec<T>, row: usize, value: T, missing: T, cells: &mut usize) -> Result<(), BatchError> {
     if row >= values.len() {
+        let more = row + 1 - values.len();
+        if *cells + more > MOST_CELLS {
+            return Err(BatchProblem::TooManyCells.in_row(row));
+        }
+        *cells += more;
         values.resize(row + 1, missing);
     }
     values[row] = value;
+    Ok(())
 }
 
 impl PropertyTable {
@@ -187,8 +196,7 @@ impl PropertyTable {
             known.insert_unique(hash, place, |&place| hasher.hash_one(texts.get(place as usize).as_bytes()));
             place
         };
-        put(places, row, place, u32::MAX);
-        Ok(())
+        put(places, row, place, u32::MAX, &mut self.cells)
     }
 
     /// Gives a row a number; see [`crate::EventBatch::set_number`].
@@ -199,7 +207,7 @@ impl PropertyTable {
         let at = self.column(row, name, ColumnKind::Number)?;
         if let PropertyValues::Number(numbers) = &mut self.columns[at].values {
             // One NaN only, so that rows that are equal are equal to the bit.
-            put(numbers, row, if value.is_nan() { f64::NAN } else { value }, f64::NAN);
+            put(numbers, row, if value.is_nan() { f64::NAN } else { value }, f64::NAN, &mut self.cells)?;
         }
         Ok(())
     }
@@ -211,7 +219,7 @@ impl PropertyTable {
     pub fn set_boolean(&mut self, row: usize, name: &str, value: bool) -> Result<(), BatchError> {
         let at = self.column(row, name, ColumnKind::Boolean)?;
         if let PropertyValues::Boolean(truths) = &mut self.columns[at].values {
-            put(truths, row, u8::from(value), u8::MAX);
+            put(truths, row, u8::from(value), u8::MAX, &mut self.cells)?;
         }
         Ok(())
     }
@@ -223,7 +231,7 @@ impl PropertyTable {
     pub fn set_time(&mut self, row: usize, name: &str, value_us: i64) -> Result<(), BatchError> {
         let at = self.column(row, name, ColumnKind::Time)?;
         if let PropertyValues::Time(times) = &mut self.columns[at].values {
-            put(times, row, as_seen(value_us), i64::MIN);
+            put(times, row, as_seen(value_us), i64::MIN, &mut self.cells)?;
         }
         Ok(())
     }
@@ -251,6 +259,11 @@ impl PropertyTable {
         self.columns.push(PropertyColumn { name: name.to_owned(), values });
         self.known.push(HashTable::new());
         Ok(self.columns.len() - 1)
+    }
+
+    /// Values and places for them, over all columns: what the table takes in memory, in at most 8 bytes each.
+    pub(crate) fn cells(&self) -> usize {
+        self.cells
     }
 
     /// Checks names, lengths and texts.

@@ -10,6 +10,9 @@ use crate::batch::{EventBatch, ProfileBatch};
 use crate::batch_error::BatchError;
 use crate::error::StoreError;
 
+/// Rows with more properties than this count as several where memory is at stake.
+const CELLS_OF_A_ROW: usize = 32;
+
 /// A change of a store.
 #[derive(Debug)]
 pub enum Write {
@@ -24,11 +27,11 @@ pub enum Write {
 }
 
 impl Write {
-    /// How much room it takes in the queue.
+    /// How much room it takes in the queue: its rows, or more if they are wide.
     pub(crate) fn rows(&self) -> usize {
         match self {
-            Self::Events(batch) => batch.len(),
-            Self::Profiles(batch) => batch.len(),
+            Self::Events(batch) => batch.len().max(batch.properties.cells() / CELLS_OF_A_ROW),
+            Self::Profiles(batch) => batch.len().max(batch.columns.cells() / CELLS_OF_A_ROW),
             Self::Erase(_) | Self::Ask(_) => 1,
         }
     }

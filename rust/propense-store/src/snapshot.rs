@@ -74,6 +74,10 @@ impl Snapshot {
         Self { shared, view, sorted: Arc::default() }
     }
 
+    pub(crate) fn catalog(&self) -> &RwLock<Catalog> {
+        &self.shared.catalog
+    }
+
     fn gatherer(&self) -> Gatherer<'_> {
         let View { sources, limits, shape, .. } = &self.view;
         Gatherer::new(sources, *limits, shape, &self.shared.catalog, &self.shared.hasher)

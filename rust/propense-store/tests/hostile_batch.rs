@@ -142,3 +142,18 @@ fn a_conflict_of_kinds_refuses_the_batch_whole() {
     assert!(!memory.snapshot().has_user("v"));
     assert_eq!(memory.snapshot().shape().unwrap().columns().len(), 1);
 }
+
+#[test]
+fn a_few_values_far_down_do_not_fill_memory() {
+    let mut batch = EventBatch::new();
+    for number in 0..100_000 {
+        batch.push_event("ü", number, "view", None).unwrap();
+    }
+    let refused = (0..512).find_map(|name| batch.set_number(99_999, &format!("p{name}"), 1.0).err()).unwrap();
+    assert_eq!((refused.row, refused.problem), (Some(99_999), BatchProblem::TooManyCells));
+    // What there is already can be filled.
+    for row in 0..100_000 {
+        batch.set_number(row, "p0", 2.0).unwrap();
+    }
+    batch.validate().unwrap();
+}

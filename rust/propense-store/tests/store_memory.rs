@@ -33,7 +33,16 @@ proptest! {
             prop_assert_eq!(store_support::profile(&gathered.log, &shape, user), profiles.get(id).cloned().unwrap_or_default());
             // One user alone is what they are among all.
             let alone = snapshot.gather(&[id]).unwrap();
-            prop_assert_eq!(rows(&alone.log, &shape, 0), found);
+            prop_assert_eq!(rows(&alone.log, &shape, 0), found.clone());
+            // And with dictionaries of their own, which hold no more than their texts.
+            let whole = snapshot.gather_whole(&[id]).unwrap();
+            prop_assert_eq!(rows(&whole, &whole, 0), found);
+            prop_assert_eq!(store_support::profile(&whole, &whole, 0), profiles.get(id).cloned().unwrap_or_default());
+            prop_assert!(whole.event_types().is_sorted() && whole.event_types().len() <= whole.len());
+            for column in whole.columns() {
+                let used: BTreeSet<_> = (0..whole.len()).filter_map(|row| column.text(row)).collect();
+                prop_assert!(used.into_iter().eq(column.dictionary.iter()), "{}", column.name);
+            }
         }
         store.check_parts();
     }

@@ -11,4 +11,4 @@ pub(crate) use arrow_events::batch_of_arrow;
 pub(crate) use event_log::log_of;
 pub(crate) use events::{batch_of, check_user_id, profiles_of};
 pub(crate) use scores::arrow_of;
-pub(crate) use user_events::{events_of, profile_of};
+pub(crate) use user_events::{event_of, profile_of};

@@ -1,7 +1,6 @@
 //! From a user's part of a log back to messages.
 
 use std::collections::BTreeMap;
-use std::ops::Range;
 
 use propense_core::events::{Column, ColumnKind, EventLog};
 
@@ -14,16 +13,15 @@ pub(crate) fn profile_of(log: &EventLog, user: usize, user_id: &str) -> Profile 
     Profile { user_id: user_id.to_owned(), attributes }
 }
 
-/// Some of a user's events.
-pub(crate) fn events_of(log: &EventLog, rows: Range<usize>, user_id: &str) -> Vec<Event> {
-    let event = |row: usize| Event {
+/// An event of a user.
+pub(crate) fn event_of(log: &EventLog, row: usize, user_id: &str) -> Event {
+    Event {
         user_id: user_id.to_owned(),
         event_time: Some(timestamp(log.time_us()[row])),
         event: log.event().code(row).and_then(|code| log.event_types().get(code as usize)).cloned().unwrap_or_default(),
         event_id: String::new(),
         properties: values(log.columns(), row),
-    };
-    rows.map(event).collect()
+    }
 }
 
 /// The values of a row that are not missing.

@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use propense_core::events::EventLog;
+use prost::Message;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::backend::{Backend, Snapshot};
-use crate::batches::{check_user_id, events_of, profile_of, profiles_of};
+use crate::batches::{check_user_id, event_of, profile_of, profiles_of};
 use crate::error::ServiceError;
 use crate::instants::timestamp;
 use crate::proto::user_service_server::UserService;
 use crate::proto::{
-    EraseUserRequest, EraseUserResponse, ExportUserRequest, ExportUserResponse, GetUserRequest, GetUserResponse,
+    EraseUserRequest, EraseUserResponse, Event, ExportUserRequest, ExportUserResponse, GetUserRequest, GetUserResponse,
     PutProfilesRequest, PutProfilesResponse,
 };
 use crate::services::answers::Answers;
@@ -20,13 +22,15 @@ use crate::state::State;
 use crate::status::Rows;
 use propense_store::Write;
 
-/// Events in one message of an export.
+/// Events in one message of an export,
 const EXPORT_ROWS: usize = 1_000;
+/// fewer where they are long: the one that reaches so many bytes is the message's last.
+const EXPORT_BYTES: usize = 1 << 20;
 
 pub(crate) struct Users<B: Backend>(pub(crate) Arc<State<B>>);
 
 /// A user's log, if the store knows the user.
-fn gather<B: Backend>(state: &State<B>, user_id: &str) -> Result<propense_core::events::EventLog, ServiceError> {
+fn gather<B: Backend>(state: &State<B>, user_id: &str) -> Result<EventLog, ServiceError> {
     check_user_id(user_id, || "user_id".to_owned())?;
     let snapshot = state.backend()?.snapshot();
     if !snapshot.has_user(user_id) {
@@ -34,6 +38,20 @@ fn gather<B: Backend>(state: &State<B>, user_id: &str) -> Result<propense_core::
     }
     let unfit = |_| ServiceError::Internal { problem: "the store's events do not make a log" };
     snapshot.gather(&[user_id]).map_err(unfit)
+}
+
+/// As many of a user's events from a row on as go into one message.
+fn next_events(log: &EventLog, first: usize, user_id: &str) -> Vec<Event> {
+    let (mut events, mut bytes) = (Vec::new(), 0);
+    for row in first..log.len().min(first + EXPORT_ROWS) {
+        let event = event_of(log, row, user_id);
+        bytes += event.encoded_len();
+        events.push(event);
+        if bytes >= EXPORT_BYTES {
+            break;
+        }
+    }
+    events
 }
 
 #[tonic::async_trait]
@@ -83,13 +101,12 @@ impl<B: Backend> UserService for Users<B> {
             let _held = held;
             let mut first = 0;
             loop {
-                let rows = first..(first + EXPORT_ROWS).min(log.len());
                 let profile = (first == 0).then(|| profile_of(&log, 0, &user_id));
-                let part = ExportUserResponse { profile, events: events_of(&log, rows.clone(), &user_id) };
-                if !answers.send(part).await || rows.end == log.len() {
+                let events = next_events(&log, first, &user_id);
+                first += events.len();
+                if !answers.send(ExportUserResponse { profile, events }).await || first == log.len() {
                     return;
                 }
-                first = rows.end;
             }
         });
         Ok(Response::new(export))

@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use propense_core::events::{Column, EventLog, Events, EventsError};
+use propense_core::events::{EventLog, EventsError};
 use propense_core::segments::SegmentDefinition;
 use propense_onnx::{Direction, LoadedModel as Loaded, ModelDirectory};
-use propense_store::{Gathered, Reply, Snapshot as StoreSnapshot, Store, StoreOptions, Write, WriteError};
+use propense_store::{Reply, Snapshot as StoreSnapshot, Store, StoreOptions, Write, WriteError};
 
 use super::error::ServingError;
 use super::served_model::ServedModel;
@@ -159,24 +159,7 @@ impl Snapshot for StoreSnapshot {
     }
 
     fn gather(&self, users: &[&str]) -> Result<EventLog, EventsError> {
-        let (shape, Gathered { log, .. }) = (self.shape()?, Self::gather(self, users)?);
-        let named = |columns: &[Column], shape: &[Column]| -> Vec<Column> {
-            let dictionary =
-                |(column, shape): (&Column, &Column)| Column { dictionary: shape.dictionary.clone(), ..column.clone() };
-            columns.iter().zip(shape).map(dictionary).collect()
-        };
-        let parts = log.parts();
-        let whole = EventLog::from_parts(Events {
-            users: parts.users.clone(),
-            offsets: parts.offsets.clone(),
-            time_us: parts.time_us.clone(),
-            event: parts.event.clone(),
-            event_types: shape.event_types().to_vec(),
-            columns: named(log.columns(), shape.columns()),
-            dropped: 0,
-        })?;
-        let attributes = named(&log.attributes_by_user(), shape.attributes());
-        if attributes.is_empty() { Ok(whole) } else { whole.with_attributes(attributes) }
+        self.gather_whole(users)
     }
 }
 
