@@ -106,8 +106,8 @@ impl Connection {
         let service = {
             let (gate, peer) = (Arc::clone(&self.gate), Arc::clone(&self.peer));
             service_fn(move |request: Request<Incoming>| {
-                let (gate, peer) = (Arc::clone(&gate), Arc::clone(&peer));
-                async move { Ok::<_, Infallible>(gate.call(&peer, request).await) }
+                let answer = Arc::clone(&gate).call(&peer, request);
+                async move { Ok::<_, Infallible>(answer.await) }
             })
         };
         let mut connection = std::pin::pin!(self.protocol().serve_connection(TokioIo::new(stream), service));

@@ -37,33 +37,41 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Answers one call.
-    pub(crate) async fn call(&self, peer: &Arc<Peer>, mut request: Request<Incoming>) -> Response<CallBody> {
+    /// Answers one call. Whether there is a place for it is settled at once, not when its turn comes: calls that wait for
+    /// a thread hold places too, and more than may wait are refused.
+    pub(crate) fn call(
+        self: Arc<Self>,
+        peer: &Arc<Peer>,
+        mut request: Request<Incoming>,
+    ) -> impl Future<Output = Response<CallBody>> + Send + use<> {
         let method = find(request.uri().path());
         let mut call = Call::begin(method, peer, &self.metrics, &self.log);
-        let (held, deadline) = match self.admit(method, &request) {
-            Ok(admitted) => admitted,
-            Err(error) => return refused(call, error),
-        };
-        // Held here until the answer is made, and by those who make a stream until its end: an answer that a client does
-        // not read keeps nobody out.
-        request.extensions_mut().insert(held.clone());
-        let batch = method.is_some_and(|place| METHODS[place].batch);
-        let message_limit = if batch { self.batch_bytes } else { self.message_bytes };
-        let request = request.map(|body| Body::new(RequestBody::new(body, message_limit, &self.memory)));
-        let answer = self.route(request);
-        let response = match deadline {
-            None => answer.await,
-            Some(at) => match timeout_at(at, answer).await {
-                Ok(response) => response,
-                Err(_) => return refused(call, ServiceError::DeadlineExceeded),
-            },
-        };
-        drop(held);
-        call.note(response.headers());
-        let endless = method.is_some_and(|place| matches!(METHODS[place].class, Class::Free | Class::Watch));
-        let stopping = endless.then(|| self.stopping.clone());
-        response.map(|body| CallBody::new(body, call).until(deadline).until_stop(stopping))
+        let admitted = self.admit(method, &request);
+        async move {
+            let (held, deadline) = match admitted {
+                Ok(admitted) => admitted,
+                Err(error) => return refused(call, error),
+            };
+            // Held here until the answer is made, and by those who make a stream until its end: an answer that a client does
+            // not read keeps nobody out.
+            request.extensions_mut().insert(held.clone());
+            let batch = method.is_some_and(|place| METHODS[place].batch);
+            let message_limit = if batch { self.batch_bytes } else { self.message_bytes };
+            let request = request.map(|body| Body::new(RequestBody::new(body, message_limit, &self.memory)));
+            let answer = self.route(request);
+            let response = match deadline {
+                None => answer.await,
+                Some(at) => match timeout_at(at, answer).await {
+                    Ok(response) => response,
+                    Err(_) => return refused(call, ServiceError::DeadlineExceeded),
+                },
+            };
+            drop(held);
+            call.note(response.headers());
+            let endless = method.is_some_and(|place| matches!(METHODS[place].class, Class::Free | Class::Watch));
+            let stopping = endless.then(|| self.stopping.clone());
+            response.map(|body| CallBody::new(body, call).until(deadline).until_stop(stopping))
+        }
     }
 
     fn admit(

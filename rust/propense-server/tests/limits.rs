@@ -190,6 +190,32 @@ async fn overload_is_refused_at_once_and_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn calls_that_wait_for_a_thread_hold_places() {
+    let served = Served::with(|options| options.limits.quick_calls = 8);
+    ingest(&served, "a").await;
+    // Longer than it takes to send all of them, whatever threads there are.
+    served.knobs.score_ms.store(200, SeqCst);
+    let scoring = served.scoring().await;
+    let ask = |_| {
+        let mut scoring = scoring.clone();
+        tokio::spawn(async move { scoring.score_user(score("a")).await.map_err(|refused| refused.code()) })
+    };
+    let calls: Vec<_> = (0..100).map(ask).collect();
+    let (mut answered, mut refused) = (0, 0);
+    for call in calls {
+        match call.await.expect("no panic") {
+            Ok(_) => answered += 1,
+            Err(code) => {
+                assert_eq!(code, Code::ResourceExhausted);
+                refused += 1;
+            }
+        }
+    }
+    assert!(answered >= 8 && refused >= 60, "{answered} answered, {refused} refused");
+    served.metric_becomes(QUICK_FREE, 8.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_behind_refuses_calls_and_slows_streams() {
     let served = Served::start();
     served.knobs.busy.store(true, SeqCst);
