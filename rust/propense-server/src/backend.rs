@@ -38,6 +38,9 @@ pub trait Backend: Send + Sync + 'static {
     /// [`WriteError::Busy`] if the queue is full, or that the store is closed.
     fn submit(&self, write: Write, reply: Reply) -> Result<(), WriteError>;
 
+    /// Whether [`Self::submit`] would not find the queue full now.
+    fn has_room(&self, write: &Write) -> bool;
+
     /// The store as it is now; cheap.
     fn snapshot(&self) -> Self::Snapshot;
 

@@ -1,6 +1,7 @@
 //! Whether a store is sound, from end to end, and what can be saved if not.
 
 use std::fmt;
+use std::fs::File;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -75,11 +76,20 @@ impl fmt::Display for Report {
 /// [`StoreError::Locked`] if the store is open, [`StoreError::Missing`] if there is none, [`StoreError::Read`],
 /// [`StoreError::Write`] if it cannot be locked. Damage is no error but in the report.
 pub fn check(folder: &Path) -> Result<Report, StoreError> {
+    let _lock = lock_store(folder)?;
+    look(folder).map(|(report, _)| report)
+}
+
+/// Locks what is a store, or was one; leaves no file where none ever was.
+pub(crate) fn lock_store(folder: &Path) -> Result<File, StoreError> {
     if !folder.is_dir() {
         return Err(StoreError::Missing { path: folder.to_owned(), expected: "the folder of a store" });
     }
-    let _lock = lock(folder)?;
-    look(folder).map(|(report, _)| report)
+    let path = folder.join(STORE_MANIFEST);
+    if !path.exists() && !wal_folder(folder).exists() {
+        return Err(StoreError::Missing { path, expected: "the manifest of a store" });
+    }
+    lock(folder)
 }
 
 /// [`check`] of a store that is locked, and its manifest if that can be read.

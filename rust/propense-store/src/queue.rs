@@ -51,17 +51,26 @@ impl Queue {
     /// Takes a request in; one that is larger than the whole queue has its turn when nothing else waits.
     pub(crate) fn push(&self, request: Request) -> Result<(), WriteError> {
         let mut state = self.lock();
-        let rows = state.rows + request.rows();
         if state.closed {
             return Err(WriteError::Closed);
         }
-        if rows > self.limit_rows && !state.requests.is_empty() && request.rows() > 0 {
+        if !self.takes(&state, request.rows()) {
             return Err(WriteError::Busy);
         }
-        state.rows = rows;
+        state.rows += request.rows();
         state.requests.push_back(request);
         self.arrived.notify_one();
         Ok(())
+    }
+
+    /// Whether a request of so many rows would be taken in now, or refused for another reason than being one too many.
+    pub(crate) fn has_room(&self, rows: usize) -> bool {
+        let state = self.lock();
+        state.closed || self.takes(&state, rows)
+    }
+
+    fn takes(&self, state: &State, rows: usize) -> bool {
+        rows == 0 || state.requests.is_empty() || state.rows + rows <= self.limit_rows
     }
 
     /// Waits for the next request; none once the queue is closed and empty.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::check::{Problem, Report, look};
+use crate::check::{Problem, Report, lock_store, look};
 use crate::commit::{Item, decode, without_notes};
 use crate::disk::{Disk, LocalDisk};
 use crate::erasure::{ERASED, ErasedLog};
@@ -13,7 +13,6 @@ use crate::notes::Entry;
 use crate::notes::file::notes_folder;
 use crate::notes::salvage::salvage as salvage_notes;
 use crate::store_manifest::{StoreManifest, part_path, wal_folder};
-use crate::store_open::lock;
 use crate::wal::record::RecordBuffer;
 use crate::wal::salvage::salvage;
 use crate::wal::segment::segment_path;
@@ -30,10 +29,7 @@ const QUARANTINE: &str = "quarantine";
 /// # Errors
 /// As [`crate::check()`], and [`StoreError::Write`].
 pub fn repair(folder: &Path) -> Result<Report, StoreError> {
-    if !folder.is_dir() {
-        return Err(StoreError::Missing { path: folder.to_owned(), expected: "the folder of a store" });
-    }
-    let _lock = lock(folder)?;
+    let _lock = lock_store(folder)?;
     let (report, manifest) = look(folder)?;
     let Some(manifest) = manifest else { return Ok(report) };
     let mut is_log_damaged = false;

@@ -207,6 +207,12 @@ impl Store {
         self.shared.queue.push(Request::Write(Box::new(write), reply))
     }
 
+    /// Whether [`Self::submit`] would not find the queue full now.
+    #[must_use]
+    pub fn has_room(&self, write: &Write) -> bool {
+        self.shared.queue.has_room(write.rows())
+    }
+
     /// Adds events and waits until they are on the disk.
     ///
     /// # Errors

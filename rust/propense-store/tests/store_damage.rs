@@ -239,6 +239,10 @@ fn what_is_no_store_is_left_alone() {
     fs::create_dir(&stranger).unwrap();
     fs::write(stranger.join("thesis.txt"), "mine").unwrap();
     assert!(message(&stranger).contains("\"thesis.txt\", and no store.json"));
+    let before = files(&stranger);
+    assert!(check(&stranger).unwrap_err().to_string().contains("the manifest of a store"));
+    assert!(repair(&stranger).unwrap_err().to_string().contains("the manifest of a store"));
+    assert_eq!(files(&stranger), before);
     let (_root, folder, _) = some_store();
     fs::remove_file(folder.join("store.json")).unwrap();
     let before = files(&folder);

@@ -20,7 +20,7 @@ use crate::state::State;
 use crate::status::Rows;
 use propense_store::Write;
 
-/// While the store is behind, a batch of a stream waits and is offered again this often,
+/// While the store is behind, a batch of a stream waits; it is seen this often whether there is room,
 const OFFER_AGAIN: Duration = Duration::from_millis(5);
 /// and is refused after this long.
 const OFFER_LIMIT: Duration = Duration::from_secs(10);
@@ -75,21 +75,24 @@ async fn read<B: Backend>(
     }
 }
 
-/// Hands a batch to the store, again and again while its queue is full.
+/// Hands a batch to the store, as soon as its queue has room.
 async fn offer<B: Backend>(
     state: &Arc<State<B>>,
     held: &Held,
     request: Arc<IngestEventsRequest>,
 ) -> Result<Written, ServiceError> {
     let until = Instant::now() + OFFER_LIMIT;
+    let text_limit = state.limits.batch_bytes;
     loop {
-        let (offered_to, request) = (Arc::clone(state), Arc::clone(&request));
-        let text_limit = state.limits.batch_bytes;
-        let offered = compute(held.clone(), move || {
-            submit(&offered_to, Write::Events(columns_of(&request, text_limit)?), Rows::Events)
-        });
-        match offered.await {
-            Err(ServiceError::StoreBusy) if Instant::now() < until => sleep(OFFER_AGAIN).await,
+        let request = Arc::clone(&request);
+        let write = compute(held.clone(), move || Ok(Write::Events(columns_of(&request, text_limit)?))).await?;
+        while !state.backend()?.has_room(&write) && Instant::now() < until {
+            sleep(OFFER_AGAIN).await;
+        }
+        let offered_to = Arc::clone(state);
+        // Others may have been quicker: then it is put into columns again.
+        match compute(held.clone(), move || submit(&offered_to, write, Rows::Events)).await {
+            Err(ServiceError::StoreBusy) if Instant::now() < until => {}
             offered => return offered,
         }
     }

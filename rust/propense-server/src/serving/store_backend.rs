@@ -79,6 +79,10 @@ impl Backend for StoreBackend {
         self.store.submit(write, reply)
     }
 
+    fn has_room(&self, write: &Write) -> bool {
+        self.store.has_room(write)
+    }
+
     fn snapshot(&self) -> StoreSnapshot {
         self.store.snapshot()
     }

@@ -159,6 +159,10 @@ impl Backend for Fake {
         self.writes.send((write, reply)).map_err(|_| WriteError::Closed)
     }
 
+    fn has_room(&self, _: &Write) -> bool {
+        !self.knobs.busy.load(SeqCst)
+    }
+
     fn snapshot(&self) -> View {
         View(Arc::clone(&self.rows.lock().expect("rows")))
     }
