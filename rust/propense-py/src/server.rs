@@ -28,6 +28,14 @@ pub(crate) struct Server {
     inner: CoreServer,
 }
 
+impl Drop for Server {
+    /// Whoever lets go of a server that runs waits for its end; Python's other threads do not.
+    fn drop(&mut self) {
+        self.inner.stopper().stop();
+        Python::attach(|py| py.detach(|| while matches!(self.inner.wait(PULSE), Ok(false)) {}));
+    }
+}
+
 #[pymethods]
 impl Server {
     /// Opens the store, loads the models, and returns once calls are answered.
