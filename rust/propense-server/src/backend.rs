@@ -41,6 +41,9 @@ pub trait Backend: Send + Sync + 'static {
     /// Whether [`Self::submit`] would not find the queue full now.
     fn has_room(&self, write: &Write) -> bool;
 
+    /// Whether it will never take a write again.
+    fn has_broken_down(&self) -> bool;
+
     /// The store as it is now; cheap.
     fn snapshot(&self) -> Self::Snapshot;
 

@@ -9,7 +9,7 @@ use std::{io, thread};
 use serde_json::json;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use crate::auth::Access;
@@ -31,6 +31,8 @@ use crate::tls::{acceptor, check_exposure};
 
 /// Once everything asynchronous has ended or been cut off: how long blocking work may take to notice.
 const LAST_WORK: Duration = Duration::from_millis(500);
+/// How often it is seen whether the store still works.
+const LOOK: Duration = Duration::from_secs(1);
 /// How often [`Server::run_until`] asks whether to stop.
 const ASK: Duration = Duration::from_millis(50);
 
@@ -298,7 +300,15 @@ impl Running {
             }
             self.life.change(|phase| phase.ready = true);
             state.log.line("info", "ready", json!({"models": state.models.current().len()}));
-            let _ = stopping.wait_for(|stop| *stop).await;
+            let has_broken_down = tokio::select! {
+                _ = stopping.wait_for(|stop| *stop) => false,
+                () = broken_down(state) => true,
+            };
+            if has_broken_down {
+                state.log.line("error", "store", json!({"problem": "it takes no more writes; start the server anew"}));
+                health.set(false).await;
+                let _ = stopping.wait_for(|stop| *stop).await;
+            }
         }
         state.log.line("info", "draining", json!({"calls": state.metrics.under_way()}));
         health.set(false).await;
@@ -309,6 +319,13 @@ impl Running {
             segments.stop();
         }
         Ok(())
+    }
+}
+
+/// Waits until the store takes no more writes, which is for ever as long as all is well.
+async fn broken_down<B: Backend>(state: &State<B>) {
+    while !state.backend.get().is_some_and(Backend::has_broken_down) {
+        sleep(LOOK).await;
     }
 }
 

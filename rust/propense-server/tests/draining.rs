@@ -212,3 +212,16 @@ fn run_until_ends_when_told() {
     ended.expect("no failure");
     assert!(asked >= 4);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_broke_down_is_not_called_healthy() {
+    let served = Served::start();
+    assert_eq!(health(&served, "").await, ServingStatus::Serving);
+    served.knobs.broken.store(true, SeqCst);
+    let until = Instant::now() + PATIENCE;
+    while health(&served, "").await == ServingStatus::Serving {
+        assert!(Instant::now() < until, "it is said to be serving");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(health(&served, "propense.v1.EventService").await, ServingStatus::NotServing);
+}

@@ -97,6 +97,11 @@ impl Queue {
         Some(request)
     }
 
+    /// Whether nothing more is taken in.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
     /// Takes no more in; what waits is still done.
     pub(crate) fn close(&self) {
         self.lock().closed = true;

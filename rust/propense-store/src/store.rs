@@ -207,6 +207,13 @@ impl Store {
         self.shared.queue.push(Request::Write(Box::new(write), reply))
     }
 
+    /// Whether the thread that writes is gone, so that no write will be taken on until the store is opened anew; what was
+    /// acknowledged is on the disk and can be read.
+    #[must_use]
+    pub fn has_broken_down(&self) -> bool {
+        self.shared.queue.is_closed()
+    }
+
     /// Whether [`Self::submit`] would not find the queue full now.
     #[must_use]
     pub fn has_room(&self, write: &Write) -> bool {

@@ -83,6 +83,10 @@ impl Backend for StoreBackend {
         self.store.has_room(write)
     }
 
+    fn has_broken_down(&self) -> bool {
+        self.store.has_broken_down()
+    }
+
     fn snapshot(&self) -> StoreSnapshot {
         self.store.snapshot()
     }

@@ -23,6 +23,8 @@ pub struct Knobs {
     pub hold_writes: AtomicBool,
     /// Writes are refused as if the queue were full.
     pub busy: AtomicBool,
+    /// The thread that writes is gone.
+    pub broken: AtomicBool,
     /// Models cannot be explained.
     pub unexplained: AtomicBool,
     /// Milliseconds that scoring takes.
@@ -161,6 +163,10 @@ impl Backend for Fake {
 
     fn has_room(&self, _: &Write) -> bool {
         !self.knobs.busy.load(SeqCst)
+    }
+
+    fn has_broken_down(&self) -> bool {
+        self.knobs.broken.load(SeqCst)
     }
 
     fn snapshot(&self) -> View {
