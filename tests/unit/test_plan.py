@@ -118,9 +118,9 @@ def test_those_who_come_anyway_are_left_alone() -> None:
     assert table["most_likely"]["come_anyway"] == 100
     assert table["moderately_likely"]["contact"] == plan.contacts > 0
     left = 100 - plan.contacts
-    assert table["moderately_likely"]["too_unlikely"] == left
+    assert table["moderately_likely"]["others"] == left
     assert table["moderately_likely"]["from_score"] == pytest.approx(0.4)
-    assert table["least_likely"]["too_unlikely"] == 100
+    assert table["least_likely"]["others"] == 100
 
 
 def test_a_target_that_is_expected_needs_nobody() -> None:
