@@ -377,12 +377,25 @@ def test_goals_and_features_in_words() -> None:
     assert feature_words("a / b + {1}") == "a / b + {1}"
 
 
-def test_no_table_is_cut_off_on_a_phone(made: pp.Report, tmp_path: Path) -> None:
+def test_no_chart_is_so_wide_that_a_phone_shows_its_texts_too_small(model: pp.Model) -> None:
+    gain = {"days since the first of very many views of one item or another at the weekend": 1.0}
+    report = without(model, training=model.training | {"gain": gain}).report()
+    assert "drivers" in report.charts
+    for chart in report.charts.values():
+        width = re.search(r'width="(\d+)"', chart.svg)
+        assert width is not None
+        assert int(width[1]) <= 470, chart.name  # a phone has some 340
+
+
+def test_nothing_is_cut_off_on_a_phone(model: pp.Model, tmp_path: Path) -> None:
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("no Chromium to look with")
     pytest.importorskip("PIL")
     shots = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "screenshots.py"))
     page = tmp_path / "report.html"
-    page.write_text(made.html, encoding="utf-8")
+    # As long a name as there may be, in whatever font is here.
+    gain = {"days since the first of very many views of one item or another at the weekend": 1.0}
+    report = without(model, training=model.training | {"gain": gain}).report()
+    page.write_text(report.html, encoding="utf-8")
     assert shots["picture"](program, page, shots["PHONE"], None, tmp_path / "phone.png") > 1_000
