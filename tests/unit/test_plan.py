@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import propense as pp
-from propense.cli.plan_tables import basis
+from propense.cli.plan_tables import basis, in_words
 from propense.forecast import Forecast
 from propense.forecast.counts import Crowd
 from propense.forecast.shift import NextShift, logit
@@ -121,6 +121,9 @@ def test_without_a_target_whatever_is_worth_its_cost_is_contacted() -> None:
     assert sorted(plan.users["user_id"]) == worth.tolist()
     assert plan.net == pytest.approx(float((gain[worth] * 20.0 - 1.0).sum()))
     assert plan.closes_gap is None
+    said = "no contact is worth its cost at a value of 20"
+    assert said not in in_words(plan)
+    assert said in in_words(forecast_of(p).plan(cost=9.0, uplift=0.3, value=20.0))
 
 
 def test_those_who_come_anyway_are_left_alone() -> None:

@@ -108,6 +108,9 @@ def in_words(plan: Plan) -> list[str]:
         )
         lines.append(advice(plan))
         lines += needed(forecast) if forecast.gap else []
+    elif not plan.contacts:
+        within = "" if plan.budget is None else " within the budget"
+        lines.append(f"no contact{within} is worth its cost at a value of {plan.value:,g}")
     anyway = int(plan.table["come_anyway"].sum())
     if anyway:
         verb = "come" if forecast.wanted > 0 else "reach it"
