@@ -29,7 +29,11 @@ const more = [...root.querySelectorAll("details")];
 more.forEach(one => one.open = true);
 const cut = [...root.querySelectorAll(".wide")].filter(one => one.scrollWidth > one.clientWidth);
 more.forEach(one => one.open = false);
-document.title = `height ${{root.scrollHeight}} width ${{root.scrollWidth}} cut ${{cut.length}}`;
+const outside = [...root.querySelectorAll("svg text")].filter(one => {{
+const text = one.getBoundingClientRect(), chart = one.ownerSVGElement.getBoundingClientRect();
+return text.left < chart.left - 1 || text.right > chart.right + 1; }});
+document.title = `height ${{root.scrollHeight}} width ${{root.scrollWidth}}`
++ ` cut ${{cut.length}} outside ${{outside.length}}`;
 }}</script>"""
 
 
@@ -65,13 +69,15 @@ def picture(program: str, page: Path, width: int, height: int | None, out: Path)
         if height is None:
             frame.write_text(FRAME.format(page=page.as_uri(), width=width, height=800))
             shown = chromium(program, folder, "--dump-dom", frame.as_uri())
-            found = re.search(r"height (\d+) width (\d+) cut (\d+)", shown)
+            found = re.search(r"height (\d+) width (\d+) cut (\d+) outside (\d+)", shown)
             if found is None:
                 raise RuntimeError("Chromium did not say how tall the page is")
             if int(found[2]) > width:
                 raise RuntimeError(f"the page is {found[2]} wide; it should fit {width}")
             if int(found[3]):
                 raise RuntimeError(f"{found[3]} tables have columns cut off at a width of {width}")
+            if int(found[4]):
+                raise RuntimeError(f"{found[4]} texts of charts are cut off at a width of {width}")
             height = int(found[1])
         frame.write_text(FRAME.format(page=page.as_uri(), width=width, height=height))
         window = f"--window-size={max(width, NARROWEST)},{height}"

@@ -50,6 +50,12 @@ def test_numbers_that_are_none_are_refused(value: Any, model: pp.Model, forecast
     refused(pp.PlanError, lambda: forecast.plan(cost=by_tier | {"least_likely": value}), "least")
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.int32, np.float32, float])
+def test_numbers_of_numpy_are_numbers(kind: type, model: pp.Model, forecast: Any) -> None:
+    assert model.forecast(target=kind(5)).target == 5.0
+    assert forecast.plan(cost=kind(2), budget=kind(60)).cost <= 60.0
+
+
 def test_levels_and_tiers_that_are_none_are_refused(model: pp.Model, forecast: Any) -> None:
     for level in (0, 1, -0.1, 90, float("nan")):
         refused(pp.PlanError, partial(model.forecast, level=level), "level")
@@ -172,6 +178,11 @@ def test_a_backtest_that_does_not_fit_its_description_is_refused(
         (["--target", "5", "--value", "nan"], pp.PlanError, "value is nan"),
         (["--target", "5", "--uplift", "much"], pp.PlanError, "--uplift much"),
         (["--target", "5", "--uplift", "best=1"], pp.PlanError, "no tier"),
+        # Without an aim there is a forecast, but no plan that the others could be of.
+        (["--cost", "-1"], pp.PlanError, "cost is -1"),
+        (["--cost", "0.5"], pp.PlanError, "needs a target to reach"),
+        (["--budget", "5"], pp.PlanError, "needs a target to reach"),
+        (["--uplift", "0.2"], pp.PlanError, "needs a target to reach"),
         (["--level", "90"], pp.PlanError, "level"),
         (["--target", "5", "--out", "users.csv"], pp.PlanError, "--scores"),
         (["--scores", "absent.csv"], pp.DataError, "absent.csv"),
@@ -185,6 +196,16 @@ def test_the_command_says_so_before_it_prints_anything(
     assert part in str(result.exception)
     assert result.stdout == ""
     assert EXIT_CODES[kind] in (2, 3)
+
+
+def test_users_to_contact_without_an_aim_are_refused(
+    model_folder: Path, scores: pl.DataFrame, tmp_path: Path
+) -> None:
+    scores.write_parquet(tmp_path / "scores.parquet")
+    asked = ["--scores", f"{tmp_path / 'scores.parquet'}", "--out", f"{tmp_path / 'users.csv'}"]
+    result = CliRunner().invoke(app, ["plan", str(model_folder), *asked])
+    assert isinstance(result.exception, pp.PlanError)
+    assert "needs a target to reach" in str(result.exception)
 
 
 def test_extremes_have_forecasts_too(model: pp.Model) -> None:

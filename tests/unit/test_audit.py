@@ -260,6 +260,21 @@ def test_the_policy_can_be_changed_and_is_stated() -> None:
     lax = pp.AuditPolicy(ratio=0.5, warn_ratio=0.6)
     assert pp.audit(scores, profiles, ["group"], policy=lax).verdict == "pass"
     assert "0.95 times" in strict.rules[0]
+    # As docs/fairness.md has it for choices that require a pass.
+    assert "at most 0.5% of unbiased audits" in pp.AuditPolicy(chance_warn=0.005).rules[1]
+    assert "at most 5% of unbiased audits" in pp.AuditPolicy().rules[1]
+
+
+def test_a_low_ratio_that_passes_is_not_passed_over_in_silence() -> None:
+    scores, profiles, _ = audience(0, 0.9, users=2_000, small=150)
+    found = pp.audit(scores, profiles, ["group"])
+    assert found.verdict == "pass"
+    assert row(found, "B")["ratio"] < 0.9  # type: ignore[operator]
+    said = (
+        "1 of 2 groups pass with a ratio below 0.9: more than 5% of unbiased audits show the like"
+    )
+    assert any(said in note for note in found.notes)
+    assert not any("pass with" in note for note in pp.audit(*audience(0)[:2], ["group"]).notes)
 
 
 def test_recall_and_calibration_only_warn() -> None:

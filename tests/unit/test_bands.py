@@ -127,6 +127,33 @@ def test_bands_are_a_model_like_any_other(
     assert seldom.forecast(scores, target=1_000).verdict == "flop"
 
 
+def test_bands_are_explained(
+    seldom: pp.Model, seldom_log: pp.EventLog, sim: Simulation, tmp_path: Path
+) -> None:
+    scores = seldom.score(seldom_log, as_of=sim.as_of)
+    why = seldom.explain(seldom_log, as_of=sim.as_of)
+    total = why.group_by("user_id", maintain_order=True).agg(pl.col("contribution").sum())
+    probability = 1 / (1 + np.exp(-total["contribution"].to_numpy()))
+    assert total["user_id"].equals(scores["user_id"])
+    assert np.abs(probability - scores["score"].to_numpy()).max() < 1e-6
+    bought = why.filter(pl.col("feature") == "purchase_count", pl.col("value") > 0)
+    assert (bought["contribution"] > 0).all()
+
+
+def test_the_base_of_an_explanation_is_the_mean_over_the_training_rows() -> None:
+    rng = np.random.default_rng(1)
+    count = rng.poisson(1.5, 500)
+    days = np.where(count > 0, rng.exponential(30, 500), np.nan)
+    matrix = np.column_stack([days, count]).astype(np.float32)
+    bands = fit_bands(rows_of(list(zip(days, count, strict=True)), (count > 2).tolist()))
+    assert not bands.users.all()  # nobody who never bought did so often
+    rates = bands.scores(matrix)
+    initialise()
+    base, reads = _core.explainer(_core.OnnxModel(export(bands, matrix)[0], 2))
+    assert base == pytest.approx(np.mean(np.log(rates) - np.log1p(-rates)), abs=1e-4)
+    assert reads.tolist() == [0, 1]
+
+
 def test_bands_tell_more_than_one_rate_for_all(sim: Simulation) -> None:
     """Learnt from a few users with under twenty who bought, measured on all the others."""
     log = pp.read_events(sim.events, time="ts")

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 import propense as pp
-from propense.cli.plan_tables import basis
+from propense.cli.plan_tables import basis, in_words
 from propense.forecast import Forecast
 from propense.forecast.counts import Crowd
 from propense.forecast.shift import NextShift, logit
@@ -99,6 +99,19 @@ def test_a_budget_is_kept_and_well_spent(seed: int) -> None:
     assert most - gain.max() <= plan.gain <= most + 1e-9
 
 
+@pytest.mark.parametrize("weight", [1.0, 7.0])
+def test_a_budget_is_spent_to_the_last_contact_that_it_pays(weight: float) -> None:
+    p = np.sort(np.random.default_rng(2).beta(1, 4, size=60_000))[::-1]
+    crowd = Crowd(logit(p), np.full(60_000, weight))
+    few = Forecast(GOAL, SURE, crowd, forecast_of(p).tier, None, None, 0.9, 1e9)
+    for contacts in (3, 7_000, 50_000):
+        for cost in (0.1, 0.3, 0.07):
+            plan = few.plan(cost=cost, budget=contacts * cost)
+            assert plan.contacts == contacts
+            assert plan.cost == pytest.approx(contacts * cost)
+            assert few.plan(cost=cost, budget=(contacts - 0.01) * cost).contacts == contacts - 1
+
+
 def test_without_a_target_whatever_is_worth_its_cost_is_contacted() -> None:
     p = np.random.default_rng(1).beta(1, 3, size=500)
     plan = forecast_of(p).plan(cost=1.0, uplift=0.3, value=20.0)
@@ -108,6 +121,9 @@ def test_without_a_target_whatever_is_worth_its_cost_is_contacted() -> None:
     assert sorted(plan.users["user_id"]) == worth.tolist()
     assert plan.net == pytest.approx(float((gain[worth] * 20.0 - 1.0).sum()))
     assert plan.closes_gap is None
+    said = "no contact is worth its cost at a value of 20"
+    assert said not in in_words(plan)
+    assert said in in_words(forecast_of(p).plan(cost=9.0, uplift=0.3, value=20.0))
 
 
 def test_those_who_come_anyway_are_left_alone() -> None:
@@ -118,9 +134,9 @@ def test_those_who_come_anyway_are_left_alone() -> None:
     assert table["most_likely"]["come_anyway"] == 100
     assert table["moderately_likely"]["contact"] == plan.contacts > 0
     left = 100 - plan.contacts
-    assert table["moderately_likely"]["too_unlikely"] == left
+    assert table["moderately_likely"]["others"] == left
     assert table["moderately_likely"]["from_score"] == pytest.approx(0.4)
-    assert table["least_likely"]["too_unlikely"] == 100
+    assert table["least_likely"]["others"] == 100
 
 
 def test_a_target_that_is_expected_needs_nobody() -> None:

@@ -16,10 +16,12 @@ import pytest
 
 import propense as pp
 from propense.instants import to_us
+from propense.report.changes import changes
 from propense.report.facts import drivers, gains, histogram, picks, tier_facts, wilson
 from propense.report.quality import auc_interval, quality
 from propense.report.words import condition, feature_words, goal_sentence, interval
 from propense.simulator import Simulation
+from propense.tiers import CutOffs
 from propense.training.metrics import evaluate
 
 pytest.importorskip("altair")
@@ -228,6 +230,23 @@ def test_what_changed_since_the_last_model(model: pp.Model) -> None:
     assert "What changed since the last model" in remembered.headings
 
 
+def test_each_part_of_the_goal_that_changed_is_said(model: pp.Model) -> None:
+    audience = pp.Audience(active_within="90d", where="attr(plan) = 'plus'")
+    other = without(model, goal=replace(model.goal, audience=audience, direction="prevent"))
+    found = {each.what: (each.before, each.now) for each in changes(model, other) or ()}
+    was = "an event in the last 90 days and attr(plan) = 'plus'"
+    assert found["asked of those with"] == (was, "any event")
+    assert found["reaching it is"] == ("to be prevented", "wanted")
+    assert "the goal" not in found
+
+
+def test_a_tier_without_anybody_has_no_rate(model: pp.Model) -> None:
+    html = without(model, cut_offs=CutOffs(1.0, model.cut_offs.least)).report().html
+    row = re.search(r"<td>most likely<small>0 users</small></td>(.*?)</tr>", html)
+    assert row is not None
+    assert row[1].endswith("<td>0</td><td>–</td>")
+
+
 def test_an_audit_is_shown(model: pp.Model, log: pp.EventLog, sim: Simulation) -> None:
     audit = pp.audit(model.score(log, as_of=sim.as_of), sim.profiles, ["plan"])
     page = Page(model.report(audit=audit).html)
@@ -270,6 +289,27 @@ def test_saving_writes_the_page_and_every_chart_twice(made: pp.Report, tmp_path:
         made.save(tmp_path)
 
 
+def judgeable(
+    model: pp.Model, changes: dict[str, float | str | None], by_rule: list[float]
+) -> pp.Model:
+    """Give a model with past dates on which scores were right, and ahead of the rule if it picks."""
+    counts = {"n": 10_000, "positives": 1_000, "expected_positives": 1_050.0}
+    metrics = model.metrics | counts | {k: v for k, v in changes.items() if k in counts}
+    metrics["auc"] = {"value": changes["auc"], "n": metrics["n"], "positives": metrics["positives"]}
+    training = model.training | {"standing": changes.get("standing", "full")}
+    past = model.past
+    assert past is not None
+    cuts = []
+    for place, share in enumerate(by_rule):
+        rng = np.random.default_rng(0)
+        scores = rng.beta(1, 6, 4_000).astype(np.float32)
+        labels, picked = rng.random(4_000) < scores, rng.random(4_000) < share
+        newest = replace(past.cuts[-1], scores=scores, labels=labels, by_rule=picked)
+        cuts.append(replace(newest, as_of_us=newest.as_of_us + place))
+    past = replace(past, cuts=tuple(cuts))
+    return without(model, metrics=metrics, training=training, backtest=past)
+
+
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
@@ -285,26 +325,26 @@ def test_saving_writes_the_page_and_every_chart_twice(made: pp.Report, tmp_path:
 def test_quality_in_a_word(
     changes: dict[str, float | str | None], word: str, model: pp.Model
 ) -> None:
-    counts = {"n": 10_000, "positives": 1_000, "expected_positives": 1_050.0}
-    metrics = model.metrics | counts | {k: v for k, v in changes.items() if k in counts}
-    metrics["auc"] = {"value": changes["auc"], "n": metrics["n"], "positives": metrics["positives"]}
-    training = model.training | {"standing": changes.get("standing", "full")}
-    past = model.past
-    assert past is not None
-    # Past dates on which scores were right and ahead of the rule.
-    rng = np.random.default_rng(0)
-    scores = rng.beta(1, 6, 4_000).astype(np.float32)
-    cut = replace(
-        past.cuts[-1],
-        scores=scores,
-        labels=rng.random(4_000) < scores,
-        by_rule=rng.random(4_000) < 0.1,
-    )
-    judged = quality(
-        without(model, metrics=metrics, training=training, backtest=replace(past, cuts=(cut,)))
-    )
+    judged = quality(judgeable(model, changes, [0.1]))
     assert judged.word == word
     assert judged.reason
+
+
+@pytest.mark.parametrize(
+    ("by_rule", "said"),
+    [
+        ([0.1, 0.1], "close to what happened and ahead of the rule on all 2 past dates"),
+        ([0.1, 0.0], "on all 2 past dates, and ahead of the rule where it picked anybody (1)"),
+        ([0.0, 0.0], "close to what happened on all 2 past dates"),
+        ([0.0], "close to what happened"),
+    ],
+)
+def test_nobody_is_ahead_of_a_rule_that_picks_nobody(
+    by_rule: list[float], said: str, model: pp.Model
+) -> None:
+    judged = quality(judgeable(model, {"auc": 0.9}, by_rule))
+    assert judged.word == "strong"
+    assert judged.reason.endswith(said)
 
 
 def test_the_interval_of_an_auc_is_about_the_bootstraps() -> None:
@@ -337,12 +377,25 @@ def test_goals_and_features_in_words() -> None:
     assert feature_words("a / b + {1}") == "a / b + {1}"
 
 
-def test_no_table_is_cut_off_on_a_phone(made: pp.Report, tmp_path: Path) -> None:
+def test_no_chart_is_so_wide_that_a_phone_shows_its_texts_too_small(model: pp.Model) -> None:
+    gain = {"days since the first of very many views of one item or another at the weekend": 1.0}
+    report = without(model, training=model.training | {"gain": gain}).report()
+    assert "drivers" in report.charts
+    for chart in report.charts.values():
+        width = re.search(r'width="(\d+)"', chart.svg)
+        assert width is not None
+        assert int(width[1]) <= 470, chart.name  # a phone has some 340
+
+
+def test_nothing_is_cut_off_on_a_phone(model: pp.Model, tmp_path: Path) -> None:
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
         pytest.skip("no Chromium to look with")
     pytest.importorskip("PIL")
     shots = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "screenshots.py"))
     page = tmp_path / "report.html"
-    page.write_text(made.html, encoding="utf-8")
+    # As long a name as there may be, in whatever font is here.
+    gain = {"days since the first of very many views of one item or another at the weekend": 1.0}
+    report = without(model, training=model.training | {"gain": gain}).report()
+    page.write_text(report.html, encoding="utf-8")
     assert shots["picture"](program, page, shots["PHONE"], None, tmp_path / "phone.png") > 1_000

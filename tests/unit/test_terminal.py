@@ -59,10 +59,11 @@ def test_an_audits_tables_hide_no_number() -> None:
 
 def test_the_demo_names_commands_that_there_are() -> None:
     scores = pl.DataFrame({"user_id": ["u1", "u2"], "score": [0.2, 0.9]})
-    lines = next_commands(Path("demo"), "buys", scores, "2025-05-25")
+    lines = next_commands(Path("demo"), "buys", scores, "2025-05-25", 2.6)
     group = typer.main.get_command(app)
     assert {line.split()[1] for line in lines} == {"explain", "plan", "audit", "validate"}
     assert " u2 " in lines[0]
+    assert " --target 3 " in lines[1]
     for line in lines:
         _, name, *arguments = shlex.split(line)
         command = group.commands[name]  # type: ignore[attr-defined]

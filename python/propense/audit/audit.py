@@ -99,7 +99,7 @@ def audit(
     return Audit(
         verdict=worst([level for level, _ in found]),
         reasons=tuple(f"{level}: {text}" for level, text in found),
-        notes=tuple(_notes(frames, apart, outcomes is not None, features is not None)),
+        notes=tuple(_notes(frames, apart, policy, outcomes is not None, features is not None)),
         groups=frames[0],
         pairs=frames[1],
         proxies=known,
@@ -234,10 +234,20 @@ def _proxy_findings(
 
 
 def _notes(
-    frames: list[pl.DataFrame], apart: list[str], outcomes: bool, features: bool
+    frames: list[pl.DataFrame],
+    apart: list[str],
+    policy: AuditPolicy,
+    outcomes: bool,
+    features: bool,
 ) -> list[str]:
     notes = []
     for frame, kind in zip(frames, ("groups", "pairs of groups"), strict=True):
+        low = frame.filter(pl.col("finding") == "pass", pl.col("ratio") < policy.warn_ratio).height
+        if low:
+            notes.append(
+                f"{low} of {frame.height} {kind} pass with a ratio below {policy.warn_ratio:g}: more "
+                f"than {100 * policy.chance_warn:g}% of unbiased audits show the like"
+            )
         few = frame.filter(pl.col("finding") == NOT_ENOUGH)
         if few.height:
             notes.append(

@@ -86,13 +86,13 @@ class AuditPolicy:
         """The policy in words."""
         return [
             f"block: a group is chosen at less than {self.ratio:g} times the rate of the group that "
-            f"is chosen most, the {self.confidence:.0%} interval of that ratio lies below "
-            f"{self.ratio:g}, and at most {self.chance_block:.1%} of unbiased audits show a group "
+            f"is chosen most, the {100 * self.confidence:g}% interval of that ratio lies below "
+            f"{self.ratio:g}, and at most {100 * self.chance_block:g}% of unbiased audits show a group "
             "like it",
             f"warn: a group that is chosen at less than {self.warn_ratio:g} times that rate, has recall "
             f"below {self.recall_ratio:g} times the best group's, or has outcomes {self.calibration:g} "
             "times as many or as few as its scores say, next to everyone, if at most "
-            f"{self.chance_warn:.0%} of unbiased audits show a group like it; a model that reads a "
+            f"{100 * self.chance_warn:g}% of unbiased audits show a group like it; a model that reads a "
             "protected attribute; features that tell a group from the rest with an AUC of "
             f"{self.proxy_auc:g}",
             f"not enough people: fewer than {self.min_people} in the group, or fewer than "

@@ -85,16 +85,19 @@ def demo(
     for name in files:
         console.print(f"wrote {out / name}", soft_wrap=True)
     console.print("go on with, for example:")
-    for line in next_commands(out, goal.name, scores, f"{sim.as_of:%Y-%m-%d}"):
+    expected = model.forecast(scores).total.expected
+    for line in next_commands(out, goal.name, scores, f"{sim.as_of:%Y-%m-%d}", expected):
         console.print(f"  {line}", soft_wrap=True)
     if serve or keep:
         serve_demo(out, goal.name, scores, sim.as_of, keep)
 
 
-def next_commands(out: Path, name: str, scores: pl.DataFrame, as_of: str) -> list[str]:
+def next_commands(
+    out: Path, name: str, scores: pl.DataFrame, as_of: str, expected: float
+) -> list[str]:
     """Give commands that show what else there is to know about the demo's model."""
     user = scores.sort("score", descending=True)["user_id"][0]
-    target = round(1.1 * float(scores["score"].sum()))
+    target = round(1.1 * expected)  # by the forecast, not the scores: with a gap to plan for
     model, profiles = out / "models" / name, f"--profiles {out / 'profiles.parquet'}"
     log = f"--events {out / 'events.parquet'} {profiles}"
     scored = out / "scores.parquet"

@@ -72,7 +72,8 @@ def plan(
 
     The forecast's intervals rest on how far the model was off on past dates. The plan is the
     cheapest that closes the gap to the target within the budget, beside contacting everyone and
-    whom a simple rule would pick. Without a target, all contacts worth their cost are planned.
+    whom a simple rule would pick. Without a target, all contacts worth their cost are planned, by the
+    value of a user; without either there is the forecast alone.
     """
     if out is not None:
         check_writable(out)
@@ -82,7 +83,7 @@ def plan(
     known = None if scores is None else collect(*scan(scores, text_columns=(user,)))
     forecast = loaded.forecast(known, target=target, level=level)
     console = verbatim_console()
-    if target is None and value is None:
+    if not cost and all(each is None for each in (target, value, budget, uplift, out)):
         console.print(forecast_table(forecast))
         for line in basis(forecast):
             console.print(line, soft_wrap=True)

@@ -45,7 +45,7 @@ def contact_table(plan: Plan) -> Table:
     table = Table(title="whom to contact", title_justify="left")
     # Of a narrow terminal's width the words take what the numbers leave.
     table.add_column("tier", min_width=len("moderately"))
-    heads = ("contact", "scores", "cost", "gain", "come anyway", "too unlikely")
+    heads = ("contact", "scores", "cost", "gain", "come anyway", "others")
     for head in heads:
         table.add_column(head, justify="right", no_wrap=head in ("scores", "cost", "gain"))
     for row in plan.table.iter_rows(named=True):
@@ -59,7 +59,7 @@ def contact_table(plan: Plan) -> Table:
             f"{row['cost']:,.2f}",
             f"{row['gain']:,.1f}",
             f"{row['come_anyway']:,}",
-            f"{row['too_unlikely']:,}",
+            f"{row['others']:,}",
         )
     return table
 
@@ -108,6 +108,9 @@ def in_words(plan: Plan) -> list[str]:
         )
         lines.append(advice(plan))
         lines += needed(forecast) if forecast.gap else []
+    elif not plan.contacts:
+        within = "" if plan.budget is None else " within the budget"
+        lines.append(f"no contact{within} is worth its cost at a value of {plan.value:,g}")
     anyway = int(plan.table["come_anyway"].sum())
     if anyway:
         verb = "come" if forecast.wanted > 0 else "reach it"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Real
+
 from propense.exceptions import PlanError
 
 
@@ -13,7 +15,7 @@ def check_amount(name: str, value: float) -> float:
     PlanError
         Names it.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise PlanError(f"{name}: expected a number, found {value!r}")
     if not 0 <= value < float("inf"):
         raise PlanError(f"{name} is {value:,g}; expected 0 or more")

@@ -14,6 +14,8 @@ from propense.forecast.amounts import check_amount
 from propense.forecast.shift import Floats
 from propense.tiers import TIERS
 
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True)
 class Assumed:
@@ -73,14 +75,15 @@ def affordable(wanted: Floats, price: Floats, budget: float | None) -> Floats:
     if budget is None:
         return wanted
     spent = np.cumsum(wanted * price)
-    over = np.flatnonzero(spent > budget * (1 + 1e-12))
+    # Ten cents are no float: millions of them add up to a budget but for rounding.
+    over = np.flatnonzero(spent > budget * (1 + _ROUNDING))
     if not len(over):
         return wanted
     first = int(over[0])
     taken = wanted.copy()
     left = budget - (spent[first] - wanted[first] * price[first])
     taken[first:] = 0.0
-    taken[first] = np.floor(left / price[first] + 1e-9)
+    taken[first] = max(0.0, np.floor((left + _ROUNDING * budget) / price[first]))
     return taken
 
 

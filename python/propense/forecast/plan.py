@@ -73,7 +73,7 @@ class Plan:
         polars.DataFrame
             One row a tier: ``tier``, ``users``, ``contact`` (users), ``cost``, ``gain``, ``from_score``
             and ``to_score`` of the contacted (null if none), ``come_anyway`` (users not contacted with
-            a chance of one half or more), ``too_unlikely`` (the other users not contacted).
+            a chance of one half or more), ``others`` (all others not contacted).
         """
         p = probability(self.forecast.crowd.logits)
         weight, tiers = self.forecast.crowd.weight, self.forecast.tier
@@ -97,7 +97,7 @@ class Plan:
                 )
             )
         columns = ("tier", "users", "contact", "cost", "gain", "from_score", "to_score")
-        return pl.DataFrame(rows, schema=[*columns, "come_anyway", "too_unlikely"], orient="row")
+        return pl.DataFrame(rows, schema=[*columns, "come_anyway", "others"], orient="row")
 
     @property
     def users(self) -> pl.DataFrame:

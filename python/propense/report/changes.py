@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from propense.instants import in_words
+from propense.report.words import interval
 
 if TYPE_CHECKING:
     from propense.model import Model
@@ -46,18 +47,27 @@ def changes(model: Model, previous: Model | None) -> list[Change] | None:
         return None
     now = remembered(model)
     lines = [_line(what, before.get(name), now.get(name), style) for what, name, style in _SHOWN]
-    if before.get("goal") != now["goal"]:
-        asked = [
-            f"{goal.get('when')} within {goal.get('horizon')}"
-            for goal in (before["goal"], now["goal"])
-        ]
-        lines.insert(0, Change("the goal", *asked))
+    asked = zip(_asked(before["goal"]), _asked(now["goal"]), strict=True)
+    lines[:0] = [Change(what, was, said) for (what, was), (_, said) in asked if was != said]
     old, new = set(before.get("features", ())), set(now["features"])
     came, went = sorted(new - old), sorted(old - new)
     lines.append(
         Change("features", f"{len(old)}", f"{len(new)} ({len(came)} new, {len(went)} gone)")
     )
     return lines
+
+
+def _asked(goal: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Say the parts of a goal, each with what it is."""
+    audience = goal.get("audience", {})
+    active, where = audience.get("active_within"), audience.get("where")
+    asked_of = [f"an event in the last {interval(active)}"] if active else []
+    asked_of += [where] if where else []
+    return [
+        ("the goal", f"{goal.get('when')} within {goal.get('horizon')}"),
+        ("reaching it is", "wanted" if goal.get("direction") == "encourage" else "to be prevented"),
+        ("asked of those with", " and ".join(asked_of) or "any event"),
+    ]
 
 
 def _line(what: str, before: Any, now: Any, style: str) -> Change:

@@ -50,12 +50,12 @@ def require_altair() -> Any:
     return altair
 
 
-def drawn(name: str, shows: str, chart: Any, height: int = HEIGHT) -> Chart:
+def drawn(name: str, shows: str, chart: Any, height: int = HEIGHT, width: int = WIDTH) -> Chart:
     """Draw a chart."""
     import vl_convert
 
     styled = (
-        chart.properties(width=WIDTH, height=height, background="white")
+        chart.properties(width=width, height=height, background="white")
         .configure(font="Helvetica, Arial, sans-serif", padding=6)
         .configure_axis(
             labelFontSize=12,
@@ -252,8 +252,9 @@ def drivers_chart(best: pl.DataFrame, names: Sequence[str]) -> Chart:
     rows = [
         {"feature": name, "share": share} for name, share in zip(names, best["share"], strict=True)
     ]
-    # Room for a wider font: a page is shown with whatever the reader has.
-    axis = alt.Axis(labelLimit=210, labelFontSize=11, minExtent=205)
+    # Room for a font wider by a sixth: a page is shown with whatever the reader has. What labels
+    # take the bars have less, or a phone would show all of it too small to read.
+    axis = alt.Axis(labelLimit=210, labelFontSize=11, minExtent=255)
     chart = (
         alt.Chart(alt.Data(values=rows))
         .mark_bar(color=MODEL, height=13)
@@ -261,13 +262,12 @@ def drivers_chart(best: pl.DataFrame, names: Sequence[str]) -> Chart:
             y=alt.Y("feature:N", sort=None, title=None, axis=axis),
             x=alt.X(
                 "share:Q",
-                title="share of what the trees gain",
+                title="share of the gain",
                 axis=alt.Axis(format=_PERCENT, tickCount=3),
             ),
         )
-        .properties(width=150)
     )
-    return drawn("drivers", "The features that the model uses most", chart, 20 * len(rows))
+    return drawn("drivers", "The features that the model uses most", chart, 20 * len(rows), 115)
 
 
 def _colours(alt: Any, colours: dict[str, str], field: str = "who", legend: Any = ...) -> Any:

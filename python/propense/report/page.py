@@ -149,7 +149,9 @@ def _tiers(contents: Contents) -> str:
             f"{TIER_WORDS[each.tier]}<small>{each.users:,} users</small>",
             f"{each.expected:,.0f}<small>{each.expected_low:,.0f}–{each.expected_high:,.0f}</small>",
             f"{each.actual:,}",
-            f"{each.rate or 0.0:.1%}<small>{100 * each.rate_low:.1f}–{100 * each.rate_high:.1f}</small>",
+            "–"
+            if each.rate is None
+            else f"{each.rate:.1%}<small>{100 * each.rate_low:.1f}–{100 * each.rate_high:.1f}</small>",
         )
         for each in contents.tiers
     ]

@@ -64,10 +64,8 @@ def quality(model: Model) -> Quality:
     if few < FEW_POSITIVES:
         return Quality("preliminary", f"{shown}, but measured on only {few} users of one kind")
     weak = _weak(model, area)
-    past = model.backtest.height
-    dates = f" on all {past} past dates" if past > 1 else ""
     if weak is None:
-        return Quality("strong", f"{shown}, close to what happened and ahead of the rule{dates}")
+        return Quality("strong", f"{shown}, {_right(model)}")
     return Quality("usable", f"{shown}; {weak}")
 
 
@@ -79,6 +77,18 @@ def auc_interval(area: float, positives: int, negatives: int) -> tuple[float, fl
     )
     half = _Z * math.sqrt(max(spread, 0.0) / (positives * negatives))
     return max(0.0, area - half), min(1.0, area + half)
+
+
+def _right(model: Model) -> str:
+    """Say what a strong model did right on past dates."""
+    past = model.backtest
+    dates = f" on all {past.height} past dates" if past.height > 1 else ""
+    picked = past["rule_rate"].count()
+    if picked == past.height:
+        return f"close to what happened and ahead of the rule{dates}"
+    # Of a goal such as a first purchase the rule may never pick anybody.
+    ahead = f", and ahead of the rule where it picked anybody ({picked})" if picked else ""
+    return f"close to what happened{dates}{ahead}"
 
 
 def _weak(model: Model, area: float) -> str | None:

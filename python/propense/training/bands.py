@@ -18,6 +18,8 @@ PRIOR_POSITIVES = 5.0
 """A band speaks for itself once about this many of its users would be expected to reach the goal."""
 
 _LEVELS = (0.25, 0.5, 0.75)
+_EMPTY = 1e-3
+"""Rows that a band without any counts as: explanations share out by rows, and none cannot be shared."""
 
 Floats = NDArray[np.float64]
 
@@ -27,12 +29,14 @@ class Bands:
     """A rate for each band of recency (rows) and frequency (columns).
 
     A user is in the first band whose upper end is at or above the number; the last has no end, and a
-    missing recency is in the last. ``rates`` is float64 of shape (len(recency) + 1, len(frequency) + 1).
+    missing recency is in the last. ``rates`` and ``users``, the training rows in each band, are float64
+    of shape (len(recency) + 1, len(frequency) + 1).
     """
 
     recency: tuple[float, ...]
     frequency: tuple[float, ...]
     rates: Floats
+    users: Floats
 
     def scores(self, matrix: NDArray[np.float32]) -> Floats:
         """Give each row the rate of its band: matrix float32 (n, 2), rates float64 (n,)."""
@@ -41,9 +45,10 @@ class Bands:
     def tree(self) -> dict[str, Any]:
         """Give the same as one tree of log odds, written like a LightGBM dump."""
         odds = np.log(self.rates) - np.log1p(-self.rates)
+        counts = np.maximum(self.users, _EMPTY)
         rows = [
-            _chain(1, self.frequency, [{"leaf_value": float(value)} for value in row])
-            for row in odds
+            _chain(1, self.frequency, [_leaf(*band) for band in zip(values, count, strict=True)])
+            for values, count in zip(odds, counts, strict=True)
         ]
         return _chain(0, self.recency, rows)
 
@@ -77,7 +82,7 @@ def fit_bands(rows: TrainingRows) -> Bands:
     np.add.at(reached, place, rows.label.astype(np.float64))
     everyone = (reached.sum() + 0.5) / (users.sum() + 1.0)
     by_recency = _drawn(reached.sum(axis=1), users.sum(axis=1), np.full(shape[0], everyone))
-    return Bands(recency, frequency, _drawn(reached, users, by_recency[:, np.newaxis]))
+    return Bands(recency, frequency, _drawn(reached, users, by_recency[:, np.newaxis]), users)
 
 
 def places(
@@ -105,6 +110,15 @@ def _quarters(column: NDArray[np.float32]) -> tuple[float, ...]:
     return tuple(float(cut) for cut in cuts if cut < present.max())
 
 
+def _leaf(value: float, rows: float) -> dict[str, Any]:
+    return {"leaf_value": float(value), "leaf_count": float(rows)}
+
+
+def _rows(node: dict[str, Any]) -> float:
+    rows: float = node["internal_count" if "internal_count" in node else "leaf_count"]
+    return rows
+
+
 def _chain(
     feature: int, bounds: Sequence[float], children: Sequence[dict[str, Any]]
 ) -> dict[str, Any]:
@@ -118,6 +132,7 @@ def _chain(
             "decision_type": "<=",
             "missing_type": "NaN",
             "default_left": False,
+            "internal_count": _rows(child) + _rows(node),
             "left_child": child,
             "right_child": node,
         }
