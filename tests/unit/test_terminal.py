@@ -11,9 +11,10 @@ import pytest
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.testing import CliRunner
 
 import propense as pp
-from propense.cli.app import app, hint
+from propense.cli.app import app, hint, in_shell
 from propense.cli.audit import CHOSEN, HIT, group_table
 from propense.cli.demo import next_commands
 
@@ -85,6 +86,45 @@ def test_of_a_served_model_that_cannot_be_explained_importance_is_offered() -> N
     refused = pp.ServiceError("model buys: it is no sum of trees", reason="NOT_EXPLAINED")
     assert " --importance permutation " in hint(refused, ["propense", "explain"])
     assert hint(pp.ServiceError("gone", reason="USER_UNKNOWN"), ["propense", "explain"]) == ""
+
+
+def test_where_no_server_answers_one_is_to_be_started() -> None:
+    nobody = pp.UnavailableError("failed to connect to all addresses", code="UNAVAILABLE")
+    assert "propense serve" in hint(nobody, ["propense", "clock"])
+    stopping = pp.UnavailableError("the server is stopping", code="UNAVAILABLE", reason="STOPPING")
+    assert hint(stopping, ["propense", "clock"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("columns", "named"),
+    [
+        (["who", "ts", "event"], "--user …"),
+        (["user_id", "when", "event"], "--time …"),
+        (["user_id", "ts", "kind"], "--event … or give --event-constant …"),
+        (["user_id", "ts", "event"], "--time-unit 's', 'ms'"),
+    ],
+)
+def test_options_are_named_and_not_parameters(columns: list[str], named: str) -> None:
+    with pytest.raises(pp.DataError) as caught:
+        pp.read_events(pl.DataFrame([["a"], [1], ["visit"]], schema=columns))
+    said = in_shell(str(caught.value))
+    assert named in said
+    assert "=" not in said
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("train", ['name = "buys_again"', 'when = "count(purchase) >= 1"', 'horizon = "90d"']),
+        ("segments put", ['name = "at_risk"', "rule = \"count(support_contact, '30d') >= 3\""]),
+    ],
+)
+def test_an_example_in_help_can_be_copied(
+    name: str, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(WIDTH))
+    shown = CliRunner().invoke(app, [*name.split(), "--help"]).output.splitlines()
+    assert [line.strip() for line in shown if " = " in line] == lines
 
 
 @pytest.mark.parametrize("name", ["plan", "audit", "validate"])
