@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,10 @@ from typer.testing import CliRunner
 import propense as pp
 from propense.cli.app import app, hint, in_shell
 from propense.cli.audit import CHOSEN, HIT, group_table
+from propense.cli.deliveries import show
 from propense.cli.demo import next_commands
+from propense.cli.validate import drift_table
+from propense.delivery.control import DestinationState
 
 WIDTH = 80
 
@@ -56,6 +60,8 @@ def test_an_audits_tables_hide_no_number() -> None:
         [{"by": "country × age", "group": "GB × 45 and over", "people": 40_204} | row]
     )
     assert "…" not in shown(group_table(hit, "groups", HIT))
+    missing = hit.with_columns(group=pl.lit("DE × (missing)"), recall_high=1.0)
+    assert "…" not in shown(group_table(missing, "groups", HIT))
 
 
 def test_the_demo_names_commands_that_there_are() -> None:
@@ -86,6 +92,48 @@ def test_of_a_served_model_that_cannot_be_explained_importance_is_offered() -> N
     refused = pp.ServiceError("model buys: it is no sum of trees", reason="NOT_EXPLAINED")
     assert " --importance permutation " in hint(refused, ["propense", "explain"])
     assert hint(pp.ServiceError("gone", reason="USER_UNKNOWN"), ["propense", "explain"]) == ""
+
+
+def test_what_moved_is_named_in_full() -> None:
+    name = "email_received_recency_per_email_received_gap_mean_by_name"
+    row = {"of": "feature", "name": name, "stability": 1.7, "chance": 0.002, "reading": "shifted"}
+    found = SimpleNamespace(drift=pl.DataFrame([row]))
+    text = shown(drift_table(found))  # type: ignore[arg-type]
+    assert "…" not in text
+    cells = [line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│")]
+    assert "".join(cells) == name
+
+
+@pytest.mark.parametrize("width", [40, WIDTH, 200])
+def test_how_deliveries_stand_fits_a_terminal(width: int) -> None:
+    counts = dict.fromkeys(("unread", "waiting", "retrying", "held", "dead", "dropped"), 0)
+    state = DestinationState(
+        name="warehouse",
+        kind="postgresql",
+        read_up_to=12,
+        **counts,
+        delivered=1_234,
+        failures=7,
+        oldest_s=None,
+        missing_segments={},
+        paused="by hand",
+        last_error=None,
+        last_error_at=None,
+        last_delivered_at=None,
+    )
+    console = Console(width=width, force_terminal=True, highlight=False)
+    with console.capture() as capture:
+        show([state], console)
+    text = capture.get()
+    assert "…" not in text
+    said = " ".join(text.split())
+    for part in ("warehouse", "postgresql", "paused: by hand", "1,234", "retrying", "failures"):
+        assert part in said
+
+
+def test_a_store_that_is_open_says_how_to_go_on() -> None:
+    held = pp.DataError("store/ is open elsewhere; a store has one writer at a time")
+    assert "--server" in hint(held, ["propense", "ingest"])
 
 
 def test_where_no_server_answers_one_is_to_be_started() -> None:

@@ -133,6 +133,8 @@ def hint(error: PropenseError, arguments: list[str]) -> str:
         return f"; {command} says for any model which features matter"
     if isinstance(error, UnavailableError) and error.reason is None:
         return "; is a server running there? propense serve starts one"
+    if isinstance(error, DataError) and "is open elsewhere" in str(error):
+        return "; stop the server that has it open, or ingest with --server instead of --store"
     unknown = isinstance(error, ExpressionError) and "unknown attribute" in str(error)
     return "; attributes come with --profiles" if unknown and "--profiles" not in arguments else ""
 
