@@ -21,6 +21,9 @@ from propense.cli.deliveries import show
 from propense.cli.demo import next_commands
 from propense.cli.validate import drift_table
 from propense.delivery.control import DestinationState
+from propense.event_table import EventColumns
+from propense.store import Store
+from propense.store_rows import event_rows
 
 WIDTH = 80
 
@@ -158,6 +161,7 @@ def test_options_are_named_and_not_parameters(columns: list[str], named: str) ->
     said = in_shell(str(caught.value))
     assert named in said
     assert "=" not in said
+    assert in_shell("gone; ListSegments names all") == "gone; propense segments names all"
 
 
 @pytest.mark.parametrize(
@@ -180,3 +184,20 @@ def test_paragraphs_of_help_flow(name: str) -> None:
     command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
     assert "\n\n" in command.help
     assert "\n" not in command.help.replace("\n\n", "")
+
+
+def test_what_is_read_of_a_store_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = pl.DataFrame({"user_id": ["a"], "ts": [1], "event": ["visit"]})
+    folder = tmp_path / "store"
+    with Store(folder) as store:
+        store.ingest(
+            event_rows(events, EventColumns(time_unit="s"), event_id=None, number_ties=True)
+        )
+        store.compact()
+    with pp.progress_shown():
+        pp.open_log(folder)
+    said = capsys.readouterr().err
+    assert f"reading {folder}: " in said
+    assert "reading the lazy frame" not in said.split("compacting")[-1]

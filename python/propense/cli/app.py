@@ -140,7 +140,8 @@ def hint(error: PropenseError, arguments: list[str]) -> str:
 
 
 def in_shell(text: str) -> str:
-    """Name options where the library names its parameters: ``event_constant=…``, ``time_unit='s'``."""
+    """Name options and commands where the library and servers name parameters and calls."""
+    text = text.replace("ListSegments names", "propense segments names")
     return _PARAMETER.sub(lambda found: f"--{found[1].replace('_', '-')} ", text)
 
 
