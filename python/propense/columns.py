@@ -104,10 +104,10 @@ def event_time(
         raise DataError(f"{where}: times in {name!r} are {times.dtype}; expected timestamps")
     failed = ((parsed.is_null() | times.is_null()) & of_user).arg_true()
     if len(failed):
-        row = failed[0]
+        row, so = failed[0], "one row is" if len(failed) == 1 else f"{len(failed):,} rows are"
         raise DataError(
             f"{where}: row {row} (counted from 0) of {name!r} holds {times[row]!r}, which is no "
-            f"time; {len(failed):,} rows are so. Expected timestamps or text such as "
+            f"time; {so} so. Expected timestamps or text such as "
             "2024-05-01T12:00:00Z"
         )
     return table.with_columns(parsed.alias(name))

@@ -10,6 +10,7 @@ import polars as pl
 from propense.columns import UserColumn
 from propense.events import EventLog, Profiles, read_events, read_profiles
 from propense.exceptions import DataError
+from propense.progress import progress_hidden, track
 from propense.saved_log import saved_table
 
 _USER, _TIME, _EVENT = "user_id", "event_time", "event"
@@ -53,7 +54,8 @@ def _read(folder: Path, parts: list[Path]) -> EventLog:
     events = pl.concat([_table(part, "events.arrow") for part in parts], how="diagonal_relaxed")
     attributes = [part for part in parts if (part / "profiles.arrow").is_file()]
     known = _profiles(attributes) if attributes else None
-    log = read_events(events, user=_USER, time=_TIME, event=_EVENT, profiles=known)
+    with track(f"reading {folder}"), progress_hidden():
+        log = read_events(events, user=_USER, time=_TIME, event=_EVENT, profiles=known)
     return EventLog(log.core, UserColumn(_USER, pl.String()))
 
 

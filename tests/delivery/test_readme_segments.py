@@ -16,6 +16,7 @@ import pytest
 from postgres import database
 from receiver import receiver
 
+import propense as pp
 from serving import free_address, start
 
 README = Path(__file__).resolve().parents[2] / "README.md"
@@ -56,7 +57,13 @@ def until(holds: Callable[[], bool], patience_s: float = 20.0) -> None:
 def test_the_section_on_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     address = free_address()
     program = Path(sys.executable).with_name("propense")
-    (tmp_path / "demo" / "models").mkdir(parents=True)
+    # A tier of the demo's model is a segment too, so that its transitions have numbers as well.
+    sim = pp.simulate(1_000, seed=1)
+    goal = pp.Goal("buys_ticket", "count(purchase) >= 1", horizon="30d")
+    model = pp.train(
+        pp.read_events(sim.events), goal, as_of=sim.as_of, features=["count(purchase)"]
+    )
+    model.save(tmp_path / "demo" / "models" / goal.name)
     with database() as sql, receiver(secret=SECRET) as crm:
         monkeypatch.setenv("CRM_DSN", sql.dsn)
         for name, text in files().items():
@@ -90,7 +97,7 @@ def test_the_section_on_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
                 ask = (
                     "SELECT user_id, segment, is_member, transition_number FROM propense_membership"
                 )
-                until(lambda: connection.execute(ask).fetchall() == [("ada", "at_risk", False, 2)])
+                until(lambda: connection.execute(ask).fetchall() == [("ada", "at_risk", False, 3)])
             shown = subprocess.run(
                 [program, "deliveries", "--store", str(store)], capture_output=True, text=True
             )

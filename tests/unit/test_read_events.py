@@ -269,7 +269,7 @@ def test_lines_of_commas_are_rows_without_a_user(tmp_path: Path) -> None:
     with pytest.warns(pp.PropenseWarning, match=" 2 rows without a user id"):
         assert pp.read_events(path).n_events == 2
     path.write_text("user_id,ts,event,p\n,,,\nb,soon,y,2\n")
-    with pytest.raises(pp.DataError, match=r"row 1 .*'soon'.* 1 rows"):
+    with pytest.raises(pp.DataError, match=r"row 1 .*'soon'.*one row is so"):
         pp.read_events(path)
 
 

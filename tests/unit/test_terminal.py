@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -11,11 +12,18 @@ import pytest
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.testing import CliRunner
 
 import propense as pp
-from propense.cli.app import app, hint
+from propense.cli.app import app, hint, in_shell
 from propense.cli.audit import CHOSEN, HIT, group_table
+from propense.cli.deliveries import show
 from propense.cli.demo import next_commands
+from propense.cli.validate import drift_table
+from propense.delivery.control import DestinationState
+from propense.event_table import EventColumns
+from propense.store import Store
+from propense.store_rows import event_rows
 
 WIDTH = 80
 
@@ -55,6 +63,8 @@ def test_an_audits_tables_hide_no_number() -> None:
         [{"by": "country × age", "group": "GB × 45 and over", "people": 40_204} | row]
     )
     assert "…" not in shown(group_table(hit, "groups", HIT))
+    missing = hit.with_columns(group=pl.lit("DE × (missing)"), recall_high=1.0)
+    assert "…" not in shown(group_table(missing, "groups", HIT))
 
 
 def test_the_demo_names_commands_that_there_are() -> None:
@@ -88,8 +98,107 @@ def test_of_a_served_model_that_cannot_be_explained_importance_is_offered() -> N
     assert hint(pp.ServiceError("gone", reason="USER_UNKNOWN"), ["propense", "explain"]) == ""
 
 
+def test_what_moved_is_named_in_full() -> None:
+    name = "email_received_recency_per_email_received_gap_mean_by_name"
+    row = {"of": "feature", "name": name, "stability": 1.7, "chance": 0.002, "reading": "shifted"}
+    found = SimpleNamespace(drift=pl.DataFrame([row]))
+    text = shown(drift_table(found))  # type: ignore[arg-type]
+    assert "…" not in text
+    cells = [line.split("│")[1].strip() for line in text.splitlines() if line.startswith("│")]
+    assert "".join(cells) == name
+
+
+@pytest.mark.parametrize("width", [40, WIDTH, 200])
+def test_how_deliveries_stand_fits_a_terminal(width: int) -> None:
+    counts = dict.fromkeys(("unread", "waiting", "retrying", "held", "dead", "dropped"), 0)
+    state = DestinationState(
+        name="warehouse",
+        kind="postgresql",
+        read_up_to=12,
+        **counts,
+        delivered=1_234,
+        failures=7,
+        oldest_s=None,
+        missing_segments={},
+        paused="by hand",
+        last_error=None,
+        last_error_at=None,
+        last_delivered_at=None,
+    )
+    console = Console(width=width, force_terminal=True, highlight=False)
+    with console.capture() as capture:
+        show([state], console)
+    text = capture.get()
+    assert "…" not in text
+    said = " ".join(text.split())
+    for part in ("warehouse", "postgresql", "paused: by hand", "1,234", "retrying", "failures"):
+        assert part in said
+
+
+def test_a_store_that_is_open_says_how_to_go_on() -> None:
+    held = pp.DataError("store/ is open elsewhere; a store has one writer at a time")
+    assert "--server" in hint(held, ["propense", "ingest"])
+
+
+def test_where_no_server_answers_one_is_to_be_started() -> None:
+    nobody = pp.UnavailableError("failed to connect to all addresses", code="UNAVAILABLE")
+    assert "propense serve" in hint(nobody, ["propense", "clock"])
+    stopping = pp.UnavailableError("the server is stopping", code="UNAVAILABLE", reason="STOPPING")
+    assert hint(stopping, ["propense", "clock"]) == ""
+
+
+@pytest.mark.parametrize(
+    ("columns", "named"),
+    [
+        (["who", "ts", "event"], "--user …"),
+        (["user_id", "when", "event"], "--time …"),
+        (["user_id", "ts", "kind"], "--event … or give --event-constant …"),
+        (["user_id", "ts", "event"], "--time-unit 's', 'ms'"),
+    ],
+)
+def test_options_are_named_and_not_parameters(columns: list[str], named: str) -> None:
+    with pytest.raises(pp.DataError) as caught:
+        pp.read_events(pl.DataFrame([["a"], [1], ["visit"]], schema=columns))
+    said = in_shell(str(caught.value))
+    assert named in said
+    assert "=" not in said
+    assert in_shell("gone; ListSegments names all") == "gone; propense segments names all"
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("train", ['name = "buys_again"', 'when = "count(purchase) >= 1"', 'horizon = "90d"']),
+        ("segments put", ['name = "at_risk"', "rule = \"count(support_contact, '30d') >= 3\""]),
+    ],
+)
+def test_an_example_in_help_can_be_copied(
+    name: str, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(WIDTH))
+    shown = CliRunner().invoke(app, [*name.split(), "--help"]).output.splitlines()
+    assert [line.strip() for line in shown if " = " in line] == lines
+
+
 @pytest.mark.parametrize("name", ["plan", "audit", "validate"])
 def test_paragraphs_of_help_flow(name: str) -> None:
     command = typer.main.get_command(app).commands[name]  # type: ignore[attr-defined]
     assert "\n\n" in command.help
     assert "\n" not in command.help.replace("\n\n", "")
+
+
+def test_what_is_read_of_a_store_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = pl.DataFrame({"user_id": ["a"], "ts": [1], "event": ["visit"]})
+    folder = tmp_path / "store"
+    with Store(folder) as store:
+        store.ingest(
+            event_rows(events, EventColumns(time_unit="s"), event_id=None, number_ties=True)
+        )
+        store.compact()
+    with pp.progress_shown():
+        pp.open_log(folder)
+    said = capsys.readouterr().err
+    assert f"reading {folder}: " in said
+    assert "reading the lazy frame" not in said.split("compacting")[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import inspect
+import re
 import sys
 import warnings
 from typing import Annotated
@@ -40,6 +41,7 @@ from propense.exceptions import (
     SegmentError,
     ServiceError,
     TrainingError,
+    UnavailableError,
 )
 from propense.progress import progress_shown
 from propense.terminal import verbatim_console
@@ -57,6 +59,8 @@ EXIT_CODES: dict[type[PropenseError], int] = {
     ServiceError: 8,
     FairnessError: 9,
 }
+
+_PARAMETER = re.compile(r"\b(user|time|event|event_constant|time_unit)=(?=…|'s')")
 
 EPILOG = (
     "Exit codes: 0 done; 2 wrong usage; 3 events or profiles cannot be read; 4 a goal, segment, "
@@ -96,10 +100,12 @@ app.command()(bench)
 
 
 def _let_flow(typers: list[typer.Typer]) -> None:
-    """Let paragraphs of help flow: the lines of docstrings are for code."""
+    """Let paragraphs of help flow, the lines of docstrings are for code; examples keep theirs."""
     for command in (command for each in typers for command in each.registered_commands):
         paragraphs = (inspect.getdoc(command.callback) or "").split("\n\n")
-        command.help = "\n\n".join(" ".join(text.split()) for text in paragraphs)
+        command.help = "\n\n".join(
+            f"\b{text}" if text.startswith(" ") else " ".join(text.split()) for text in paragraphs
+        )
 
 
 _let_flow([app, segments, deliveries, store])
@@ -125,8 +131,18 @@ def hint(error: PropenseError, arguments: list[str]) -> str:
     if isinstance(error, ServiceError) and error.reason == "NOT_EXPLAINED":
         command = "propense explain models/NAME --importance permutation --events LOG"
         return f"; {command} says for any model which features matter"
+    if isinstance(error, UnavailableError) and error.reason is None:
+        return "; is a server running there? propense serve starts one"
+    if isinstance(error, DataError) and "is open elsewhere" in str(error):
+        return "; stop the server that has it open, or ingest with --server instead of --store"
     unknown = isinstance(error, ExpressionError) and "unknown attribute" in str(error)
     return "; attributes come with --profiles" if unknown and "--profiles" not in arguments else ""
+
+
+def in_shell(text: str) -> str:
+    """Name options and commands where the library and servers name parameters and calls."""
+    text = text.replace("ListSegments names", "propense segments names")
+    return _PARAMETER.sub(lambda found: f"--{found[1].replace('_', '-')} ", text)
 
 
 def main() -> None:
@@ -144,7 +160,7 @@ def main() -> None:
             app()
     except PropenseError as error:
         console.print("error: ", style="red", end="")
-        text = " ".join(str(error).split()) + hint(error, sys.argv)
+        text = in_shell(" ".join(str(error).split())) + hint(error, sys.argv)
         console.print(text)
         codes = (EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
         code = next(codes, 1)

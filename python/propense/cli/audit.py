@@ -138,8 +138,8 @@ def group_table(groups: pl.DataFrame, title: str, shown: dict[str, str]) -> Tabl
     """Show groups with some of their rates, intervals below them."""
     table = Table(title=title, title_justify="left")
     columns = [name for name in shown if name in groups.columns]
-    table.add_column("by")
-    table.add_column("group")
+    table.add_column("by", overflow="fold")
+    table.add_column("group", overflow="fold")
     table.add_column("people", justify="right", no_wrap=True)
     for name in columns:
         table.add_column(shown[name], justify="right", no_wrap=True)
@@ -156,7 +156,7 @@ def proxy_table(proxies: pl.DataFrame) -> Table:
     """Show how well features tell groups apart."""
     table = Table(title="can features tell the groups apart?", title_justify="left")
     for head in ("by", "group", "AUC", "most of all by"):
-        table.add_column(head, justify="right" if head == "AUC" else "left")
+        table.add_column(head, justify="right" if head == "AUC" else "left", overflow="fold")
     for row in proxies.iter_rows(named=True):
         texts = [printable(row[name]) for name in ("by", "group", "tells_most")]
         table.add_row(*texts[:2], f"{row['auc']:.2f}", texts[2])

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from propense.terminal import verbatim_console
@@ -29,6 +31,10 @@ Store = Annotated[
 ]
 Name = Annotated[str, typer.Argument(help="Name of the destination.", metavar="NAME")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+_COUNTS = ("unread", "waiting", "retrying", "held", "dead", "delivered", "dropped", "failures")
+_ANY_WIDTH = 10_000
+_STATE_WIDTH = 30
+"""In a table that leaves it less, what is wrong would be a tower of letters."""
 
 
 @deliveries.callback()
@@ -50,18 +56,28 @@ def overview(
     if as_json:
         _print_json(states)
         return
-    names = ("unread", "waiting", "retrying", "held", "dead", "delivered", "dropped", "failures")
+    show(states, verbatim_console(width=None if verbatim_console().is_terminal else 200))
+
+
+def show(states: Sequence[DestinationState], console: Console) -> None:
+    """Print a table of all destinations or, on a terminal too narrow for it, some lines for each."""
     table = Table(box=None, pad_edge=False)
     table.add_column("destination", overflow="fold")
-    table.add_column("kind")
-    for name in (*names, "oldest"):
-        table.add_column(name, justify="right")
-    table.add_column("state", overflow="fold")
+    table.add_column("kind", no_wrap=True)
+    for name in (*_COUNTS, "oldest"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("state", overflow="fold", min_width=_STATE_WIDTH)
     for state in states:
-        counts = [f"{getattr(state, name):,}" for name in names]
-        oldest = "" if state.oldest_s is None else _duration(state.oldest_s)
-        table.add_row(state.name, state.kind, *counts, oldest, _standing(state))
-    verbatim_console(width=None if verbatim_console().is_terminal else 200).print(table)
+        table.add_row(state.name, state.kind, *_counts(state).values(), _standing(state))
+    unbounded = console.options.update(width=_ANY_WIDTH)
+    needed = console.measure(table, options=unbounded).minimum
+    if not console.is_terminal or needed <= console.width:
+        console.print(table)
+        return
+    for state in states:
+        counts = ", ".join(f"{name} {count}" for name, count in _counts(state).items() if count)
+        console.print(f"{state.name} ({state.kind}): {_standing(state)}", soft_wrap=True)
+        console.print(Padding(counts, (0, 0, 0, 2)))
 
 
 @deliveries.command()
@@ -136,6 +152,11 @@ def forget(
 
     control.forget(store, name)
     print(f"{name} is forgotten")
+
+
+def _counts(state: DestinationState) -> dict[str, str]:
+    counts = {name: f"{getattr(state, name):,}" for name in _COUNTS}
+    return counts | {"oldest": "" if state.oldest_s is None else _duration(state.oldest_s)}
 
 
 def _standing(state: DestinationState) -> str:

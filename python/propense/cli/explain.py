@@ -36,7 +36,7 @@ def explain(
     ],
     user: Annotated[
         str | None,
-        typer.Argument(help="Id of a user; left out: what sets each tier apart.", metavar="[USER]"),
+        typer.Argument(help="Id of a user; left out: what sets each tier apart.", metavar="USER"),
     ] = None,
     *,
     events: options.MaybeEvents = None,

@@ -140,7 +140,8 @@ def drift_table(found: Validation) -> Table:
     """Show how far the score, and the features that moved most, are from training."""
     table = Table(title="drift since training", title_justify="left")
     for head in ("of", "population stability", "by chance", "reading"):
-        table.add_column(head, justify="left" if head in ("of", "reading") else "right")
+        left = head in ("of", "reading")
+        table.add_column(head, justify="left" if left else "right", overflow="fold")
     rows = found.drift.head(1 + _MOST_MOVED) if found.drift is not None else None
     for row in rows.iter_rows(named=True) if rows is not None else ():
         name = "the score" if row["of"] == "score" else row["name"]

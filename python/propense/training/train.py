@@ -180,11 +180,13 @@ def check_classes(rows: TrainingRows, goal: Goal, cut_us: int) -> None:
         return
     reached, did_not = rows.users_of_each
     who = "reached the goal" if reached < MIN_EACH_CLASS else "did not reach the goal"
+    # Rates need somebody who reached it, too.
+    rates = ", or ask for preliminary rates by recency and frequency (fallback=True, --fallback)"
     raise TrainingError(
         f"goal {goal.name!r}: of {len(np.unique(rows.users)):,} users before {in_words(cut_us)} only "
         f"{min(reached, did_not)} {who} ({goal.when} within {goal.horizon}); at least "
-        f"{MIN_EACH_CLASS} are needed. Use a longer log, another horizon or a wider goal, or ask for "
-        "preliminary rates by recency and frequency (fallback=True, --fallback)"
+        f"{MIN_EACH_CLASS} are needed. Use a longer log, another horizon or a wider goal"
+        f"{rates if reached else ''}"
     )
 
 
