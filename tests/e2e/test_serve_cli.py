@@ -62,6 +62,13 @@ def test_ingesting_again_changes_nothing(place: Path, store: Path, sim: Simulati
     assert f"{sim.events.height:,} were there already" in said
 
 
+def test_a_log_that_cannot_be_read_leaves_no_store(tmp_path: Path) -> None:
+    missed = run("ingest", tmp_path / "evnts.parquet", "--store", tmp_path / "store")
+    assert missed.returncode == 3
+    assert "evnts.parquet" in missed.stderr
+    assert not (tmp_path / "store").exists()
+
+
 def test_a_served_score_is_the_batch_score(
     place: Path, store: Path, model: pp.Model, log: pp.EventLog, sim: Simulation
 ) -> None:

@@ -70,10 +70,13 @@ def ingest(
                 users = client.put_profiles(profiles, user=user).accepted
             taken = client.ingest(log, event_id=event_id, **asdict(names))
     elif store is not None:
+        # Read first: a log that cannot be read leaves no store behind.
+        known = None if profiles is None else profile_rows(profiles, user=user)
+        events = event_rows(log, names, event_id=event_id, number_ties=True)
         with Store(store) as opened:
-            if profiles is not None:
-                users = opened.put_profiles(profile_rows(profiles, user=user)).accepted
-            taken = opened.ingest(event_rows(log, names, event_id=event_id, number_ties=True))
+            if known is not None:
+                users = opened.put_profiles(known).accepted
+            taken = opened.ingest(events)
     parts = [f"{taken.accepted:,} events taken"]
     parts += [f"{taken.duplicates:,} were there already"] if taken.duplicates else []
     parts += [f"{taken.erased:,} of erased users dropped"] if taken.erased else []
