@@ -120,6 +120,7 @@ def test_bands_are_a_model_like_any_other(
     assert scores["score"].is_between(0, 0.5).all()
     loaded = pp.load_model(seldom.save(tmp_path / "m"))
     assert loaded.score(seldom_log, as_of=sim.as_of).equals(scores)
+    assert ": 1 tree of up to " in loaded.runs_on
     reader = _core.ModelDirectory(tmp_path / "m")
     matrix = np.asarray([[3.0, 1.0], [NAN, 0.0]], np.float32)
     assert np.array_equal(reader.score(matrix), seldom.score_matrix(matrix))

@@ -119,8 +119,12 @@ impl Forest {
     pub fn why(&self) -> String {
         match (&self.tiles, self.aggregate) {
             (Some(tiles), _) => format!(
-                "{} trees of up to {} leaves, {} of them with one question a level; up to {} rows at a time are walked",
-                self.trees, tiles.program.most_leaves, tiles.program.oblivious_trees, self.few_rows
+                "{} {} of up to {} leaves, {} of them with one question a level; up to {} rows at a time are walked",
+                self.trees,
+                if self.trees == 1 { "tree" } else { "trees" },
+                tiles.program.most_leaves,
+                tiles.program.oblivious_trees,
+                self.few_rows
             ),
             (None, Aggregate::Min | Aggregate::Max) => "the least or greatest of trees is not a sum".to_owned(),
             (None, _) => format!("some of {} trees have more than {MAX_LEAVES} leaves or too many values", self.trees),
