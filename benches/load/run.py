@@ -163,13 +163,15 @@ def measure(setting: Setting, address: str, only: list[str]) -> list[Row]:
         half = setting.run(ours, address, "unary", rate / 2)["p99_ms"] if rate else None
         rows.append(Row("load", "one user, p99 at half of that", "–", half, 2.0, "lower", "ms"))
         if "overload" in only and rate:
-            rows += overload(setting, address, rate)
+            rows += overload(setting, address, "unary", rate)
     if "explain" in only:
         rows += explanations(setting, address)
     if "batch" in only:
         rate, best = setting.capacity(ours, address, "batch", 5, 1_000.0, batch=1_000)
         value = best and best["rows_per_s"]
         rows.append(Row("load", "1,000 users a call at p99 ≤ 1 s", "–", value, unit="users/s"))
+        if "overload" in only and rate:
+            rows += overload(setting, address, "batch", rate, batch=1_000)
     if "stream" in only:
         rate, best = setting.capacity(ours, address, "stream", 2, 2_000.0, connections=1)
         value = best and best["rows_per_s"]
@@ -185,18 +187,24 @@ def measure(setting: Setting, address: str, only: list[str]) -> list[Row]:
     return rows
 
 
-def overload(setting: Setting, address: str, capacity: float) -> list[Row]:
-    """Ask for twice and ten times what the server can do."""
+def overload(
+    setting: Setting, address: str, mode: str, capacity: float, **options: object
+) -> list[Row]:
+    """Ask for twice and ten times what the server can do, and compare with 80 % of it."""
     rows = []
+    # A connection holds back calls beyond 128; only many of them can ask for too much.
+    given = {"deadline": 1.0, "connections": 32, **options}
+    usual = setting.run("propense", address, mode, capacity * 0.8, **given)["p99_ms"]
     for factor in (2, 10):
-        # A connection holds back calls beyond 128; only many of them can ask for too much.
-        options = {"deadline": 1.0, "connections": 32}
-        measured = setting.run("propense", address, "unary", capacity * factor, **options)
+        measured = setting.run("propense", address, mode, capacity * factor, **given)
         share = 100 * measured["answered_per_s"] / capacity
-        rows.append(Row("load", f"goodput at {factor} times that", "–", share, 90.0, unit="%"))
+        what = f"{mode}, {factor} times that"
+        rows.append(Row("load", f"{what}: goodput", "–", share, 90.0, unit="%"))
         late = measured["refused_p99_ms"]
-        what = f"refusal at {factor} times that, p99"
-        rows.append(Row("load", what, "–", late, 10.0, "lower", "ms"))
+        rows.append(Row("load", f"{what}: refusals, p99", "–", late, 10.0, "lower", "ms"))
+        slower = measured["p99_ms"] and usual and measured["p99_ms"] / usual
+        what = f"{what}: answers' p99, of that at 80 % load"
+        rows.append(Row("load", what, "–", slower, 2.0, "lower", "×"))
     return rows
 
 

@@ -9,7 +9,9 @@ pub enum Class {
     Free,
     /// Short calls about one thing.
     Quick,
-    /// Streams, and calls with thousands of rows.
+    /// Calls that score thousands of rows: each takes a core for as long as it lasts.
+    Batch,
+    /// Streams, and what else takes its time.
     Bulk,
     /// Streams without an end, which mostly wait.
     Watch,
@@ -43,8 +45,8 @@ const fn open(path: &'static str) -> Method {
 /// All of them. What is not here is refused, whatever the router knows.
 pub const METHODS: &[Method] = &[
     method("/propense.v1.ScoringService/ScoreUser", Scope::Read, Class::Quick),
-    batch("/propense.v1.ScoringService/BatchScoreUsers", Scope::Read, Class::Bulk),
-    batch("/propense.v1.ScoringService/ScoreEvents", Scope::Read, Class::Bulk),
+    batch("/propense.v1.ScoringService/BatchScoreUsers", Scope::Read, Class::Batch),
+    batch("/propense.v1.ScoringService/ScoreEvents", Scope::Read, Class::Batch),
     method("/propense.v1.ScoringService/ExplainUser", Scope::Read, Class::Quick),
     method("/propense.v1.ScoringService/StreamScores", Scope::Read, Class::Bulk),
     batch("/propense.v1.EventService/IngestEvents", Scope::Write, Class::Quick),

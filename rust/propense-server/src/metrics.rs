@@ -48,8 +48,8 @@ pub(crate) struct Gauges {
     pub(crate) models: Vec<(String, String)>,
     /// Names, and how those versions were found to do.
     pub(crate) validations: Vec<(String, Validation)>,
-    /// Places free: short calls, bulk.
-    pub(crate) free: (usize, usize),
+    /// Places free, by class.
+    pub(crate) free: [(&'static str, usize); 3],
     pub(crate) log_lines_dropped: u64,
     pub(crate) segments: Option<SegmentGauges>,
     /// By destination.
@@ -185,8 +185,9 @@ impl Page {
         }
         self.validations(&gauges.validations);
         self.family("propense_call_places_free", "gauge", "Calls that could begin now, by class.");
-        self.row("propense_call_places_free", &[("class", "quick")], gauges.free.0);
-        self.row("propense_call_places_free", &[("class", "bulk")], gauges.free.1);
+        for (class, free) in gauges.free {
+            self.row("propense_call_places_free", &[("class", class)], free);
+        }
         let dropped = gauges.log_lines_dropped;
         self.one("propense_log_lines_dropped_total", "counter", "Log lines nobody read in time.", dropped);
         if let Some(segments) = &gauges.segments {

@@ -1,6 +1,7 @@
 //! How a server is to run.
 
 use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 use crate::clock::Clock;
@@ -70,7 +71,12 @@ pub struct Limits {
     pub streams_per_connection: u32,
     /// Short calls under way; more are refused with `RESOURCE_EXHAUSTED`.
     pub quick_calls: usize,
-    /// Streams and large batches under way; more are refused with `RESOURCE_EXHAUSTED`.
+    /// Large batches to be scored under way, those included that wait for their turn; more are refused with
+    /// `RESOURCE_EXHAUSTED`.
+    pub batch_calls: usize,
+    /// Long computations, such as the scores of a batch, that run at once; others wait for their turn.
+    pub computations: usize,
+    /// Streams under way; more are refused with `RESOURCE_EXHAUSTED`.
     pub bulk_calls: usize,
     /// Streams without an end; more are refused with `RESOURCE_EXHAUSTED`.
     pub watch_calls: usize,
@@ -100,10 +106,14 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
         Self {
             connections: 1024,
             streams_per_connection: 128,
             quick_calls: 256,
+            // Who is let in waits at most as long as six batches take: twice what one in a hundred waits at 80 % load.
+            batch_calls: 6 * cores,
+            computations: cores,
             bulk_calls: 64,
             watch_calls: 256,
             header_bytes: 16 << 10,

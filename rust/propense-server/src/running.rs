@@ -19,7 +19,7 @@ use crate::deliveries::Deliveries;
 use crate::error::{ServerError, ServiceError};
 use crate::gate::Gate;
 use crate::life::{EndOnDrop, Life};
-use crate::limits::Room;
+use crate::limits::{Room, Turns};
 use crate::metrics::Metrics;
 use crate::metrics_page;
 use crate::models::Models;
@@ -62,6 +62,7 @@ impl Running {
                 metrics,
                 deliveries: Arc::clone(&self.deliveries),
                 room: Arc::new(Room::new(&self.options.limits)),
+                turns: Turns::new(&self.options.limits),
                 log: self.options.log.clone(),
                 limits: self.options.limits.clone(),
                 clock: self.options.clock.clone(),

@@ -20,6 +20,7 @@ use tonic_types::StatusExt;
 
 const QUICK_FREE: &str = r#"propense_call_places_free{class="quick"}"#;
 const BULK_FREE: &str = r#"propense_call_places_free{class="bulk"}"#;
+const BATCH_FREE: &str = r#"propense_call_places_free{class="batch"}"#;
 
 fn score(user: &str) -> ScoreUserRequest {
     ScoreUserRequest { user_id: user.to_owned(), ..ScoreUserRequest::default() }
@@ -160,7 +161,7 @@ async fn a_deadline_that_cannot_be_read_is_an_error() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn overload_is_refused_at_once_and_ends() {
-    let served = Served::with(|options| options.limits.bulk_calls = 2);
+    let served = Served::with(|options| options.limits.batch_calls = 2);
     ingest(&served, "a").await;
     served.knobs.score_ms.store(400, SeqCst);
     let scoring = served.scoring().await;
@@ -169,7 +170,7 @@ async fn overload_is_refused_at_once_and_ends() {
         let mut scoring = scoring.clone();
         calls.push(tokio::spawn(async move { scoring.batch_score_users(batch(1)).await }));
     }
-    served.metric_becomes(BULK_FREE, 0.0).await;
+    served.metric_becomes(BATCH_FREE, 0.0).await;
     for _ in 0..20 {
         let began = Instant::now();
         let refused = scoring.clone().batch_score_users(batch(1)).await.expect_err("full");
@@ -184,7 +185,7 @@ async fn overload_is_refused_at_once_and_ends() {
     for call in calls {
         call.await.expect("no panic").expect("accepted calls succeed");
     }
-    served.metric_becomes(BULK_FREE, 2.0).await;
+    served.metric_becomes(BATCH_FREE, 2.0).await;
     served.knobs.score_ms.store(0, SeqCst);
     scoring.clone().batch_score_users(batch(1)).await.expect("as before");
 }

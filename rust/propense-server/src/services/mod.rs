@@ -20,7 +20,7 @@ use tonic::service::{Routes, RoutesBuilder};
 
 use crate::backend::Backend;
 use crate::error::ServiceError;
-use crate::limits::Held;
+use crate::limits::{Held, Turns};
 use crate::proto;
 use crate::proto::event_service_server::EventServiceServer;
 use crate::proto::model_service_server::ModelServiceServer;
@@ -70,6 +70,20 @@ async fn compute<T: Send + 'static>(
         drop(held);
     });
     receiver.await.unwrap_or(Err(ServiceError::Internal { problem: "a computation broke off" }))
+}
+
+/// As [`compute`], for what takes a core for long, when its turn has come.
+async fn compute_in_turn<T: Send + 'static>(
+    turns: &Turns,
+    held: Held,
+    work: impl FnOnce() -> Result<T, ServiceError> + Send + 'static,
+) -> Result<T, ServiceError> {
+    let turn = turns.take().await;
+    let in_turn = move || {
+        let _turn = turn;
+        work()
+    };
+    compute(held, in_turn).await
 }
 
 /// What is to come of a write that the store has taken on.

@@ -19,7 +19,7 @@ use crate::proto::{
 };
 use crate::services::answers::Answers;
 use crate::services::explain::explain_user;
-use crate::services::{compute, held};
+use crate::services::{compute, compute_in_turn, held};
 use crate::state::State;
 use crate::status::ok_row;
 
@@ -48,7 +48,8 @@ impl<B: Backend> ScoringService for Scoring<B> {
     ) -> Result<Response<BatchScoreUsersResponse>, Status> {
         let (held, state) = (held(request.extensions()), Arc::clone(&self.0));
         let request = request.into_inner();
-        Ok(Response::new(compute(held, move || batch_score_users(&state, request)).await?))
+        let work = move || batch_score_users(&state, request);
+        Ok(Response::new(compute_in_turn(&self.0.turns, held, work).await?))
     }
 
     async fn score_events(
@@ -57,7 +58,8 @@ impl<B: Backend> ScoringService for Scoring<B> {
     ) -> Result<Response<ScoreEventsResponse>, Status> {
         let (held, state) = (held(request.extensions()), Arc::clone(&self.0));
         let request = request.into_inner();
-        Ok(Response::new(compute(held, move || score_events(&state, &request)).await?))
+        let work = move || score_events(&state, &request);
+        Ok(Response::new(compute_in_turn(&self.0.turns, held, work).await?))
     }
 
     /// A model's explainer is made when first asked for, which takes a moment.
@@ -77,13 +79,13 @@ impl<B: Backend> ScoringService for Scoring<B> {
         request: Request<StreamScoresRequest>,
     ) -> Result<Response<Self::StreamScoresStream>, Status> {
         let held = held(request.extensions());
-        let stream = ScoreStream::of(&self.0, &request.into_inner())?;
+        let (stream, turns) = (ScoreStream::of(&self.0, &request.into_inner())?, self.0.turns.clone());
         let (mut answers, scores) = Answers::new(2, self.0.limits.stalled_reader);
         tokio::spawn(async move {
             let mut stream = stream;
             // Between two pages of users, of whom none may qualify, it is seen whether anybody still reads.
             while !answers.is_closed() {
-                let page = compute(held.clone(), move || Ok((stream.page()?, stream))).await;
+                let page = compute_in_turn(&turns, held.clone(), move || Ok((stream.page()?, stream))).await;
                 let (page, next) = match page {
                     Ok(found) => found,
                     Err(error) => return answers.end(error.into()),

@@ -1,0 +1,157 @@
+//! More than a server can do (S1): it goes on doing what it can, and refuses the rest at once.
+
+#![allow(clippy::expect_used)]
+
+mod served;
+
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::{Duration, Instant};
+
+use propense_server::proto::scoring_service_client::ScoringServiceClient;
+use propense_server::proto::{BatchScoreUsersRequest, IngestEventsRequest};
+use served::{Served, event};
+use tokio::task::JoinSet;
+use tonic::Code;
+use tonic::transport::Channel;
+
+/// Batches that are scored at once, and those that may be under way.
+const COMPUTATIONS: usize = 2;
+const PLACES: usize = 6 * COMPUTATIONS;
+/// What a batch takes.
+const SCORE_MS: u64 = 20;
+/// A machine that is shared stalls now and then; a server that queues does so every time.
+const ATTEMPTS: usize = 3;
+
+type Scoring = ScoringServiceClient<Channel>;
+
+/// How the calls of a run fared, and how long after they were due.
+#[derive(Default)]
+struct Fared {
+    answered: Vec<Duration>,
+    refused: Vec<Duration>,
+}
+
+fn p99(mut took: Vec<Duration>) -> Duration {
+    took.sort_unstable();
+    took.get(took.len() * 99 / 100).copied().unwrap_or_default()
+}
+
+async fn call(mut scoring: Scoring) -> Result<(), Code> {
+    let request = BatchScoreUsersRequest { user_ids: vec!["a".to_owned()], ..Default::default() };
+    scoring.batch_score_users(request).await.map(|_| ()).map_err(|status| status.code())
+}
+
+/// Calls at random instants, so many a second on average, whatever became of the earlier ones.
+async fn open_loop(clients: &[Scoring], rate: f64, seconds: f64, seed: u64) -> Fared {
+    let (began, mut due_s, mut random) = (Instant::now(), 0.0, seed);
+    let mut calls = JoinSet::new();
+    for client in clients.iter().cycle() {
+        // Knuth's generator of 64 bits; its upper half is random enough.
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        due_s -= (1.0 - (random >> 32) as f64 / 2f64.powi(32)).ln() / rate;
+        if due_s > seconds {
+            break;
+        }
+        let due = began + Duration::from_secs_f64(due_s);
+        tokio::time::sleep_until(due.into()).await;
+        let client = client.clone();
+        calls.spawn(async move { (call(client).await, due.elapsed()) });
+    }
+    let mut fared = Fared::default();
+    while let Some(ended) = calls.join_next().await {
+        match ended.expect("no panic") {
+            (Ok(()), took) => fared.answered.push(took),
+            (Err(code), took) => {
+                assert_eq!(code, Code::ResourceExhausted);
+                fared.refused.push(took);
+            }
+        }
+    }
+    fared
+}
+
+/// Calls a second that are answered if as many as may be are always under way.
+async fn capacity(clients: &[Scoring]) -> f64 {
+    let began = Instant::now();
+    let mut callers = JoinSet::new();
+    for place in 0..PLACES {
+        let client = clients[place % clients.len()].clone();
+        callers.spawn(async move {
+            let mut answered = 0;
+            while began.elapsed() < Duration::from_secs(1) {
+                answered += usize::from(call(client.clone()).await.is_ok());
+            }
+            answered
+        });
+    }
+    let answered: usize = callers.join_all().await.into_iter().sum();
+    answered as f64 / began.elapsed().as_secs_f64()
+}
+
+/// What does not hold of two and ten times what the server can do.
+async fn what_fails(clients: &[Scoring], seed: u64) -> Vec<String> {
+    let capacity = capacity(clients).await;
+    let usual = p99(open_loop(clients, 0.8 * capacity, 3.0, seed).await.answered);
+    let mut failing = Vec::new();
+    for factor in [2.0, 10.0] {
+        let seconds = 2.0;
+        let fared = open_loop(clients, factor * capacity, seconds, seed).await;
+        let goodput = fared.answered.len() as f64 / seconds / capacity;
+        let (answered, refused) = (p99(fared.answered), p99(fared.refused));
+        let holds = goodput >= 0.9
+            && answered <= 2 * usual
+            && refused > Duration::ZERO
+            && refused <= Duration::from_millis(SCORE_MS);
+        println!(
+            "{factor} times {capacity:.0}/s: goodput {goodput:.2}, p99 {answered:?} (usual {usual:?}), refused {refused:?}"
+        );
+        if !holds {
+            failing.push(format!("{factor}x: goodput {goodput}, p99 {answered:?} of {usual:?}, refused {refused:?}"));
+        }
+    }
+    failing
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_than_it_can_do_is_refused_at_once_and_the_rest_done_as_ever() {
+    let served = Served::with(|options| {
+        options.limits.computations = COMPUTATIONS;
+        options.limits.batch_calls = PLACES;
+    });
+    let request = IngestEventsRequest { events: vec![event("a", 1, "view", 1.0)], ..Default::default() };
+    served.events().await.ingest_events(request).await.expect("ingested");
+    served.knobs.score_ms.store(SCORE_MS, SeqCst);
+    let mut clients = Vec::new();
+    for _ in 0..8 {
+        clients.push(served.scoring().await);
+    }
+    let mut failing = Vec::new();
+    for seed in 1..=ATTEMPTS as u64 {
+        failing = what_fails(&clients, seed).await;
+        // As soon as it is over, all is as before.
+        served.metric_becomes(r#"propense_call_places_free{class="batch"}"#, PLACES as f64).await;
+        call(clients[0].clone()).await.expect("answered");
+        if failing.is_empty() {
+            return;
+        }
+    }
+    panic!("{ATTEMPTS} times, the last: {failing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_more_is_computed_at_once_than_may_be() {
+    let served = Served::with(|options| {
+        options.limits.computations = 1;
+        options.limits.batch_calls = 4;
+    });
+    let request = IngestEventsRequest { events: vec![event("a", 1, "view", 1.0)], ..Default::default() };
+    served.events().await.ingest_events(request).await.expect("ingested");
+    served.knobs.score_ms.store(150, SeqCst);
+    let client = served.scoring().await;
+    let began = Instant::now();
+    let calls: Vec<_> = (0..4).map(|_| tokio::spawn(call(client.clone()))).collect();
+    for one in calls {
+        one.await.expect("no panic").expect("answered");
+    }
+    assert!(began.elapsed() >= Duration::from_millis(600), "{:?}", began.elapsed());
+}
