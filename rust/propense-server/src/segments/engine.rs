@@ -11,12 +11,14 @@ use std::time::Instant;
 
 use propense_core::segments::SegmentDefinition;
 use propense_store::{Note as StoreNote, Observer, Snapshot, Touched};
+use rayon::prelude::*;
 use serde_json::json;
 
 use super::ask::{Ask, Change, Refusal, refuse};
-use super::evaluate::{Task, Way, evaluate};
+use super::evaluate::{TILE, Task, Tile, Way, evaluate};
 use super::note::{Base, Kind, Note, PassBase, Step, UserNote};
 use super::owed::Owed;
+use super::pace::Pace;
 use super::part::Part;
 use super::pass::Pass;
 use super::prepared::{NextPass, Prepared, note_of};
@@ -26,10 +28,8 @@ use super::shared::{Shared, State};
 use super::standings::FAILED;
 use super::transition::Cause;
 
-/// Users whose timers are seen to in one commit.
-const DUE_USERS: usize = 8_192;
-/// Users of a pass in one commit: writes wait no longer than these take.
-const SLICE_USERS: usize = 4_096;
+/// Of more tiles than this, what there is to say is put together on all threads; of fewer, waking them takes longer.
+const MANY_TILES: usize = 8;
 /// The engine says so often how far time has passed, if nothing else happens.
 const UNTIL_US: i64 = 600_000_000;
 
@@ -37,6 +37,7 @@ const UNTIL_US: i64 = 600_000_000;
 pub(super) struct Engine {
     pub(super) shared: Arc<Shared>,
     pool: Option<rayon::ThreadPool>,
+    pace: Pace,
     prepared: Option<Prepared>,
     /// The last instant at which anybody was evaluated; the engine's clock never goes back.
     pub(super) at_us: i64,
@@ -57,6 +58,7 @@ impl Engine {
         Self {
             shared,
             pool,
+            pace: Pace::new(),
             prepared: None,
             at_us: i64::MIN,
             until_us: i64::MIN,
@@ -64,6 +66,14 @@ impl Engine {
             versions: BTreeMap::new(),
             unfinished: None,
             owed: Owed::Nobody,
+        }
+    }
+
+    /// Does what has parts on the engine's threads, if there are any.
+    fn on_all_threads<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        match &self.pool {
+            Some(pool) => pool.install(work),
+            None => work(),
         }
     }
 
@@ -87,7 +97,7 @@ impl Engine {
         prepared: &mut Prepared,
     ) -> Vec<UserNote> {
         let began = Instant::now();
-        let State { rules, standings, pass, .. } = state;
+        let State { rules, standings, .. } = state;
         let at_us = prepared.at_us;
         let run = || -> Vec<_> {
             let of_list = |(part, tasks): &(Option<&Part>, Vec<Task<'_>>)| match part {
@@ -96,11 +106,7 @@ impl Engine {
             };
             lists.iter().flat_map(of_list).collect()
         };
-        let evaluated = match &self.pool {
-            Some(pool) => pool.install(run),
-            None => run(),
-        };
-        for tile in evaluated {
+        for tile in self.on_all_threads(run) {
             match tile {
                 Ok(tile) => prepared.tiles.push(tile),
                 Err(failed) => {
@@ -112,16 +118,12 @@ impl Engine {
                 }
             }
         }
-        let mut notes = Vec::new();
-        for tile in &prepared.tiles {
-            let mut first_moved = 0;
-            for (place, row) in tile.rows.iter().enumerate() {
-                let of_pass = pass.as_ref().filter(|_| state.is_stale(row.user) && !row.is_new);
-                let cause_of = |segment: usize| of_pass.and_then(|pass| pass.causes[segment]).unwrap_or(cause);
-                notes.extend(note_of(standings, tile, place, first_moved, at_us, cause_of));
-                first_moved = row.moved_end;
-            }
-        }
+        let of_tile = |tile: &Tile| notes_of(state, tile, at_us, cause);
+        let notes = if prepared.tiles.len() > MANY_TILES {
+            self.on_all_threads(|| prepared.tiles.par_iter().flat_map_iter(of_tile).collect())
+        } else {
+            prepared.tiles.iter().flat_map(of_tile).collect()
+        };
         self.shared.counts.took(lists.iter().map(|(_, tasks)| tasks.len()).sum(), began.elapsed());
         notes
     }
@@ -156,16 +158,22 @@ impl Engine {
             names: if users.is_empty() { Vec::new() } else { names },
             users,
         };
-        prepared.transitions = note.transitions();
+        let (payload, transitions) = if note.users.len() > MANY_TILES * TILE {
+            self.on_all_threads(|| rayon::join(|| note.encode(), || note.transitions()))
+        } else {
+            (note.encode(), note.transitions())
+        };
+        prepared.transitions = transitions;
         prepared.number = self.number + prepared.transitions.len() as u64;
         let position = prepared.number;
         self.prepared = Some(prepared);
-        Some(StoreNote { position, payload: note.encode() })
+        Some(StoreNote { position, payload })
     }
 
     /// Sees to timers that are due, and to a slice of the pass.
     fn work(&mut self, view: &Snapshot) -> Option<StoreNote> {
         let shared = Arc::clone(&self.shared);
+        let began = Instant::now();
         let mut prepared = self.begin();
         let (mut due, mut slice, mut base) = (Vec::new(), Vec::new(), None);
         {
@@ -174,21 +182,20 @@ impl Engine {
                 return None;
             }
             let State { rules, standings, pass, epoch, .. } = &mut *state;
-            prepared.taken = standings.timers.take_due(prepared.at_us, DUE_USERS);
+            prepared.taken = standings.timers.take_due(prepared.at_us, self.pace.users());
             shared.counts.due.fetch_add(prepared.taken.len() as u64, Relaxed);
             due.extend(prepared.taken.iter().map(|&user| (standings.users.id(user).to_owned(), user)));
             due.sort_unstable();
             let taken: HashSet<u32> = prepared.taken.iter().copied().collect();
             if let Some(pass) = pass {
                 let mut next = pass.clone();
-                let (ids, is_last) = next.slice(view, SLICE_USERS);
-                for id in ids {
+                let (ids, is_last) = next.slice(view, self.pace.users_beside(due.len()));
+                let known = self.on_all_threads(|| standings.users.find_all(&ids));
+                for (id, known) in ids.into_iter().zip(known) {
                     // The list may be older than an erasure.
-                    if standings.users.find(&id).is_some() || view.has_user(&id) {
-                        let user = standings.add(&id);
-                        if standings.epoch[user as usize] != *epoch && !taken.contains(&user) {
-                            slice.push((id, user));
-                        }
+                    let Some(user) = known.or_else(|| view.has_user(&id).then(|| standings.add(&id))) else { continue };
+                    if standings.epoch[user as usize] != *epoch && !taken.contains(&user) {
+                        slice.push((id, user));
                     }
                 }
                 if is_last {
@@ -206,7 +213,9 @@ impl Engine {
         let is_behind = state.pass.as_ref().is_some_and(|pass| pass.behind);
         let cause = if is_behind { Cause::Event } else { Cause::Time };
         let notes = self.evaluate(view, &state, &lists, cause, &mut prepared);
+        let evaluated = lists.iter().map(|(_, tasks)| tasks.len()).sum();
         drop(state);
+        self.pace.took(evaluated, began.elapsed());
         let note = self.finish(prepared, notes, base);
         if note.is_none() {
             // Nothing that has to be on a disk: timers, and how far the pass is.
@@ -340,6 +349,18 @@ impl Engine {
     }
 }
 
+/// What there is to say of the users of a tile.
+fn notes_of(state: &State, tile: &Tile, at_us: i64, cause: Cause) -> Vec<UserNote> {
+    let (mut notes, mut first_moved) = (Vec::new(), 0);
+    for (place, row) in tile.rows.iter().enumerate() {
+        let of_pass = state.pass.as_ref().filter(|_| state.is_stale(row.user) && !row.is_new);
+        let cause_of = |segment: usize| of_pass.and_then(|pass| pass.causes[segment]).unwrap_or(cause);
+        notes.extend(note_of(&state.standings, tile, place, first_moved, at_us, cause_of));
+        first_moved = row.moved_end;
+    }
+    notes
+}
+
 /// What is kept of what is in force.
 fn base_of(rules: &Rules, pass: Option<&Pass>) -> Base {
     Base {
@@ -386,6 +407,7 @@ fn leaving(state: &State, gone: &[usize], cause: Cause, at_us: i64) -> Vec<UserN
 
 impl Observer for Engine {
     fn staged(&mut self, view: &Snapshot, touched: &[Touched<'_>]) -> Option<StoreNote> {
+        self.pace.wrote();
         let shared = Arc::clone(&self.shared);
         let mut prepared = self.begin();
         let mut state = shared.write();

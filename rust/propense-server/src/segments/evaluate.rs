@@ -11,7 +11,7 @@ use super::stepping::{Stepping, step_together};
 use crate::serving::{JoinedScans, ServingError};
 
 /// Users whose events are gathered together.
-const TILE: usize = 128;
+pub(super) const TILE: usize = 128;
 
 /// A user to be evaluated.
 #[derive(Debug, Clone, Copy)]

@@ -14,6 +14,7 @@ mod live;
 mod metrics;
 mod note;
 mod owed;
+mod pace;
 mod part;
 mod pass;
 mod prepared;

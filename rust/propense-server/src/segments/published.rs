@@ -69,7 +69,13 @@ impl Published {
             return;
         }
         let mut recent = self.lock();
-        recent.transitions.extend(transitions);
+        // Of more than are kept, only the last ever need to be there.
+        let unkept = transitions.len().saturating_sub(RECENT);
+        if let Some(unkept) = unkept.checked_sub(1) {
+            recent.transitions.clear();
+            recent.before = transitions[unkept].number;
+        }
+        recent.transitions.extend(transitions.into_iter().skip(unkept));
         recent.last = last;
         while recent.transitions.len() > RECENT {
             if let Some(oldest) = recent.transitions.pop_front() {

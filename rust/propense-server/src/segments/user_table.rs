@@ -4,6 +4,10 @@ use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
+use rayon::prelude::*;
+
+/// Ids that one thread looks for at a time.
+const FOUND_TOGETHER: usize = 512;
 
 /// Ids that were given numbers 0, 1, 2, …; a number is never given again.
 #[derive(Default)]
@@ -29,6 +33,11 @@ impl UserTable {
     pub(super) fn find(&self, id: &str) -> Option<u32> {
         let hash = self.hasher.hash_one(id.as_bytes());
         self.numbers.find(hash, |&user| id_of(&self.bytes, &self.ends, user) == id.as_bytes()).copied()
+    }
+
+    /// [`Self::find`] of many, on all threads: most of it is waiting for memory.
+    pub(super) fn find_all(&self, ids: &[String]) -> Vec<Option<u32>> {
+        ids.par_iter().with_min_len(FOUND_TOGETHER).map(|id| self.find(id)).collect()
     }
 
     /// A user's number, given now if there was none.
@@ -74,7 +83,10 @@ mod tests {
             assert_eq!(table.insert(id), number as u32);
             assert_eq!(table.insert(id), number as u32);
         }
+        let known: Vec<Option<u32>> = (0..500).map(Some).collect();
+        assert_eq!(table.find_all(&ids), known);
         table.forget(7);
+        assert_eq!(table.find_all(&ids[6..9]), [Some(6), None, Some(8)]);
         assert_eq!(table.find(&ids[7]), None);
         assert!(table.id(7).bytes().all(|byte| byte == 0));
         assert!(!table.bytes.windows(6).any(|bytes| bytes == b"user 7\0"));

@@ -2,6 +2,7 @@
 
 use super::Place;
 use super::decay::{Decaying, next_decay_us, not_before_us as decay_not_before_us};
+use super::ladder::Ladder;
 use super::steps::Steps;
 use super::watches::Watch;
 use crate::DAY_US;
@@ -27,6 +28,8 @@ pub(super) struct Aging {
     aged: Aged,
     selector_text: String,
     steps: Steps,
+    /// All values at which a step begins.
+    ladder: Ladder,
 }
 
 impl Aged {
@@ -72,8 +75,8 @@ impl Aged {
 impl Aging {
     pub(super) fn new(place: Place, aggregate: &BoundAggregate, steps: Steps) -> Self {
         let selector_text = aggregate.selector_text.clone();
-        let mut aging = Self { place, aged: Aged::new(aggregate), selector_text, steps };
-        aging.steps.sort();
+        let mut aging = Self { place, aged: Aged::new(aggregate), selector_text, steps, ladder: Ladder::default() };
+        aging.sort();
         aging
     }
 
@@ -87,24 +90,26 @@ impl Aging {
     pub(super) fn join(&mut self, other: &Self) {
         self.steps.double.extend_from_slice(&other.steps.double);
         self.steps.single.extend_from_slice(&other.steps.single);
+        self.sort();
+    }
+
+    fn sort(&mut self) {
         self.steps.sort();
+        self.ladder = Ladder::new([&self.steps.double[..], &self.steps.boundaries].concat());
     }
 
     /// An instant up to which the value, which is this at another, crosses no step, if events neither come nor go.
     pub(super) fn not_before_us(&self, now: f64, after_us: i64) -> i64 {
         match self.aged.function {
-            Function::DecayedCount { half_life_us } => decay_not_before_us(now, half_life_us, &self.steps, after_us),
+            Function::DecayedCount { half_life_us } => decay_not_before_us(now, half_life_us, &self.ladder, after_us),
             // Without events there is no age.
             _ if now.is_nan() => i64::MAX,
             _ => {
                 // A little earlier, as a value on a boundary may be rounded either way.
                 let now = now * (1.0 - 1e-14);
-                let least = |steps: &[f64]| steps.get(steps.partition_point(|&step| step < now)).copied();
-                let Steps { double, boundaries, .. } = &self.steps;
-                let step = least(double).unwrap_or(f64::INFINITY).min(least(boundaries).unwrap_or(f64::INFINITY));
-                if step == f64::INFINITY {
+                let Some(step) = self.ladder.first_from(now).filter(|&step| step < f64::INFINITY) else {
                     return i64::MAX;
-                }
+                };
                 let days = step - now;
                 // A day's division rounds by far less than a millionth of what is left and of what there is.
                 let early_us = (days - (days.abs() + now) * 1e-9) * DAY_US as f64 - 2.0;

@@ -4,6 +4,7 @@
 //! computed for every microsecond, as its last bits may go up and down there; what is found is then exactly where the
 //! computed value crosses.
 
+use super::ladder::Ladder;
 use super::next_recheck_us;
 use super::steps::{Steps, boundary};
 use crate::features::kernels::half_life::power_of_half;
@@ -60,20 +61,15 @@ impl Step {
 /// An instant up to which a count, which is this at another, falls below no step.
 ///
 /// As `2^-t >= 1 - t ln 2`, falling from `a` to `b` takes at least `(a - b) / (a ln 2)` half-lives.
-pub(super) fn not_before_us(now: f64, half_life_us: i64, steps: &Steps, after_us: i64) -> i64 {
-    let Steps { double, boundaries, .. } = steps;
+pub(super) fn not_before_us(now: f64, half_life_us: i64, ladder: &Ladder, after_us: i64) -> i64 {
     if now < TINY {
-        let is_tiny = |step: &f64| 0.0 < *step && *step < 2.0 * TINY;
-        return if double.iter().chain(boundaries).any(is_tiny) { after_us } else { i64::MAX };
+        let is_tiny = |step: f64| 0.0 < step && step < 2.0 * TINY;
+        return if ladder.any(is_tiny) { after_us } else { i64::MAX };
     }
     // What is known of the value, and of when it crosses, is off by far less.
     let slack = 1e-6;
     let above = now * (1.0 + slack);
-    let greatest = |steps: &[f64]| steps[..steps.partition_point(|&step| step <= above)].last().copied().unwrap_or(0.0);
-    let step = greatest(double).max(greatest(boundaries));
-    if step <= 0.0 {
-        return i64::MAX;
-    }
+    let Some(step) = ladder.last_up_to(above).filter(|&step| step > 0.0) else { return i64::MAX };
     let half_lives = (1.0 - step / now - slack) / std::f64::consts::LN_2;
     after_us.saturating_add((half_lives.max(0.0) * half_life_us as f64) as i64)
 }

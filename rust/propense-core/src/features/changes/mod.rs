@@ -12,6 +12,7 @@ mod compound;
 mod crossing;
 mod curve;
 mod decay;
+mod ladder;
 mod shape;
 mod steps;
 mod watches;
