@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tomllib
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -12,6 +11,7 @@ from typing import Any, TypeVar, get_args
 from propense import _core
 from propense.exceptions import ExpressionError, GoalError
 from propense.goal_types import Direction, check_choice, check_interval, check_text, did_you_mean
+from propense.toml_file import parse_toml
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 T = TypeVar("T")
@@ -187,10 +187,10 @@ def load_goal(path: str | Path) -> GoalFile:
         The file cannot be read, is not TOML, or a field is missing, unknown or not valid.
     """
     try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        table = parse_toml(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise GoalError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise GoalError(f"{path} is not TOML: {error}") from error
     features, tiers = table.pop("features", {}), table.pop("tiers", {})
     goal = goal_from(table, str(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
@@ -14,6 +13,7 @@ from propense.delivery.secrets import Secret
 from propense.delivery.signature import secret_key
 from propense.delivery.web_address import check_url
 from propense.exceptions import DeliveryError
+from propense.toml_file import parse_toml
 
 _NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
 _SEGMENT = r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,255}$"
@@ -234,10 +234,10 @@ def destination_from(values: dict[str, Any], where: str) -> Destination:
 
 def _read(path: Path) -> Destination:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = parse_toml(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DeliveryError(f"{path} cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise DeliveryError(f"{path} is not TOML: {error}") from error
     if "kind" not in table:
         raise DeliveryError(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from propense.exceptions import SegmentError
 from propense.segments.definition import Segment
+from propense.toml_file import parse_toml
 
 Segments: TypeAlias = Segment | Sequence[Segment] | str | Path
 """One segment or several, or a folder or file of them."""
@@ -62,8 +62,8 @@ def table_of(text: str) -> dict[str, Any]:
         It is none.
     """
     try:
-        return tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        return parse_toml(text)
+    except ValueError as error:
         raise SegmentError(f"not TOML: {error}") from error
 
 
