@@ -35,7 +35,7 @@ EXPECTED = {
     # What tonic says of bytes that do not decode.
     grpc.StatusCode.INTERNAL,
 }
-DEADLINE_S = 20.0
+DEADLINE_S = 120.0
 
 
 @pytest.fixture
