@@ -52,7 +52,7 @@ def batch(number: int, size: int) -> IngestEventsRequest:
 
 def under_way(server: pp.Server) -> float:
     """Give how many calls the server's own page counts as under way."""
-    with urlopen(f"http://{server.metrics_address}/metrics", timeout=10) as page:
+    with urlopen(f"http://{server.metrics_address}/metrics", timeout=60) as page:
         text = page.read().decode()
     found = re.findall(r"^propense\w*in_flight\w*(?:\{[^}]*\})? ([0-9.e+]+)$", text, re.MULTILINE)
     assert found, text
