@@ -388,7 +388,7 @@ def test_a_slow_answer_delays_no_other_user(
         server.move(user, "vip")
     for number in range(60):
         server.move(f"u{number}", "vip")
-    with Deliveries([webhook(receiving.url, concurrency=3)], server, tmp_path):
+    with Deliveries([webhook(receiving.url, concurrency=3, timeout_s=60)], server, tmp_path):
         until(lambda: len(receiving.accepted) == 60)
         assert not any(row["attempts"] for row in items(tmp_path, "crm"))
         gate.set()
