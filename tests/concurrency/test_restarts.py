@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 
 import propense as pp
+from propense.server import DRAIN_S
 from propense.simulator import Simulation
 from serving import free_address, start
 
@@ -127,4 +128,5 @@ def test_ten_restarts_under_load_fail_no_call(
     finally:
         load.end()
         running.kill()
-    assert slowest <= 10.0
+    # A stream that hangs would hold it up for ever.
+    assert slowest <= DRAIN_S + 15.0

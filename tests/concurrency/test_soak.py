@@ -16,6 +16,7 @@ NAME = "buys_ticket"
 WARM_UP_ROUNDS = 8
 ROUNDS = 40 if LONG else 6
 CALLS_A_ROUND = 400
+ATTEMPTS = 3
 
 
 def footprint(running: Serving) -> tuple[int, int, int]:
@@ -62,11 +63,15 @@ def test_nothing_grows_after_the_warm_up(
         # Threads take their first memory of the allocator whenever they first meet: that is no growth.
         for _ in range(WARM_UP_ROUNDS):
             one_round(running, sim)
-        memory, descriptors, threads = footprint(running)
-        for _ in range(ROUNDS):
-            one_round(running, sim)
-        later = footprint(running)
-    # What is sent again is no new event; a leak of 16 KiB a call would be 38 MiB in the short run.
-    assert later[0] <= memory + 16 * 2**20 + ROUNDS * 2**18, (memory, later)
-    assert later[1] <= descriptors + 8, (descriptors, later)
-    assert later[2] <= threads + 4, (threads, later)
+        # With many cores some meet later; what leaks grows every time.
+        for _ in range(ATTEMPTS):
+            before = footprint(running)
+            for _ in range(ROUNDS):
+                one_round(running, sim)
+            later = footprint(running)
+            # What is sent again is no new event; a leak of 16 KiB a call would be 38 MiB in the
+            # short run.
+            most = (before[0] + 16 * 2**20 + ROUNDS * 2**18, before[1] + 8, before[2] + 4)
+            if stayed := all(one <= bound for one, bound in zip(later, most, strict=True)):
+                break
+    assert stayed, (before, later)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -13,6 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from serving import free_address
 
 
 def programs() -> Path | None:
@@ -28,8 +29,7 @@ class Database:
     """A database that can be stopped and started."""
 
     def __init__(self, folder: Path, programs: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port = free.getsockname()[1]
+        self.port = int(free_address().rpartition(":")[2])
         self.folder, self._programs = folder, programs
         self.dsn = f"postgresql://tester@127.0.0.1:{self.port}/postgres"
         self._run("initdb", "-A", "trust", "-U", "tester", "-E", "UTF8", "-N", str(folder / "data"))

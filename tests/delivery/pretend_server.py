@@ -121,7 +121,7 @@ def folded(transitions: Sequence[tuple[str, str, str]]) -> dict[str, set[str]]:
     return members
 
 
-def until(condition: Callable[[], object], patience_s: float = 20.0) -> None:
+def until(condition: Callable[[], object], patience_s: float = 300.0) -> None:
     """Wait until something is so."""
     ends = time.monotonic() + patience_s
     while not condition():

@@ -37,7 +37,7 @@ def mail(url: str, **options: object) -> Destination:
         "begin": "beginning",
         "channel": "email",
         "only_if": "may_contact",
-        "retry": {"first_s": 0.01, "longest_s": 0.05},
+        "retry": {"first_s": 0.01, "longest_s": 0.05, "attempts": 1_000},
     }
     return destination_from(values | options, "test")
 

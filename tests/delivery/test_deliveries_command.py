@@ -157,6 +157,7 @@ def test_a_destination_begins_where_it_says_and_goes_on_where_it_was(
         until(lambda: standing(tmp_path, "crm"))
         server.move("new", "vip")
         until(lambda: receiving.accepted)
+        until(lambda: caught_up(tmp_path, "crm", server))
     server.move("later", "vip")
     with Deliveries(destinations, server, tmp_path):
         until(lambda: len(receiving.accepted) == 2)

@@ -208,7 +208,7 @@ def test_the_metrics_page_shows_how_each_destination_stands(
     )
 
     def shown() -> dict[str, float]:
-        with urlopen(f"http://{metrics}/metrics", timeout=10) as page:
+        with urlopen(f"http://{metrics}/metrics", timeout=60) as page:
             rows = page.read().decode().splitlines()
         found = (row.rsplit(" ", 1) for row in rows if row.startswith("propense_delivery_"))
         return {name.removeprefix("propense_delivery_"): float(value) for name, value in found}

@@ -47,7 +47,7 @@ def commands() -> list[tuple[list[str], str]]:
     return [(shlex.split(command), said.strip()) for command, _, said in lines]
 
 
-def until(holds: Callable[[], bool], patience_s: float = 20.0) -> None:
+def until(holds: Callable[[], bool], patience_s: float = 300.0) -> None:
     ends = time.monotonic() + patience_s
     while not holds():
         assert time.monotonic() < ends

@@ -102,7 +102,7 @@ def test_it_goes_on_and_stops_again_with_the_audit_and_the_model(
         until(lambda: "is served (cdcdcdcdcdcd…, audited abababababab…)" in why(tmp_path))
         delivered = len(moves(tmp_path))
         server.wander(30, 10, [SEGMENT], seed=4)
-        until(lambda: standing(tmp_path, "lines")["newest"] == len(server.transitions), 30.0)
+        until(lambda: standing(tmp_path, "lines")["newest"] == len(server.transitions))
         assert len(moves(tmp_path)) == delivered
         server.models = {"buys": None}
         until(lambda: "model buys is not served" in why(tmp_path))

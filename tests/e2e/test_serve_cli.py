@@ -26,7 +26,7 @@ def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
     command = [sys.executable, "-c", "from propense.cli import main; main()", *map(str, arguments)]
     return subprocess.run(
-        command, capture_output=True, text=True, env=environment, check=False, timeout=120
+        command, capture_output=True, text=True, env=environment, check=False, timeout=600
     )
 
 
@@ -84,7 +84,7 @@ def test_a_served_score_is_the_batch_score(
             assert (served.name, served.when) == (NAME, "count(purchase) >= 1")
             assert served.features == tuple(model.features.names)
             assert served.metrics["auc"] == model.metrics["auc"]
-        with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=10) as page:
+        with urllib.request.urlopen(f"http://{metrics}/metrics", timeout=60) as page:
             text = page.read().decode()
         assert "propense" in text
         assert row["user_id"] not in text
@@ -194,7 +194,7 @@ def test_a_call_that_failed_is_not_held_to_the_end(place: Path) -> None:
     # gRPC's thread may be gone by then, with the lock that letting go of a call takes.
     command = [sys.executable, "-c", HELD, "ingest", str(place / "events.parquet"), "--server"]
     held = subprocess.run(
-        [*command, free_address()], capture_output=True, text=True, timeout=120, check=True
+        [*command, free_address()], capture_output=True, text=True, timeout=600, check=True
     )
     assert "error: " in held.stderr
     assert held.stdout.strip() == "0"
@@ -270,7 +270,7 @@ def test_reflection_is_all_that_a_tool_like_grpcurl_needs(place: Path, store: Pa
                 request_serializer=lambda message: message.SerializeToString(),
                 response_deserializer=GetMessageClass(method.output_type).FromString,
             )
-            answer = MessageToDict(call(question, timeout=10.0))
+            answer = MessageToDict(call(question, timeout=60.0))
         assert answer["userId"] == user
         assert answer["scores"][0]["model"]["name"] == NAME
     finally:

@@ -35,4 +35,5 @@ def test_a_server_that_is_let_go_holds_up_no_other_thread(tmp_path: Path) -> Non
     ended.set()
     thread.join()
     assert gone - began > 0.5
-    assert sum(began < at < gone for at in ticks) > 5
+    # One may come before it begins, and one as it ends.
+    assert sum(began < at < gone for at in ticks) > 3

@@ -244,7 +244,7 @@ def test_mutated_files_are_refused_or_scored_and_nothing_else() -> None:
             refused += 1
     assert refused > 250
     assert native > 5
-    assert time.monotonic() - start < 60  # a hang, not a slow machine
+    assert time.monotonic() - start < 300  # a hang, not a slow machine
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown_kib < 300_000
 

@@ -96,6 +96,10 @@ async fn the_metrics_page_counts() {
     served.events().await.ingest_events(request).await.expect("ingested");
     let unknown = GetUserRequest { user_id: "nobody".to_owned() };
     served.users().await.get_user(unknown).await.expect_err("unknown");
+    // A call is counted once its answer has been sent.
+    for method in ["EventService/IngestEvents", "UserService/GetUser"] {
+        served.metric_becomes(&format!(r#"propense_requests_in_flight{{method="propense.v1.{method}"}}"#), 0.0).await;
+    }
     assert!(!served.metrics().await.contains("propense_delivery"));
     let counts = DeliveryCounts {
         read_up_to: 7,

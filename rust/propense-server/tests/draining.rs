@@ -76,7 +76,7 @@ fn a_store_that_opens_with_a_panic_is_told_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn draining_finishes_what_is_under_way_and_takes_nothing_new() {
-    let served = Served::start();
+    let served = Served::with(|options| options.drain = PATIENCE);
     let mut watch = HealthClient::new(served.channel().await);
     let watch = watch.watch(HealthCheckRequest { service: SCORING.to_owned() }).await.expect("a watch");
     let mut watch = watch.into_inner();
@@ -124,7 +124,7 @@ async fn draining_finishes_what_is_under_way_and_takes_nothing_new() {
     assert_eq!(stream.message().await.expect_err("the server stops").code(), Code::Unavailable);
     let began = Instant::now();
     assert!(served.server().wait(PATIENCE).expect("no failure"));
-    assert!(began.elapsed() < Duration::from_secs(4), "well before the deadline: {:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE / 3, "well before the deadline: {:?}", began.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -142,7 +142,7 @@ async fn a_client_that_hangs_does_not_hold_it_beyond_the_deadline() {
     served.server().stopper().stop();
     assert!(served.server().wait(PATIENCE).expect("no failure"));
     let took = began.elapsed();
-    assert!((500..2_500).contains(&took.as_millis()), "{took:?}");
+    assert!((500..20_000).contains(&took.as_millis()), "{took:?}");
     assert!(hung.await.expect("no panic").is_err());
     served.knobs.hold_writes.store(false, SeqCst);
     drop(silent);
@@ -150,7 +150,7 @@ async fn a_client_that_hangs_does_not_hold_it_beyond_the_deadline() {
 
 #[test]
 fn an_idle_client_that_does_not_answer_is_hung_up_on_early() {
-    let served = Served::start();
+    let served = Served::with(|options| options.drain = PATIENCE);
     // A runtime of one thread that is not run again: the client neither answers nor hangs up.
     let frozen = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let client = frozen.block_on(async {
@@ -161,7 +161,7 @@ fn an_idle_client_that_does_not_answer_is_hung_up_on_early() {
     let began = Instant::now();
     served.server().stopper().stop();
     assert!(served.server().wait(PATIENCE).expect("no failure"));
-    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert!(began.elapsed() < PATIENCE / 3, "{:?}", began.elapsed());
     drop(client);
 }
 

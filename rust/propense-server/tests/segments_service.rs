@@ -362,8 +362,10 @@ async fn the_system_clock_cannot_be_advanced_and_drives_timers() {
     let refused = served.segments().advance_clock(AdvanceClockRequest { to }).await.unwrap_err();
     assert_eq!((refused.code(), reason(&refused).as_str()), (Code::FailedPrecondition, "CLOCK_NOT_SIMULATED"));
 
-    served.put("just_now", "count(x, '2s') >= 1").await.unwrap();
+    // So long that a slow machine has the event in time.
+    served.put("just_now", "count(x, '5s') >= 1").await.unwrap();
     let mut stream = served.watch(&["just_now"], None).await.unwrap();
+    let clock = served.segments().get_clock(GetClockRequest {}).await.unwrap().into_inner();
     served.send("ann", clock.now.unwrap().seconds, "x").await;
     let moved = next(&mut stream, 2).await;
     assert_eq!(told(&moved[0]), (1, "ann", "just_now", true, Cause::Event));

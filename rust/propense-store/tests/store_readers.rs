@@ -3,11 +3,13 @@
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use propense_store::{ErasedUsers, EventBatch, LocalDisk, Memory, SourceId};
 
 const EVENTS: i64 = 600;
 const BATCHES: i64 = 40;
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A batch of events of one user and another, later batches earlier in time.
 fn batch(number: i64) -> EventBatch {
@@ -64,7 +66,12 @@ fn a_batch_is_seen_whole_or_not_at_all() {
             assert!(memory.write_part(sources, &LocalDisk, &path, &mut |_| ControlFlow::Continue(())).unwrap());
             memory.replace(sources, Some((name, &path))).unwrap();
         };
+        let began = Instant::now();
         for number in 0..BATCHES {
+            // Some looks fall in between, however few threads run at a time.
+            while looks.load(Ordering::Relaxed) < number.min(7) as u64 && began.elapsed() < PATIENCE {
+                std::thread::yield_now();
+            }
             let applied = memory.apply_events(&batch(number)).unwrap();
             assert_eq!((applied.accepted, applied.duplicates), (EVENTS as u64, 0));
             let applied = memory.apply_events(&batch(number / 2)).unwrap();

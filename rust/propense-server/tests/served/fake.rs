@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use propense_core::events::{EventColumns, EventLog, EventLogBuilder, EventsError, ProfilesBuilder};
@@ -27,7 +27,7 @@ pub struct Knobs {
     pub broken: AtomicBool,
     /// Models cannot be explained.
     pub unexplained: AtomicBool,
-    /// Milliseconds that scoring takes.
+    /// Milliseconds that scoring takes, those under way included.
     pub score_ms: AtomicU64,
     /// Writes that have been taken on.
     pub submitted: AtomicUsize,
@@ -76,7 +76,10 @@ impl Fake {
 
     fn score_rows(&self, users: &[&str], events: impl Fn(&str) -> usize) -> Scored {
         self.knobs.scorings.fetch_add(1, SeqCst);
-        thread::sleep(Duration::from_millis(self.knobs.score_ms.load(SeqCst)));
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_millis(self.knobs.score_ms.load(SeqCst)) {
+            thread::sleep(Duration::from_millis(1));
+        }
         let counts: Vec<usize> = users.iter().map(|user| events(user)).collect();
         let scored = |count: &usize| {
             let score = *count as f32 / (*count as f32 + 1.0);
