@@ -56,11 +56,14 @@ def overview(
     if as_json:
         _print_json(states)
         return
-    show(states, verbatim_console(width=None if verbatim_console().is_terminal else 200))
+    show(states, verbatim_console(width=None if verbatim_console().is_terminal else _ANY_WIDTH))
 
 
 def show(states: Sequence[DestinationState], console: Console) -> None:
-    """Print a table of all destinations or, on a terminal too narrow for it, some lines for each."""
+    """Print a table of all destinations or, on a terminal too narrow for it, some lines for each.
+
+    In a pipe a destination is one line, however long.
+    """
     table = Table(box=None, pad_edge=False)
     table.add_column("destination", overflow="fold")
     table.add_column("kind", no_wrap=True)
