@@ -28,8 +28,6 @@ use super::transition::Cause;
 
 /// Users whose timers are seen to in one commit.
 const DUE_USERS: usize = 8_192;
-/// Users of a pass in one commit: writes wait no longer than these take.
-const SLICE_USERS: usize = 4_096;
 /// The engine says so often how far time has passed, if nothing else happens.
 const UNTIL_US: i64 = 600_000_000;
 
@@ -181,7 +179,7 @@ impl Engine {
             let taken: HashSet<u32> = prepared.taken.iter().copied().collect();
             if let Some(pass) = pass {
                 let mut next = pass.clone();
-                let (ids, is_last) = next.slice(view, SLICE_USERS);
+                let (ids, is_last) = next.slice(view);
                 for id in ids {
                     // The list may be older than an erasure.
                     if standings.users.find(&id).is_some() || view.has_user(&id) {
@@ -205,8 +203,12 @@ impl Engine {
         let lists = [(None, tasks(&due, &state)), (None, tasks(&whole, &state)), (part, tasks(&in_part, &state))];
         let is_behind = state.pass.as_ref().is_some_and(|pass| pass.behind);
         let cause = if is_behind { Cause::Event } else { Cause::Time };
+        let began = Instant::now();
         let notes = self.evaluate(view, &state, &lists, cause, &mut prepared);
         drop(state);
+        if let NextPass::GoesOn(pass) = &mut prepared.pass {
+            pass.took(began.elapsed());
+        }
         let note = self.finish(prepared, notes, base);
         if note.is_none() {
             // Nothing that has to be on a disk: timers, and how far the pass is.
