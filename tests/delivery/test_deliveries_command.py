@@ -173,6 +173,38 @@ def test_a_destination_can_be_forgotten(
     assert said("--store", tmp_path, "--json") == ""
 
 
+def test_in_a_pipe_a_destination_is_one_line_however_long(
+    server: PretendServer, tmp_path: Path
+) -> None:
+    server.move("ann", "vip")
+    hosts = ["https://localhost:9/", "https://127.0.0.1:9/"]
+    refused = [
+        crm(url, name=f"crm_{n}", allow_private=["127.0.0.1"]) for n, url in enumerate(hosts)
+    ]
+    refused[0] = crm(hosts[0], name="crm_0", allow_private=[])
+    with Deliveries(refused, server, tmp_path):
+        until(lambda: all(standing(tmp_path, one.name).get("last_error") for one in refused))
+    head, *lines = said("--store", tmp_path).splitlines()
+    assert [line.split()[0] for line in lines] == ["crm_0", "crm_1"], head
+    assert "if that is right, name it in allow_private" in lines[0]
+
+
+def test_what_is_said_before_the_subcommand_counts(
+    server: PretendServer, receiving: Receiver, tmp_path: Path
+) -> None:
+    receiving.answer = lambda request: (500, {})
+    server.move("ann", "vip")
+    with Deliveries([crm(receiving.url)], server, tmp_path):
+        until(lambda: items(tmp_path, "crm", "dead"))
+    assert json.loads(said("--store", tmp_path, "--json", "dead", "crm"))["user_id"] == "ann"
+    put_back = "1 dead letter of crm is in the queue again"
+    assert put_back in said("--store", tmp_path, "replay", "crm")
+    for call in ("pause", "resume"):
+        said("--store", tmp_path, call, "crm")
+    said("--store", tmp_path, "forget", "crm", "--yes")
+    assert CliRunner().invoke(app, ["deliveries", "dead", "crm"]).exit_code == 2
+
+
 def test_what_is_not_there_is_named(
     server: PretendServer, receiving: Receiver, tmp_path: Path
 ) -> None:

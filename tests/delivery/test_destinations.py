@@ -8,11 +8,12 @@ from pathlib import Path
 
 import httpcore
 import pytest
+from pretend_server import PretendServer
 from receiver import OTHER_SECRET, SECRET
 from standardwebhooks import Webhook as Reference
 
 import propense as pp
-from propense.delivery import Webhook, read_destinations
+from propense.delivery import Deliveries, Webhook, destination_from, read_destinations
 from propense.delivery.backoff import LONGEST_ASKED_S, Pace, full_jitter
 from propense.delivery.signature import secret_key, signatures
 from propense.delivery.webhook import _host, _retry_after_s, _url
@@ -63,7 +64,13 @@ def test_a_file_says_what_goes_where(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (("segments", "[]"), "segments"),
         (("segments", '["a b"]'), "segments"),
         (("kind", '"pigeon"'), "webhook"),
-        (("only_iff", '"vip"'), "only_iff"),
+        (
+            ("kind", '"webhok"'),
+            "kind: expected webhook, jsonl, parquet or postgresql (did you mean",
+        ),
+        (("segments", '"vip"'), "segments: expected a list"),
+        (("only_iff", '"vip"'), "only_iff: no such field (did you mean 'only_if'?)"),
+        (("retry", "{ attemps = 3 }"), "retry.attemps: no such field (did you mean 'attempts'?)"),
         (("headers", '{ webhook-id = "1" }'), "set by propense"),
         (("headers", '{ x = "a\\r\\nb" }'), "printable"),
         (("allow_private", '["10.0.0.0/99"]'), "neither a host nor a network"),
@@ -86,6 +93,12 @@ def test_what_is_wrong_is_named(
     assert words in str(raised.value)
     assert "crm.toml" in str(raised.value)
     assert SECRET not in str(raised.value)
+
+
+def test_a_field_that_is_misspelt_is_named_before_the_one_it_leaves_out(tmp_path: Path) -> None:
+    (tmp_path / "lines.toml").write_text('kind = "jsonl"\nsegments = ["vip"]\npaht = "a.jsonl"')
+    with pytest.raises(pp.DeliveryError, match=r"paht: no such field \(did you mean 'path'\?\)"):
+        read_destinations(tmp_path)
 
 
 def test_two_destinations_do_not_write_to_one_place(tmp_path: Path) -> None:
@@ -163,3 +176,16 @@ def test_retry_after_is_seconds_or_a_date() -> None:
 )
 def test_the_host_is_named_as_it_is_connected_to(url: str, host: bytes) -> None:
     assert _host(_url(url)) == host
+
+
+@pytest.mark.parametrize("host", ["10.0.0.3", "[::1]", "db.example,192.168.0.1", "%2Frun%2Fpg"])
+def test_a_database_at_a_private_address_is_refused_at_the_start(host: str, tmp_path: Path) -> None:
+    pytest.importorskip("psycopg")
+    values = {"name": "sql", "kind": "postgresql", "segments": ["vip"]}
+    values["dsn"] = f"postgresql://crm@{host}/crm"
+    with pytest.raises(pp.DeliveryError, match=r"sql: dsn: .* not public; .* allow_private"):
+        Deliveries([destination_from(values, "test")], PretendServer(), tmp_path)
+    named = host.rpartition(",")[2].replace("%2F", "/").strip("[]")
+    Deliveries(
+        [destination_from(values | {"allow_private": [named]}, "test")], PretendServer(), tmp_path
+    )

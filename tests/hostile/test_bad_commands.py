@@ -226,6 +226,28 @@ def test_an_error_of_our_own_without_a_code_exits_1(
     assert one_line(error) == "error: something [bold]odd[/bold] in a[1].csv"
 
 
+def test_a_rule_is_shown_as_it_was_written_so_that_columns_count(run: Run, place: Path) -> None:
+    rule = "count(*)    >=    1 AND count(buuy) > 1"
+    (place / "odd.toml").write_text(f'rule = "{rule}"')
+    code, error = run("segment", "--events", "log.parquet", "--segments", "odd.toml", "--out", "-")
+    assert code == 4
+    column = rule.index("buuy") + 1
+    assert f'at column {column} of "{rule}"; did you mean "buy"?' in one_line(error)
+
+
+@pytest.mark.parametrize(
+    ("rule", "hint"),
+    [("attr(plan) = 'plus'", "--profiles"), ("score(buys) > 0.5", "--models")],
+)
+def test_a_segment_that_lacks_an_option_is_told_which(
+    rule: str, hint: str, run: Run, place: Path
+) -> None:
+    (place / "odd.toml").write_text(f'rule = "{rule}"')
+    code, error = run("segment", "--events", "log.parquet", "--segments", "odd.toml", "--out", "-")
+    assert code == 4
+    assert one_line(error).endswith(f"s come with {hint}")
+
+
 def test_warnings_are_notes_in_full(run: Run, place: Path) -> None:
     events = pl.read_parquet(place / "log.parquet")
     holed = events.with_columns(pl.when(pl.int_range(pl.len()) > 5).then("user_id"))

@@ -135,6 +135,7 @@ def test_what_is_said_before_the_subcommand_counts(
         cli.main()
     assert not left.value.code
     assert "# 3 members" in capsys.readouterr().out
+    assert json.loads(run("segments", "--json", "show", "vip")[1])["members"] == 3
 
 
 def test_a_watch_prints_a_line_a_transition(run: Run, servicer: StandIn) -> None:

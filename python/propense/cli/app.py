@@ -135,8 +135,11 @@ def hint(error: PropenseError, arguments: list[str]) -> str:
         return "; is a server running there? propense serve starts one"
     if isinstance(error, DataError) and "is open elsewhere" in str(error):
         return "; stop the server that has it open, or ingest with --server instead of --store"
-    unknown = isinstance(error, ExpressionError) and "unknown attribute" in str(error)
-    return "; attributes come with --profiles" if unknown and "--profiles" not in arguments else ""
+    if isinstance(error, ExpressionError | SegmentError):
+        for what, option in (("attribute", "--profiles"), ("model", "--models")):
+            if f"unknown {what} " in str(error) and option not in arguments:
+                return f"; {what}s come with {option}"
+    return ""
 
 
 def in_shell(text: str) -> str:
@@ -160,7 +163,9 @@ def main() -> None:
             app()
     except PropenseError as error:
         console.print("error: ", style="red", end="")
-        text = in_shell(" ".join(str(error).split())) + hint(error, sys.argv)
+        # Blanks stay as they are: a place in a rule is counted with them.
+        lines = " ".join(line.strip() for line in str(error).splitlines())
+        text = in_shell(lines) + hint(error, sys.argv)
         console.print(text)
         codes = (EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
         code = next(codes, 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -26,41 +26,44 @@ deliveries = typer.Typer(
     no_args_is_help=False,
 )
 
-Store = Annotated[
-    Path, typer.Option("--store", help="Folder of the store.", metavar="S", show_default=False)
-]
+Store = Annotated[Path | None, typer.Option("--store", help="Folder of the store.", metavar="S")]
 Name = Annotated[str, typer.Argument(help="Name of the destination.", metavar="NAME")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
+
 _COUNTS = ("unread", "waiting", "retrying", "held", "dead", "delivered", "dropped", "failures")
 _ANY_WIDTH = 10_000
 _STATE_WIDTH = 30
 """In a table that leaves it less, what is wrong would be a tower of letters."""
 
 
+@dataclass(frozen=True)
+class Before:
+    """What was given before the subcommand."""
+
+    store: Path | None
+    as_json: bool
+
+
 @deliveries.callback()
-def overview(
-    context: typer.Context,
-    store: Annotated[
-        Path | None, typer.Option("--store", help="Folder of the store.", metavar="S")
-    ] = None,
-    as_json: AsJson = False,
-) -> None:
+def overview(context: typer.Context, store: Store = None, as_json: AsJson = False) -> None:
     """Show every destination: lag, what waits, is held or was given up, and what went wrong last."""
+    context.obj = Before(store, as_json)
     if context.invoked_subcommand is not None:
         return
-    if store is None:
-        raise typer.BadParameter("give the folder of the store", param_hint="--store")
     from propense.delivery import control
 
-    states = control.destination_states(store)
+    states = control.destination_states(_folder(context, store))
     if as_json:
         _print_json(states)
         return
-    show(states, verbatim_console(width=None if verbatim_console().is_terminal else 200))
+    show(states, verbatim_console(width=None if verbatim_console().is_terminal else _ANY_WIDTH))
 
 
 def show(states: Sequence[DestinationState], console: Console) -> None:
-    """Print a table of all destinations or, on a terminal too narrow for it, some lines for each."""
+    """Print a table of all destinations or, on a terminal too narrow for it, some lines for each.
+
+    In a pipe a destination is one line, however long.
+    """
     table = Table(box=None, pad_edge=False)
     table.add_column("destination", overflow="fold")
     table.add_column("kind", no_wrap=True)
@@ -81,12 +84,12 @@ def show(states: Sequence[DestinationState], console: Console) -> None:
 
 
 @deliveries.command()
-def dead(name: Name, store: Store, as_json: AsJson = False) -> None:
+def dead(context: typer.Context, name: Name, store: Store = None, as_json: AsJson = False) -> None:
     """List a destination's dead letters, with the ids that replay takes."""
     from propense.delivery import control
 
-    letters = control.dead_letters(store, name)
-    if as_json:
+    letters = control.dead_letters(_folder(context, store), name)
+    if as_json or context.obj.as_json:
         _print_json(letters)
         return
     for letter in letters:
@@ -100,8 +103,9 @@ def dead(name: Name, store: Store, as_json: AsJson = False) -> None:
 
 @deliveries.command()
 def replay(
+    context: typer.Context,
     name: Name,
-    store: Store,
+    store: Store = None,
     number: Annotated[
         list[int] | None,
         typer.Option("--id", help="Number of a dead letter; may be given again. Left out: all."),
@@ -110,23 +114,25 @@ def replay(
     """Put dead letters back in the queue; what is delivered again has the same id as before."""
     from propense.delivery import control
 
-    count = control.replay(store, name, number or ())
-    print(f"{count:,} dead letters of {name} are in the queue again")
+    count = control.replay(_folder(context, store), name, number or ())
+    letters = "1 dead letter of {} is" if count == 1 else f"{count:,} dead letters of {{}} are"
+    print(f"{letters.format(name)} in the queue again")
 
 
 @deliveries.command()
-def pause(name: Name, store: Store) -> None:
+def pause(context: typer.Context, name: Name, store: Store = None) -> None:
     """Deliver nothing to a destination until it is resumed; nothing is lost."""
     from propense.delivery import control
 
-    control.pause(store, name)
+    control.pause(_folder(context, store), name)
     print(f"{name} is paused")
 
 
 @deliveries.command()
 def resume(
+    context: typer.Context,
     name: Name,
-    store: Store,
+    store: Store = None,
     after: Annotated[
         int | None,
         typer.Option("--after", min=0, help="Go on after this transition, not where it was."),
@@ -135,23 +141,33 @@ def resume(
     """Deliver to a destination again that was paused by hand, or by a receiver that is gone."""
     from propense.delivery import control
 
-    control.resume(store, name, after)
+    control.resume(_folder(context, store), name, after)
     print(f"{name} goes on")
 
 
 @deliveries.command()
 def forget(
+    context: typer.Context,
     name: Name,
-    store: Store,
+    store: Store = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
     """Forget a destination that is no longer configured, with all that was not delivered."""
+    folder = _folder(context, store)
     if not yes:
         typer.confirm(f"forget {name}, its cursor, queue and dead letters?", abort=True)
     from propense.delivery import control
 
-    control.forget(store, name)
+    control.forget(folder, name)
     print(f"{name} is forgotten")
+
+
+def _folder(context: typer.Context, store: Path | None) -> Path:
+    """Give the folder of the store; what a subcommand is not told was said before it."""
+    folder: Path | None = store or context.obj.store
+    if folder is None:
+        raise typer.BadParameter("give the folder of the store", param_hint="--store")
+    return folder
 
 
 def _counts(state: DestinationState) -> dict[str, str]:

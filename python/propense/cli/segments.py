@@ -40,11 +40,12 @@ OptionalAddress = Annotated[
 
 @dataclass(frozen=True)
 class Where:
-    """How the server is reached, as given before the subcommand."""
+    """How the server is reached and answers are printed, as given before the subcommand."""
 
     address: str | None
     token: str | None
     ca: Path | None
+    as_json: bool
 
 
 @segments.callback()
@@ -59,7 +60,7 @@ def show_all(
 
     On a terminal a tree; in a pipe a line a segment: name, members, rule.
     """
-    context.obj = Where(address, token, ca)
+    context.obj = Where(address, token, ca, as_json)
     if context.invoked_subcommand is not None:
         return
     with _client(context, address, token, ca) as client:
@@ -88,7 +89,7 @@ def show(
     """Show one segment as its file says it, and how many are in it."""
     with _client(context, address, token, ca) as client:
         held = client.get_segment(name)
-    if as_json:
+    if as_json or context.obj.as_json:
         print(json.dumps(segment_fields(held), ensure_ascii=False, indent=2))
         return
     if held.definition is not None:

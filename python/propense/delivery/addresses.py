@@ -59,6 +59,15 @@ def is_public(address: Address) -> bool:
     return address.is_global and not (address.is_multicast or address.is_reserved)
 
 
+def is_address(host: str) -> bool:
+    """Say whether a host is an address, not a name that is looked up."""
+    try:
+        ipaddress.ip_address(plain_host(host))
+    except ValueError:
+        return False
+    return True
+
+
 class AllowedPrivate:
     """Hosts, addresses and networks that may be private, such as ``["127.0.0.1", "crm.internal"]``."""
 
@@ -96,9 +105,9 @@ class AllowedPrivate:
         for text in addresses:
             bare = ipaddress.ip_address(text.partition("%")[0])
             if not (self.names(host) or self.includes(bare) or is_public(bare)):
+                where = text if is_address(host) else f"{plain_host(host)} is at {text}, which"
                 raise AddressRefusedError(
-                    f"{plain_host(host)} is at {text}, which is not public; "
-                    "if that is right, name it in allow_private"
+                    f"{where} is not public; if that is right, name it in allow_private"
                 )
             checked.append(text)
         if not checked:

@@ -130,9 +130,9 @@ def _maker(destination: Destination) -> Callable[[str], Sink]:
         return partial(ParquetSink, destination)
     try:
         if isinstance(destination, PostgreSQL):
-            from propense.delivery.postgresql import PostgreSQLSink, connection_parameters
+            from propense.delivery.postgresql import PostgreSQLSink, check_address
 
-            connection_parameters(destination)
+            check_address(destination)
             return partial(PostgreSQLSink, destination)
         from propense.delivery.webhook import WebhookSink
 

@@ -13,6 +13,7 @@ from propense.delivery.secrets import Secret
 from propense.delivery.signature import secret_key
 from propense.delivery.web_address import check_url
 from propense.exceptions import DeliveryError
+from propense.goal_types import did_you_mean
 from propense.toml_file import parse_toml
 
 _NAME = r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$"
@@ -171,6 +172,13 @@ class PostgreSQL(_Destination):
 
 
 Destination: TypeAlias = Webhook | JsonLines | Parquet | PostgreSQL
+_KINDS: dict[str, type[_Destination]] = {
+    "webhook": Webhook,
+    "jsonl": JsonLines,
+    "parquet": Parquet,
+    "postgresql": PostgreSQL,
+}
+_ONE_OF = "webhook, jsonl, parquet or postgresql"
 _ADAPTER: TypeAdapter[Destination] = TypeAdapter(
     Annotated[Destination, Field(discriminator="kind")]
 )
@@ -225,11 +233,25 @@ def destination_from(values: dict[str, Any], where: str) -> Destination:
     try:
         return _ADAPTER.validate_python(values)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        kinds = ("webhook", "jsonl", "parquet", "postgresql")
-        field = ".".join(str(part) for part in first["loc"] if part not in kinds)
-        message = first["msg"].removeprefix("Value error, ")
-        raise DeliveryError(f"{where}: {field}{': ' if field else ''}{message}") from None
+        raise DeliveryError(f"{where}: {_problem(error, values)}") from None
+
+
+def _problem(error: ValidationError, values: dict[str, Any]) -> str:
+    """Say what is wrong first of all, in the words of a file rather than of Python."""
+    problems = error.errors(include_url=False, include_input=False)
+    # A field that is misspelt is why another is missing.
+    first = min(problems, key=lambda one: one["type"] != "extra_forbidden")
+    path = [str(part) for part in first["loc"] if part not in _KINDS]
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        known = _KINDS[values["kind"]] if len(path) == 1 else Retry
+        message = f"no such field{did_you_mean(path[-1], known.model_fields)}"
+    elif first["type"] == "union_tag_invalid":
+        path = ["kind"]
+        message = f"expected {_ONE_OF}{did_you_mean(str(values['kind']), _KINDS)}"
+    elif first["type"] == "tuple_type":
+        message = "expected a list"
+    return ": ".join([*filter(None, [".".join(path)]), message])
 
 
 def _read(path: Path) -> Destination:
@@ -240,9 +262,7 @@ def _read(path: Path) -> Destination:
     except ValueError as error:
         raise DeliveryError(f"{path} is not TOML: {error}") from error
     if "kind" not in table:
-        raise DeliveryError(
-            f"{path}: kind: missing; expected webhook, jsonl, parquet or postgresql"
-        )
+        raise DeliveryError(f"{path}: kind: missing; expected {_ONE_OF}")
     for field in ("path", "ca", "requires_audit"):
         if isinstance(table.get(field), str):
             table[field] = path.parent / table[field]

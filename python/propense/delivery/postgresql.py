@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from propense.delivery.addresses import AddressRefusedError, AllowedPrivate
+from propense.delivery.addresses import AddressRefusedError, AllowedPrivate, is_address
 from propense.delivery.destination import PostgreSQL
 from propense.delivery.sink import DELIVERED, Item, Outcome, SinkUnavailableError
 from propense.exceptions import DeliveryError
@@ -163,6 +163,23 @@ def connection_parameters(destination: PostgreSQL) -> dict[str, str]:
     except ValueError as error:
         raise DeliveryError(f"{where}: {error}") from None
     return parameters
+
+
+def check_address(destination: PostgreSQL) -> None:
+    """Refuse what could never be connected to; names are looked up for every connection.
+
+    Raises
+    ------
+    DeliveryError
+        As :func:`connection_parameters`, or it holds a private address or socket that is not allowed.
+    """
+    for host, port in _places(connection_parameters(destination)):
+        if not (host.startswith(_SOCKET) or is_address(host)):
+            continue
+        try:
+            _addresses(host, port, destination.allow_private)
+        except AddressRefusedError as error:
+            raise DeliveryError(f"destination {destination.name}: dsn: {error}") from None
 
 
 def _places(parameters: dict[str, str]) -> list[tuple[str, int]]:

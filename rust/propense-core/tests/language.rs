@@ -55,7 +55,8 @@ fn an_unknown_name_is_placed_and_the_nearest_is_proposed() {
         ("count(*) FILTER (WHERE catgory = 'x')", &["unknown property \"catgory\" at column 24", "\"category\"?"]),
         ("attr(contry) = 'GB'", &["unknown attribute \"contry\" at column 6", "did you mean \"country\"?"]),
         ("medain(buy.amount)", &["unknown function \"medain\"", "did you mean \"mean\"?"]),
-        ("avg(buy.amount)", &["unknown function \"avg\""]),
+        ("avg(buy.amount)", &["unknown function \"avg\" at column 1 "]),
+        ("1 +\n  cout(buy)", &["unknown function \"cout\" at line 2, column 3", "did you mean \"count\"?"]),
     ]);
     assert!(!refusal("count(something_else_entirely)").contains("did you mean"));
 }

@@ -49,7 +49,11 @@ fn what_is_wrong_is_named_with_its_place_and_the_nearest_name() {
         ("attr(cuntry) = 'GB'", &["unknown attribute \"cuntry\" at column 6", "\"country\""]),
         ("score(by) > 0.5", &["unknown model \"by\" at column 7", "did you mean \"buys\""]),
         ("NOT tier(brand_b) = 'most_likely'", &["unknown model \"brand_b\" at column 10", "\"brand_a\""]),
-        ("tier(buys) = 'most likely'", &["unknown tier \"most likely\" at column 6", "\"most_likely\""]),
+        ("tier(buys) = 'most likely'", &["unknown tier \"most likely\" at column 14", "\"most_likely\""]),
+        ("'mostly' = tier(buys)", &["unknown tier \"mostly\" at column 1"]),
+        ("tier(buys) IN ('most_likely', 'lest_likely')", &["unknown tier \"lest_likely\" at column 31"]),
+        ("count(buy) > 1\n  AND score(by) > 0.5", &["unknown model \"by\" at line 2, column 13"]),
+        ("count(buy) > 1\nAND attr(country) = 3", &["= near line 2, column 10"]),
         ("tier(buys) IN ('least')", &["unknown tier \"least\""]),
         ("in_segment(vipp)", &["unknown segment \"vipp\" at column 12", "did you mean \"vip\""]),
         ("in_segment(\"buys.most_likly\")", &["unknown segment", "\"buys.most_likely\""]),
@@ -66,7 +70,7 @@ fn what_is_wrong_is_named_with_its_place_and_the_nearest_name() {
         ("in_segment(vip, 3)", &["in_segment(segment)"]),
         ("in_segment(vip) FILTER (WHERE gift)", &["in_segment", "no FILTER"]),
         ("count(buy) FILTER (WHERE in_segment(vip)) > 1", &["in_segment", "FILTER"]),
-        ("in_segmnt(vip)", &["unknown function", "in_segment"]),
+        ("in_segmnt(vip)", &["unknown function \"in_segmnt\" at column 1", "in_segment"]),
     ] {
         let refusal = refusal(rule);
         for part in parts {

@@ -1,5 +1,7 @@
 //! What can be wrong with an expression.
 
+use std::fmt;
+
 use thiserror::Error;
 
 use super::ast::Expr;
@@ -41,12 +43,14 @@ pub enum ExprError {
         hint: &'static str,
     },
     /// A function that does not exist.
-    #[error("unknown function {name:?} in {text:?}{}", did_you_mean(.nearest.as_deref()))]
+    #[error("unknown function {name:?} at {} of {text:?}{}", Place(.text, .position), did_you_mean(.nearest.as_deref()))]
     UnknownFunction {
         /// The whole expression.
         text: String,
         /// The name.
         name: String,
+        /// Where it stands, in characters of the whole text, counted from 1.
+        position: u64,
         /// The known name closest to it.
         nearest: Option<String>,
     },
@@ -67,7 +71,7 @@ pub enum ExprError {
         text: String,
     },
     /// A name that the log does not hold.
-    #[error("unknown {what} {name:?} at column {position} of {text:?}{}", did_you_mean(.nearest.as_deref()))]
+    #[error("unknown {what} {name:?} at {} of {text:?}{}", Place(.text, .position), did_you_mean(.nearest.as_deref()))]
     UnknownName {
         /// The whole expression.
         text: String,
@@ -75,7 +79,7 @@ pub enum ExprError {
         what: &'static str,
         /// The name.
         name: String,
-        /// Where it stands, counted from 1.
+        /// Where it stands, in characters of the whole text, counted from 1.
         position: u64,
         /// The known name closest to it.
         nearest: Option<String>,
@@ -104,18 +108,35 @@ pub enum ExprError {
     },
 }
 
-/// Before the column, in what is wrongly typed.
-const NEAR: &str = " near column ";
+/// Before the place, in what is wrongly typed.
+const NEAR: &str = " near ";
+
+/// A place of a text as people count: its column, and in a text of several lines its line.
+struct Place<'a>(&'a str, &'a u64);
+
+impl fmt::Display for Place<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(text, position) = *self;
+        if !text.contains('\n') {
+            return write!(formatter, "column {position}");
+        }
+        let (mut line, mut column) = (1, 1);
+        for sign in text.chars().take(position.saturating_sub(1) as usize) {
+            (line, column) = if sign == '\n' { (line + 1, 1) } else { (line, column + 1) };
+        }
+        write!(formatter, "line {line}, column {column}")
+    }
+}
 
 impl ExprError {
     /// The error, if it is of a type, with the place of the first name of the smallest expression that is wrong.
     pub(super) fn near(mut self, expr: &Expr) -> Self {
-        if let Self::Type { what, .. } = &mut self
+        if let Self::Type { text, what, .. } = &mut self
             && !what.contains(NEAR)
             && let Some(position) = expr.position()
         {
             what.push_str(NEAR);
-            what.push_str(&position.to_string());
+            what.push_str(&Place(text, &position).to_string());
         }
         self
     }

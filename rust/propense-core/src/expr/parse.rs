@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use sqlparser::ast::{
     BinaryOperator, Expr as Sql, Function as SqlFunction, FunctionArg, FunctionArgExpr, FunctionArguments, Ident,
-    UnaryOperator, Value,
+    ObjectNamePart, UnaryOperator, Value,
 };
 use sqlparser::dialect::DuckDbDialect;
 use sqlparser::keywords::Keyword;
@@ -63,10 +63,7 @@ fn read(text: &str, in_rule: bool) -> Result<Expr, ExprError> {
     let rest = parser.peek_token();
     if rest.token != Token::EOF {
         let place = rest.span.start;
-        return Err(syntax(format!(
-            "nothing more expected after the expression, found {rest} at Column: {}",
-            place.column
-        )));
+        return Err(syntax(format!("nothing more expected after the expression, found {rest}{place}")));
     }
     Reader { text, in_filter: false, in_rule, depth: Cell::new(0) }.expr(&sql)
 }
@@ -209,7 +206,7 @@ impl Reader<'_> {
 
     fn property(&self, name: &Ident) -> Result<Expr, ExprError> {
         if self.in_filter {
-            return Ok(Expr::Property { name: name.value.clone(), position: name.span.start.column });
+            return Ok(Expr::Property { name: name.value.clone(), position: self.place(name) });
         }
         Err(ExprError::Misplaced {
             text: self.text.to_owned(),
@@ -240,7 +237,9 @@ impl Reader<'_> {
             let rules: &[&str] = if self.in_rule { &OF_RULES } else { &[] };
             let candidates = Function::NAMES.iter().chain(&MathFunction::NAMES).chain(&["attr"]).chain(rules).copied();
             let (text, nearest) = (self.text.to_owned(), nearest(&name, candidates));
-            return Err(ExprError::UnknownFunction { text, name, nearest });
+            let written = function.name.0.first().and_then(ObjectNamePart::as_ident);
+            let position = written.map_or(1, |name| self.place(name));
+            return Err(ExprError::UnknownFunction { text, name, position, nearest });
         }
         if self.in_filter && known {
             return Err(ExprError::Misplaced {
@@ -253,7 +252,7 @@ impl Reader<'_> {
         if name == "attr" {
             return match (args.as_slice(), &function.filter) {
                 ([Call::Name(attribute)], None) => {
-                    Ok(Expr::Attribute { name: attribute.value.clone(), position: attribute.span.start.column })
+                    Ok(Expr::Attribute { name: attribute.value.clone(), position: self.place(attribute) })
                 }
                 _ => Err(self.arguments_error(&name, "attr(name)")),
             };
@@ -277,9 +276,9 @@ impl Reader<'_> {
             _ => "weekday_now()",
         };
         let named = match args {
-            [Call::Name(name)] => Some((name.value.clone(), name.span.start.column)),
+            [Call::Name(name)] => Some((name.value.clone(), self.place(name))),
             [Call::Path(model, tier)] if function == "in_segment" => {
-                Some((format!("{}.{}", model.value, tier.value), model.span.start.column))
+                Some((format!("{}.{}", model.value, tier.value), self.place(model)))
             }
             _ => None,
         };
@@ -301,11 +300,11 @@ impl Reader<'_> {
         };
         let (event, position) = match shape.event {
             None => (None, 0),
-            Some(event) => (Some(event.value.clone()), event.span.start.column),
+            Some(event) => (Some(event.value.clone()), self.place(event)),
         };
         let argument = shape
             .property
-            .map(|property| Argument { property: property.value.clone(), position: property.span.start.column });
+            .map(|property| Argument { property: property.value.clone(), position: self.place(property) });
         let selector = Selector { event, position, filter };
         Ok(Aggregate { function: shape.function, selector, argument, window_us: shape.window_us })
     }
@@ -359,6 +358,13 @@ impl Reader<'_> {
             other => Err(refused(other.to_string())),
         };
         list.args.iter().map(read).collect()
+    }
+
+    /// Where a name stands, in characters of the whole text, counted from 1.
+    fn place(&self, name: &Ident) -> u64 {
+        let start = name.span.start;
+        let above = self.text.split_inclusive('\n').take(start.line.saturating_sub(1) as usize);
+        above.map(|line| line.chars().count() as u64).sum::<u64>() + start.column
     }
 
     fn inside_filter(&self) -> Self {

@@ -74,10 +74,18 @@ fn check_tiers(part: &Expr, text: &str) -> Result<(), ExprError> {
                 text: text.to_owned(),
                 what: "tier",
                 name: tier.clone(),
-                position,
+                position: place_of(tier, text, position),
                 nearest: nearest(tier, Externals::TIERS),
             });
         }
     }
     Ok(())
+}
+
+/// Where a tier is written: behind the name of the model that stands at this place, or before it.
+fn place_of(tier: &str, text: &str, model: u64) -> u64 {
+    let quoted = format!("'{}'", tier.replace('\'', "''"));
+    let places = text.match_indices(&quoted).map(|(byte, _)| text[..byte].chars().count() as u64 + 1);
+    let (before, behind): (Vec<u64>, Vec<u64>) = places.partition(|place| *place < model);
+    behind.first().or(before.last()).copied().unwrap_or(model)
 }
