@@ -345,7 +345,9 @@ def test_tables_that_do_not_fit_are_refused(channel: Any, frame: pl.DataFrame, f
     assert field in f"{error.field} {error}"
 
 
-def test_bytes_that_are_no_table_are_refused(channel: Any) -> None:
+def test_bytes_that_are_no_table_are_refused(
+    channel: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
     method, whole, rng = EventServiceStub(channel).IngestEvents, arrow(GOOD), random.Random(5)
     cases = [rng.randbytes(200), b"\xff" * 64, b"ARROW1\0\0" * 8]
     cases += [whole[:cut] for cut in range(8, len(whole) - 16, 37)]
@@ -364,6 +366,7 @@ def test_bytes_that_are_no_table_are_refused(channel: Any) -> None:
             assert from_rpc(error, "").code in ("INVALID_ARGUMENT", "FAILED_PRECONDITION")
     both = IngestEventsRequest(events=[event()], arrow_ipc=whole)
     assert isinstance(refused(method, both), pp.InvalidRequestError)
+    assert "panicked" not in capfd.readouterr().err
 
 
 def test_messages_beyond_the_limit_are_refused(channel: Any) -> None:

@@ -38,19 +38,6 @@ MESSAGES = {
     BATCH: BatchScoreUsersRequest(user_ids=["a"] * 10_000, models=[NAME]),
     STREAM: StreamScoresRequest(model=NAME, batch_rows=65_536),
 }
-NOT_READ = "answers that are not read are kept, however much they are"
-NOT_HELD = {
-    "stalled streams": NOT_READ,
-    "unread answers": NOT_READ,
-    "stalled uploads": "requests that arrive may hold all of the 64 MiB, beside what they are read into",
-}
-"""Of what the bound of memory does not hold yet, and why."""
-CASES = [
-    pytest.param(kind, marks=pytest.mark.xfail(strict=True, reason=NOT_HELD[kind]))
-    if kind in NOT_HELD
-    else kind
-    for kind in KINDS
-]
 
 
 class Healthy:
@@ -107,7 +94,7 @@ def running(model_folder: Path, store: Path) -> Iterator[Serving]:
         yield running
 
 
-@pytest.mark.parametrize("kind", CASES)
+@pytest.mark.parametrize("kind", list(KINDS))
 def test_a_hostile_peer_hurts_itself_only(running: Serving, sim: Simulation, kind: str) -> None:
     messages = {path: one.SerializeToString().hex() for path, one in MESSAGES.items()}
     command = [sys.executable, str(Path(__file__).with_name("hostile_peers.py"))]

@@ -34,7 +34,7 @@ class IngestEventsRequest(_message.Message):
       event       as user_id
       event_id    as user_id, or null for none; may be left out
     and every other column is a property: utf8 is text; integers and floats are numbers (float64; an integer beyond 2^53
-    that it cannot hold is an error); bool is boolean; null is missing. Paths of errors count rows: `events[3].amount`.
+    that it cannot hold is an error); bool is boolean; null is missing. Paths of errors count rows: `events[3].properties["amount"]`.
     """
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Event]:

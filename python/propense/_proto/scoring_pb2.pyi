@@ -652,7 +652,7 @@ class StreamScoresRequest(_message.Message):
     model: _builtins.str
     """The model's name. Required."""
     batch_rows: _builtins.int
-    """Most rows in one message, 1 to 65,536; 0 = 8,192. Messages may hold fewer."""
+    """Most rows in one message, 1 to 65,536; 0 = as many as fit. No message holds more than 4,096, or about 128 KiB."""
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
         """Events strictly before this instant are seen. Absent: now."""

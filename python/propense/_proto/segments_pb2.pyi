@@ -369,7 +369,7 @@ class ListMembersRequest(_message.Message):
     after_user_id: _builtins.str
     """Only members after this user id. Empty = all."""
     page_users: _builtins.int
-    """Most users in one message, 1 to 65,536; 0 = 8,192. Messages may hold fewer."""
+    """Most users in one message, 1 to 65,536; 0 = as many as fit. No message holds more than 4,096, or about 128 KiB."""
     def __init__(
         self,
         *,

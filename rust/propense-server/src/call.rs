@@ -10,11 +10,12 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
-use tokio::sync::watch;
-use tokio::time::{Instant, Sleep, sleep, sleep_until};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
 use tonic::{Code, Status};
 
 use crate::error::ServiceError;
+use crate::limits::Unread;
 use crate::log::LogLines;
 use crate::methods::METHODS;
 use crate::metrics::{Metrics, code_name};
@@ -49,11 +50,36 @@ pub(crate) struct Peer {
     kind: PeerKind,
     begun: AtomicUsize,
     under_way: AtomicUsize,
+    hang_up: Notify,
+}
+
+/// Kept while an answer is to be read.
+pub(crate) struct ReadInTime {
+    _unread: Unread,
+    _told: oneshot::Sender<()>,
 }
 
 impl Peer {
     pub(crate) fn new(kind: PeerKind) -> Arc<Self> {
-        Arc::new(Self { kind, begun: AtomicUsize::new(0), under_way: AtomicUsize::new(0) })
+        Arc::new(Self { kind, begun: AtomicUsize::new(0), under_way: AtomicUsize::new(0), hang_up: Notify::new() })
+    }
+
+    /// Waits until this is somebody to hang up on.
+    pub(crate) async fn is_to_go(&self) {
+        self.hang_up.notified().await;
+    }
+
+    /// Hangs up on a peer who has not read an answer in time. Nothing else would end it: what a peer leaves no window for is
+    /// not even asked whether it has come to its deadline.
+    pub(crate) fn hang_up_unless_read(self: &Arc<Self>, unread: Unread, patience: Duration) -> ReadInTime {
+        let (told, read) = oneshot::channel::<()>();
+        let peer = Arc::clone(self);
+        tokio::spawn(async move {
+            if timeout(patience, read).await.is_err() {
+                peer.hang_up.notify_one();
+            }
+        });
+        ReadInTime { _unread: unread, _told: told }
     }
 
     /// Whether it ever called.
@@ -129,11 +155,12 @@ pub(crate) struct CallBody {
     stopped: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     ended: bool,
     call: Call,
+    unread: Option<ReadInTime>,
 }
 
 impl CallBody {
     pub(crate) fn new(inner: tonic::body::Body, call: Call) -> Self {
-        Self { inner, deadline: None, stopped: None, ended: false, call }
+        Self { inner, deadline: None, stopped: None, ended: false, call, unread: None }
     }
 
     pub(crate) fn until(mut self, deadline: Option<Instant>) -> Self {
@@ -148,6 +175,11 @@ impl CallBody {
                 sleep(LAST_WORDS).await;
             })
         });
+        self
+    }
+
+    pub(crate) fn while_unread(mut self, unread: Option<ReadInTime>) -> Self {
+        self.unread = unread;
         self
     }
 
@@ -191,7 +223,10 @@ impl Body for CallBody {
                 }
             }
             Some(Err(status)) => this.call.ends_with(status.code()),
-            None => this.call.ends_with(Code::Ok),
+            None => {
+                drop(this.unread.take());
+                this.call.ends_with(Code::Ok);
+            }
         }
         Poll::Ready(frame)
     }

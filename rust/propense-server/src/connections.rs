@@ -119,6 +119,7 @@ impl Connection {
         loop {
             tokio::select! {
                 _ = &mut connection => return,
+                () = self.peer.is_to_go() => return,
                 _ = self.stopping.wait_for(|stop| *stop), if !leaving => {
                     connection.as_mut().graceful_shutdown();
                     farewell.reset();

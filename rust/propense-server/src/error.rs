@@ -177,6 +177,12 @@ pub enum ServiceError {
         /// Bytes that are taken.
         limit: usize,
     },
+    /// An answer would be larger than all such answers together may be.
+    #[error("the answer would take more than {limit} bytes; ask for fewer users at a time, or without features")]
+    AnswerTooLarge {
+        /// Bytes that there are for answers.
+        limit: usize,
+    },
     /// A message has more repeated fields than any may.
     #[error("the message has more than {limit} fields; send less at a time")]
     TooManyFields {

@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
@@ -16,7 +17,7 @@ use crate::auth::{Access, Scope};
 use crate::call::{Call, CallBody, Peer};
 use crate::error::ServiceError;
 use crate::instants::now_us;
-use crate::limits::{Held, Room, deadline};
+use crate::limits::{Held, Room, Unread, deadline};
 use crate::log::LogLines;
 use crate::methods::{Class, METHODS, find};
 use crate::metrics::Metrics;
@@ -30,6 +31,8 @@ pub(crate) struct Gate {
     pub(crate) memory: RequestMemory,
     pub(crate) message_bytes: usize,
     pub(crate) batch_bytes: usize,
+    /// How long a large answer may wait to be read.
+    pub(crate) stalled_reader: Duration,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) log: LogLines,
     /// True once the server is to stop.
@@ -47,6 +50,7 @@ impl Gate {
         let method = find(request.uri().path());
         let mut call = Call::begin(method, peer, &self.metrics, &self.log);
         let admitted = self.admit(method, &request);
+        let peer = Arc::clone(peer);
         async move {
             let (held, deadline) = match admitted {
                 Ok(admitted) => admitted,
@@ -59,7 +63,7 @@ impl Gate {
             let message_limit = if batch { self.batch_bytes } else { self.message_bytes };
             let request = request.map(|body| Body::new(RequestBody::new(body, message_limit, &self.memory)));
             let answer = self.route(request);
-            let response = match deadline {
+            let mut response = match deadline {
                 None => answer.await,
                 Some(at) => match timeout_at(at, answer).await {
                     Ok(response) => response,
@@ -68,9 +72,11 @@ impl Gate {
             };
             drop(held);
             call.note(response.headers());
+            let unread = response.extensions_mut().remove::<Unread>();
+            let unread = unread.map(|unread| peer.hang_up_unless_read(unread, self.stalled_reader));
             let endless = method.is_some_and(|place| matches!(METHODS[place].class, Class::Free | Class::Watch));
             let stopping = endless.then(|| self.stopping.clone());
-            response.map(|body| CallBody::new(body, call).until(deadline).until_stop(stopping))
+            response.map(|body| CallBody::new(body, call).until(deadline).until_stop(stopping).while_unread(unread))
         }
     }
 

@@ -75,6 +75,39 @@ impl Turns {
     }
 }
 
+/// Memory of large answers that were made and are still to be read.
+#[derive(Clone)]
+pub(crate) struct AnswerMemory {
+    units: Arc<Semaphore>,
+    bytes: usize,
+}
+
+/// A part of it, which is free again when the answer was read or given up: when the last copy of this is dropped.
+#[derive(Clone)]
+pub(crate) struct Unread {
+    _units: Arc<OwnedSemaphorePermit>,
+}
+
+impl AnswerMemory {
+    /// Bytes that one unit of the count stands for.
+    const UNIT_BYTES: usize = 1 << 10;
+
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let bytes = limits.answer_memory;
+        Self { units: Arc::new(Semaphore::new(bytes / Self::UNIT_BYTES)), bytes }
+    }
+
+    /// Takes so many bytes at once or not at all.
+    pub(crate) fn take(&self, bytes: usize) -> Result<Unread, ServiceError> {
+        if bytes > self.bytes {
+            return Err(ServiceError::AnswerTooLarge { limit: self.bytes });
+        }
+        let units = (bytes / Self::UNIT_BYTES) as u32;
+        let units = Arc::clone(&self.units).try_acquire_many_owned(units).map_err(|_| ServiceError::Overloaded)?;
+        Ok(Unread { _units: Arc::new(units) })
+    }
+}
+
 /// When the caller stops waiting; `None` if it did not say. A header that cannot be read is an error.
 pub(crate) fn deadline(headers: &HeaderMap) -> Result<Option<Instant>, ServiceError> {
     let Some(value) = headers.get("grpc-timeout") else { return Ok(None) };

@@ -88,6 +88,9 @@ pub struct Limits {
     pub batch_bytes: usize,
     /// Bytes of request messages that have begun to arrive, over all calls; beyond, they are refused.
     pub request_memory: usize,
+    /// Bytes of answers to large batches that were made and are still to be read; beyond, such calls are refused. Who has
+    /// not read one for as long as `stalled_reader` is hung up on.
+    pub answer_memory: usize,
     /// Batches of one `StreamEvents` that are under way.
     pub stream_window: usize,
     /// How long a stream waits for a client that does not read.
@@ -119,7 +122,8 @@ impl Default for Limits {
             header_bytes: 16 << 10,
             message_bytes: 4 << 20,
             batch_bytes: 16 << 20,
-            request_memory: 64 << 20,
+            request_memory: 32 << 20,
+            answer_memory: 32 << 20,
             stream_window: 8,
             stalled_reader: Duration::from_mins(1),
             first_call: Duration::from_secs(20),

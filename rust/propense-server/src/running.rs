@@ -19,7 +19,7 @@ use crate::deliveries::Deliveries;
 use crate::error::{ServerError, ServiceError};
 use crate::gate::Gate;
 use crate::life::{EndOnDrop, Life};
-use crate::limits::{Room, Turns};
+use crate::limits::{AnswerMemory, Room, Turns};
 use crate::metrics::Metrics;
 use crate::metrics_page;
 use crate::models::Models;
@@ -63,6 +63,7 @@ impl Running {
                 deliveries: Arc::clone(&self.deliveries),
                 room: Arc::new(Room::new(&self.options.limits)),
                 turns: Turns::new(&self.options.limits),
+                answer_memory: AnswerMemory::new(&self.options.limits),
                 log: self.options.log.clone(),
                 limits: self.options.limits.clone(),
                 clock: self.options.clock.clone(),
@@ -95,6 +96,7 @@ impl Running {
             memory: RequestMemory::new(state.limits.request_memory),
             message_bytes: state.limits.message_bytes,
             batch_bytes: state.limits.batch_bytes,
+            stalled_reader: state.limits.stalled_reader,
             metrics: Arc::clone(&state.metrics),
             log: state.log.clone(),
             stopping: self.stopping.clone(),

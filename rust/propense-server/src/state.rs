@@ -8,7 +8,7 @@ use crate::backend::Backend;
 use crate::clock::Clock;
 use crate::deliveries::Deliveries;
 use crate::error::ServiceError;
-use crate::limits::{Room, Turns};
+use crate::limits::{AnswerMemory, Room, Turns};
 use crate::log::LogLines;
 use crate::metrics::{Gauges, Metrics};
 use crate::models::{Catalogue, Models, Served, is_name};
@@ -23,6 +23,7 @@ pub(crate) struct State<B: Backend> {
     pub(crate) deliveries: Arc<Deliveries>,
     pub(crate) room: Arc<Room>,
     pub(crate) turns: Turns,
+    pub(crate) answer_memory: AnswerMemory,
     pub(crate) log: LogLines,
     pub(crate) limits: Limits,
     pub(crate) clock: Clock,

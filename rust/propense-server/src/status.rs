@@ -56,6 +56,7 @@ impl ServiceError {
             Self::ScopeMissing { .. } => plain(Code::PermissionDenied, "SCOPE_MISSING"),
             Self::Overloaded => later(Code::ResourceExhausted, "OVERLOADED", 100),
             Self::MessageTooLarge { .. } => plain(Code::ResourceExhausted, "MESSAGE_TOO_LARGE"),
+            Self::AnswerTooLarge { .. } => plain(Code::ResourceExhausted, "ANSWER_TOO_LARGE"),
             Self::TooManyFields { .. } => plain(Code::InvalidArgument, "TOO_MANY_FIELDS"),
             Self::StoreBusy => later(Code::ResourceExhausted, "STORE_BUSY", 100),
             Self::NoSpace => later(Code::ResourceExhausted, "DISK_FULL", 10_000),

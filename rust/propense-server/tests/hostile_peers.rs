@@ -8,13 +8,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use propense_server::proto::{IngestEventsRequest, ScoreUserRequest, StreamScoresRequest};
+use propense_server::proto::{BatchScoreUsersRequest, IngestEventsRequest, ScoreUserRequest, StreamScoresRequest};
 use served::{PATIENCE, Peer, Served, event, framed};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tonic::Code;
+use tonic_types::StatusExt;
 
+const BATCH: &str = "/propense.v1.ScoringService/BatchScoreUsers";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEADERS: u8 = 1;
 const RESET: u8 = 3;
@@ -146,6 +148,40 @@ async fn answers_that_are_not_read_keep_nobody_out() {
     assert!(slowest_of_others(&served).await < AT_ONCE);
     drop(stream);
     served.metric_becomes("propense_connections", 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_to_batches_that_are_not_read_have_bounds_in_memory_and_time() {
+    let served = Served::with(|options| {
+        options.limits.answer_memory = 256 << 10;
+        options.limits.batch_calls = 4;
+        options.limits.stalled_reader = Duration::from_secs(3);
+    });
+    ingest(&served).await;
+    let batch = |users: usize| BatchScoreUsersRequest { user_ids: vec!["a".into(); users], ..Default::default() };
+    // Nothing may be sent to this peer: its window is 0.
+    let no_window = [&4_u16.to_be_bytes()[..], &0_u32.to_be_bytes()[..]].concat();
+    let mut stream = speak(&served, &no_window).await;
+    let request = [frame(HEADERS, 4, 1, &call(BATCH)), frame(0, 1, 1, &framed(&batch(500)))].concat();
+    stream.write_all(&request).await.expect("sent");
+    while served.knobs.scorings.load(SeqCst) == 0 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    served.metric_becomes(r#"propense_call_places_free{class="batch"}"#, 4.0).await;
+    let mut scoring = served.scoring().await;
+    let refused = scoring.batch_score_users(batch(500)).await.expect_err("the other's answer takes the memory");
+    assert_eq!(refused.code(), Code::ResourceExhausted);
+    scoring.batch_score_users(batch(10)).await.expect("a small one fits");
+    // Too large even if nobody else asked; there is no use in trying again.
+    let refused = scoring.batch_score_users(batch(5_000)).await.expect_err("too large");
+    assert_eq!(refused.get_details_error_info().expect("details").reason, "ANSWER_TOO_LARGE");
+    // Who does not read is hung up on, and then the others have the memory.
+    let mut said = Vec::new();
+    timeout(PATIENCE, stream.read_to_end(&mut said)).await.expect("hung up").expect("an end");
+    let began = Instant::now();
+    while scoring.batch_score_users(batch(500)).await.is_err() {
+        assert!(began.elapsed() < PATIENCE);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use propense_store::{ErasedUsers, EventBatch, LocalDisk, Memory, SourceId};
 
 const EVENTS: i64 = 600;
 const BATCHES: i64 = 40;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A batch of events of one user and another, later batches earlier in time.
 fn batch(number: i64) -> EventBatch {

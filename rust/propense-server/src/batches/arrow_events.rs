@@ -1,6 +1,8 @@
 //! From an Arrow IPC stream to columns, every row checked as a message would be.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
+use std::sync::Once;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampMicrosecondType, TimestampNanosecondType, UInt64Type};
@@ -27,14 +29,35 @@ const EXACT: u64 = 1 << 53;
 /// Events in columns. `text_limit` is how many bytes of text may come out: dictionaries and views can repeat what was
 /// sent once.
 pub(crate) fn batch_of_arrow(ipc: Bytes, text_limit: usize) -> Result<EventBatch, ServiceError> {
-    // The reader checks what it reads, but was not written for senders who mean harm.
-    let read = catch_unwind(AssertUnwindSafe(|| read(ipc)));
-    let batches = read.unwrap_or_else(|_| Err(invalid("it cannot be read as an Arrow IPC stream")))?;
+    let batches = without_panics(|| read(ipc))?;
     let mut events = Events { batch: EventBatch::new(), text_left: text_limit };
     for batch in &batches {
         events.add(batch)?;
     }
     Ok(events.batch)
+}
+
+thread_local! {
+    /// Whether a panic of this thread is an answer to what was sent.
+    static IS_ANSWER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Arrow's reader checks what it reads, but was not written for senders who mean harm: where it panics, the request is at
+/// fault. Nothing is written of it, for any number of such requests may come.
+fn without_panics<T>(read: impl FnOnce() -> Result<T, ServiceError>) -> Result<T, ServiceError> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let usual = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !IS_ANSWER.get() {
+                usual(panic);
+            }
+        }));
+    });
+    IS_ANSWER.set(true);
+    let read = catch_unwind(AssertUnwindSafe(read));
+    IS_ANSWER.set(false);
+    read.unwrap_or_else(|_| Err(invalid("it cannot be read as an Arrow IPC stream")))
 }
 
 /// Decodes in place: a length that lies is found out before memory is taken for it.

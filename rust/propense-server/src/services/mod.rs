@@ -14,9 +14,10 @@ mod watch;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+use prost::Message;
 use tokio::sync::oneshot;
-use tonic::Extensions;
 use tonic::service::{Routes, RoutesBuilder};
+use tonic::{Extensions, Response};
 
 use crate::backend::Backend;
 use crate::error::ServiceError;
@@ -33,6 +34,31 @@ use propense_store::{Receipt, Write};
 
 pub(crate) use health::Health;
 use health::{HealthService, add_reflection};
+
+/// Bytes of a message of a stream, about. A few messages of each stream may wait for a reader who does not read.
+const MESSAGE_BYTES: usize = 128 << 10;
+
+/// How many of some ids, one at least, make a message.
+fn ids_of_a_message(ids: &[String]) -> usize {
+    /// What goes with an id, about.
+    const BESIDE: usize = 16;
+    let mut bytes = 0;
+    let fits = |id: &&String| {
+        bytes += id.len() + BESIDE;
+        bytes <= MESSAGE_BYTES
+    };
+    ids.iter().take_while(fits).count().max(1)
+}
+
+/// An answer that may be large, with its share of the memory for such answers.
+fn large_answer<B: Backend, T: Message>(state: &State<B>, answer: T, rows: usize) -> Result<Response<T>, ServiceError> {
+    /// What a row takes besides what it holds, about.
+    const ROW_BYTES: usize = 256;
+    let unread = state.answer_memory.take(2 * answer.encoded_len() + rows * ROW_BYTES)?;
+    let mut response = Response::new(answer);
+    response.extensions_mut().insert(unread);
+    Ok(response)
+}
 
 /// All services of a server. How large a request may be is seen to before they are reached.
 pub(crate) fn routes<B: Backend>(state: &Arc<State<B>>, health: HealthService) -> Routes {

@@ -19,15 +19,15 @@ use crate::proto::{
 };
 use crate::services::answers::Answers;
 use crate::services::explain::explain_user;
-use crate::services::{compute, compute_in_turn, held};
+use crate::services::{compute, compute_in_turn, held, ids_of_a_message, large_answer};
 use crate::state::State;
 use crate::status::ok_row;
 
 /// Users in one batch.
 const BATCH_USERS: usize = 10_000;
-/// Rows of a message of a stream, unless the caller says.
-const STREAM_ROWS: usize = 8_192;
-/// The most that the caller may say.
+/// Most rows of a message of a stream.
+const STREAM_ROWS: usize = 4_096;
+/// The most that the caller may ask for.
 const STREAM_ROWS_LIMIT: usize = 65_536;
 
 pub(crate) struct Scoring<B: Backend>(pub(crate) Arc<State<B>>);
@@ -49,7 +49,9 @@ impl<B: Backend> ScoringService for Scoring<B> {
         let (held, state) = (held(request.extensions()), Arc::clone(&self.0));
         let request = request.into_inner();
         let work = move || batch_score_users(&state, request);
-        Ok(Response::new(compute_in_turn(&self.0.turns, held, work).await?))
+        let answer = compute_in_turn(&self.0.turns, held, work).await?;
+        let rows = answer.users.len();
+        Ok(large_answer(&self.0, answer, rows)?)
     }
 
     async fn score_events(
@@ -59,7 +61,9 @@ impl<B: Backend> ScoringService for Scoring<B> {
         let (held, state) = (held(request.extensions()), Arc::clone(&self.0));
         let request = request.into_inner();
         let work = move || score_events(&state, &request);
-        Ok(Response::new(compute_in_turn(&self.0.turns, held, work).await?))
+        let answer = compute_in_turn(&self.0.turns, held, work).await?;
+        let rows = answer.users.len();
+        Ok(large_answer(&self.0, answer, rows)?)
     }
 
     /// A model's explainer is made when first asked for, which takes a moment.
@@ -80,7 +84,7 @@ impl<B: Backend> ScoringService for Scoring<B> {
     ) -> Result<Response<Self::StreamScoresStream>, Status> {
         let held = held(request.extensions());
         let (stream, turns) = (ScoreStream::of(&self.0, &request.into_inner())?, self.0.turns.clone());
-        let (mut answers, scores) = Answers::new(2, self.0.limits.stalled_reader);
+        let (mut answers, scores) = Answers::new(1, self.0.limits.stalled_reader);
         tokio::spawn(async move {
             let mut stream = stream;
             // Between two pages of users, of whom none may qualify, it is seen whether anybody still reads.
@@ -278,7 +282,7 @@ impl<B: Backend> ScoreStream<B> {
         }
         let rows = match request.batch_rows as usize {
             0 => STREAM_ROWS,
-            rows if rows <= STREAM_ROWS_LIMIT => rows,
+            rows if rows <= STREAM_ROWS_LIMIT => rows.min(STREAM_ROWS),
             rows => {
                 let problem = format!("expected at most {STREAM_ROWS_LIMIT}, found {rows}");
                 return Err(ServiceError::invalid("batch_rows", problem));
@@ -307,8 +311,13 @@ impl<B: Backend> ScoreStream<B> {
     }
 
     fn next_rows(&mut self) -> Result<Vec<(String, ScoredUser)>, ServiceError> {
-        let users = self.snapshot.users_from(self.after.as_deref(), self.rows);
+        let mut users = self.snapshot.users_from(self.after.as_deref(), self.rows);
         self.done = users.len() < self.rows;
+        let fitting = ids_of_a_message(&users);
+        if fitting < users.len() {
+            users.truncate(fitting);
+            self.done = false;
+        }
         self.after = users.last().cloned();
         let ids: Vec<&str> = users.iter().map(String::as_str).collect();
         let backend = self.state.backend()?;

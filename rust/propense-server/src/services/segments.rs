@@ -22,13 +22,13 @@ use crate::proto::{
 use crate::segments::{LiveSegments, SegmentState, SegmentsError, UserStanding};
 use crate::services::answers::Answers;
 use crate::services::watch::watch;
-use crate::services::{compute, held};
+use crate::services::{compute, held, ids_of_a_message};
 use crate::state::State;
 use crate::status::of_segments;
 
-/// Users of one message of members, unless the caller says.
-const PAGE_USERS: usize = 8_192;
-/// The most that the caller may say.
+/// Most users of a message of members.
+const PAGE_USERS: usize = 4_096;
+/// The most that the caller may ask for.
 const PAGE_USERS_LIMIT: usize = 65_536;
 /// Definitions put at once.
 const DEFINITIONS: usize = 256;
@@ -88,7 +88,7 @@ impl<B: Backend> SegmentService for Segments<B> {
         let ListMembersRequest { segment, after_user_id, page_users } = request.into_inner();
         let page_users = match page_users as usize {
             0 => PAGE_USERS,
-            users if users <= PAGE_USERS_LIMIT => users,
+            users if users <= PAGE_USERS_LIMIT => users.min(PAGE_USERS),
             users => {
                 let problem = format!("expected at most {PAGE_USERS_LIMIT}, found {users}");
                 return Err(ServiceError::invalid("page_users", problem).into());
@@ -97,7 +97,7 @@ impl<B: Backend> SegmentService for Segments<B> {
         let live = live(&self.0)?;
         let find = move || live.members(&segment).map_err(|error| of_segments(error, "segment"));
         let mut members = Some(compute(held.clone(), find).await?);
-        let (mut answers, stream) = Answers::new(2, self.0.limits.stalled_reader);
+        let (mut answers, stream) = Answers::new(1, self.0.limits.stalled_reader);
         tokio::spawn(async move {
             let (mut after, mut any_sent) = (Some(after_user_id).filter(|after| !after.is_empty()), false);
             while let Some(next) = members.take() {
@@ -109,8 +109,10 @@ impl<B: Backend> SegmentService for Segments<B> {
                 };
                 let (user_ids, is_last) = match page {
                     None => (Vec::new(), true),
-                    Some((user_ids, last)) => {
-                        after = Some(last);
+                    Some((mut user_ids, last)) => {
+                        let fitting = ids_of_a_message(&user_ids);
+                        let rest = user_ids.split_off(fitting.min(user_ids.len()));
+                        after = if rest.is_empty() { Some(last) } else { user_ids.last().cloned() };
                         (user_ids, false)
                     }
                 };

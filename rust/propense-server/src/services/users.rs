@@ -17,15 +17,13 @@ use crate::proto::{
     PutProfilesRequest, PutProfilesResponse,
 };
 use crate::services::answers::Answers;
-use crate::services::{compute, held, submit, written};
+use crate::services::{MESSAGE_BYTES, compute, held, submit, written};
 use crate::state::State;
 use crate::status::Rows;
 use propense_store::Write;
 
-/// Events in one message of an export,
+/// Events in one message of an export, fewer where they are long: the one that reaches [`MESSAGE_BYTES`] is its last.
 const EXPORT_ROWS: usize = 1_000;
-/// fewer where they are long: the one that reaches so many bytes is the message's last.
-const EXPORT_BYTES: usize = 1 << 20;
 
 pub(crate) struct Users<B: Backend>(pub(crate) Arc<State<B>>);
 
@@ -47,7 +45,7 @@ fn next_events(log: &EventLog, first: usize, user_id: &str) -> Vec<Event> {
         let event = event_of(log, row, user_id);
         bytes += event.encoded_len();
         events.push(event);
-        if bytes >= EXPORT_BYTES {
+        if bytes >= MESSAGE_BYTES {
             break;
         }
     }
@@ -96,7 +94,7 @@ impl<B: Backend> UserService for Users<B> {
         let ExportUserRequest { user_id } = request.into_inner();
         let (state, user) = (Arc::clone(&self.0), user_id.clone());
         let log = compute(held.clone(), move || gather(&state, &user)).await?;
-        let (mut answers, export) = Answers::new(2, self.0.limits.stalled_reader);
+        let (mut answers, export) = Answers::new(1, self.0.limits.stalled_reader);
         tokio::spawn(async move {
             let _held = held;
             let mut first = 0;

@@ -24,7 +24,7 @@ pub use fake::{Fake, Knobs};
 pub use peer::{Peer, framed};
 
 /// Longer than anything here should take.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A running server and all that a test may want of it.
 pub struct Served {
