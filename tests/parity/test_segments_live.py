@@ -129,6 +129,36 @@ def test_live_is_batch_as_events_come_and_time_passes(
     assert memberships > 500
 
 
+@pytest.mark.parametrize("id_type", [pl.String, pl.Int64])
+def test_who_has_a_profile_and_no_event_is_known_to_both(
+    id_type: type[pl.DataType], tmp_path: Path
+) -> None:
+    times = pl.Series([datetime(2024, 1, day) for day in (3, 1, 2, 4)])
+    frame = pl.DataFrame({"user_id": [12, 4, 4, 9], "event_time": times, "event": ["open"] * 4})
+    attributes = pl.DataFrame(
+        {"user_id": [1, 4, 7, 12, 88], "country": ["GB", "DE", "GB", "DE", "DE"]}
+    )
+    frame, attributes = (
+        one.with_columns(pl.col("user_id").cast(id_type)) for one in (frame, attributes)
+    )
+    segments = [
+        pp.Segment("quiet", "count(open, '2d') = 0"),
+        pp.Segment("never", "tenure(open) IS NULL"),
+        pp.Segment("british", "attr(country) = 'GB' AND in_segment(never)"),
+        pp.Segment("active", "count(open) >= 1"),
+    ]
+    known = pp.read_profiles(attributes)
+    (tmp_path / "models").mkdir()
+    with served(tmp_path / "store", tmp_path / "models", "2024-01-05") as client:
+        client.ingest(frame, profiles=attributes)
+        client.put_segment(segments, wait=True)
+        assert compare(client, frame, segments, {}, known) == 12
+        found = pp.segment(pp.read_events(frame, profiles=known), segments)
+    everybody = pl.Series("user_id", [1, 4, 7, 9, 12, 88]).cast(id_type)
+    assert found["user_id"].to_list() == everybody.sort().to_list()
+    assert set(found.filter(pl.col("never"))["user_id"].cast(pl.Int64)) == {1, 7, 88}
+
+
 def test_live_is_batch_with_models_and_changed_rules(
     sim: Simulation, model: pp.Model, tmp_path: Path
 ) -> None:

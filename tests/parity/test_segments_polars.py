@@ -174,8 +174,13 @@ def test_users_with_an_event_before_or_a_profile_are_there() -> None:
     quiet = pp.Segment("quiet", "count(a) = 0")
     british = pp.Segment("british", "attr(country) = 'GB'")
     found = pp.segment(log, [quiet, british], as_of=day + timedelta(days=5))
-    assert found.rows() == [(1, False, False), (3, True, False), (4, False, True)]
-    assert pp.segment(log, quiet)["user_id"].to_list() == [1, 2, 3, 4]
+    assert found.rows() == [
+        (1, False, False),
+        (3, True, False),
+        (4, False, True),
+        (5, True, True),
+    ]
+    assert pp.segment(log, quiet)["user_id"].to_list() == [1, 2, 3, 4, 5]
 
 
 def test_messages_are_counted_before_there_is_one() -> None:

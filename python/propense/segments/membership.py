@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -62,10 +63,9 @@ def segment(
     Returns
     -------
     polars.DataFrame
-        One row a user of the log with an event before the as_of or a profile, ascending by id: the
-        user column as it came, then one Boolean column a segment, ascending by name. Each tier of
-        each model is a segment too, such as ``buys.most_likely``. Users who have a profile but not
-        one event are not in a log; a server knows them.
+        One row a user with an event before the as_of or a profile, ascending by id: the user column
+        as it came, then one Boolean column a segment, ascending by name. Each tier of each model is
+        a segment too, such as ``buys.most_likely``.
 
     Raises
     ------
@@ -92,6 +92,7 @@ def segment(
         )
     for name in sorted(known):
         log = _suited(name, known[name], log)
+    log = replace(log, core=log.core.with_profiled_users())
     as_of_us = log.span_us[1] + 1 if as_of is None else to_us(as_of)
     _refuse_clash(log, asked)
     passed = _passed(models, known, audits or {})

@@ -97,7 +97,7 @@ fn every_function_says_how_it_is_called() {
     for name in Function::NAMES {
         for call in [format!("{name}()"), format!("{name}('30d')"), format!("{name}(buy, buy)"), format!("{name}(1)")] {
             let message = refusal(&call);
-            assert!(message.starts_with(&format!("{name} in {call:?}: expected ")), "{message}");
+            assert!(message.starts_with(&format!("{name} at column 1 of {call:?}: expected ")), "{message}");
         }
     }
     assert_refused(&[
@@ -112,6 +112,10 @@ fn every_function_says_how_it_is_called() {
         ("abs()", &["expected one operand"]),
         ("coalesce(1)", &["expected two or more operands"]),
         ("attr('country')", &["expected attr(name)"]),
+        ("1 + abs()", &["abs at column 5 of \"1 + abs()\": expected one operand"]),
+        ("1 +\n coalesce(count(buy), ln())", &["ln at line 2, column 23"]),
+        ("1 + count(buy, '7')", &["\"7\" is not an interval", "'30d', at column 5 of \"1 + count(buy, '7')\""]),
+        ("1 + count(buy + 1)", &["as an argument of count is not part of the language, at column 5"]),
     ]);
     for window in ["7", "d", "-7d", "7 d", "0d", "7y", "99999999999999d"] {
         let message = refusal(&format!("count(buy, '{window}')"));
@@ -138,7 +142,7 @@ fn what_stands_in_the_wrong_place_is_told_where_it_belongs() {
         ("(SELECT 1)", &["not part of the language"]),
         ("1 || 2", &["not part of the language"]),
         ("count(buy) count(buy)", &["nothing more expected", "Column: 12"]),
-        ("count(buy", &["cannot parse", "found: EOF"]),
+        ("count(buy", &["cannot parse", "found: the end of the text"]),
         ("count(buy,, '7d')", &["cannot parse", "Column: 11"]),
         ("", &["cannot parse"]),
         ("1e999", &["finite"]),

@@ -80,6 +80,11 @@ impl EventLog {
         Ok(Self { inner })
     }
 
+    /// The same log, of which everybody with a profile is a user; who has no event has no rows.
+    fn with_profiled_users(&self) -> Self {
+        Self { inner: self.inner.with_profiled_users() }
+    }
+
     /// The same log, of which columns with these names hold nothing, and that in these kinds.
     #[pyo3(signature = (properties, attributes))]
     fn with_empty(&self, properties: BTreeMap<String, String>, attributes: BTreeMap<String, String>) -> Self {

@@ -16,8 +16,8 @@ use super::users::UserIds;
 /// Events grouped by user in canonical order, with optional profiles; cheap to clone.
 #[derive(Debug, Clone)]
 pub struct EventLog {
-    events: Arc<Events>,
-    profiles: Option<Arc<AttachedProfiles>>,
+    pub(super) events: Arc<Events>,
+    pub(super) profiles: Option<Arc<AttachedProfiles>>,
 }
 
 /// The parts of a log: its users, and one row an event, grouped by user in canonical order.
@@ -41,9 +41,11 @@ pub struct Events {
 
 /// Attributes with, for every user of the log, the row of their profile.
 #[derive(Debug)]
-struct AttachedProfiles {
-    columns: Vec<Column>,
-    row_of_user: Vec<Option<u32>>,
+pub(super) struct AttachedProfiles {
+    pub(super) columns: Vec<Column>,
+    pub(super) row_of_user: Vec<Option<u32>>,
+    /// Whose the rows are, ascending, if there may be others than the log's users among them.
+    pub(super) ids: Option<UserIds>,
 }
 
 impl EventLog {
@@ -79,7 +81,8 @@ impl EventLog {
         &self.events
     }
 
-    /// The same events with these profiles; profiles of users without an event are left out.
+    /// The same events with these profiles. Users without an event are not in the log, whether they have a profile or
+    /// not; [`Self::with_profiled_users`] has them.
     ///
     /// # Errors
     /// The profiles' ids are not of the events' type.
@@ -93,7 +96,7 @@ impl EventLog {
             UserIds::Texts(users) => users.iter().map(|id| ids.find_text(id.unwrap_or_default())).collect(),
         };
         let row_of_user = row_of_user.into_iter().map(|row| row.map(|row| row as u32)).collect();
-        let profiles = Some(Arc::new(AttachedProfiles { columns, row_of_user }));
+        let profiles = Some(Arc::new(AttachedProfiles { columns, row_of_user, ids: Some(ids) }));
         Ok(Self { events: Arc::clone(&self.events), profiles })
     }
 
@@ -107,7 +110,7 @@ impl EventLog {
             return Err(EventsError::Parts { problem: "the attributes do not have one row a user" });
         }
         let row_of_user = (0..users as u32).map(Some).collect();
-        let profiles = Some(Arc::new(AttachedProfiles { columns, row_of_user }));
+        let profiles = Some(Arc::new(AttachedProfiles { columns, row_of_user, ids: None }));
         Ok(Self { events: Arc::clone(&self.events), profiles })
     }
 
@@ -135,8 +138,9 @@ impl EventLog {
             columns: emptied(columns, properties),
             dropped: *dropped,
         };
-        let profiles = self.profiles.as_deref().map(|AttachedProfiles { columns, row_of_user }| {
-            Arc::new(AttachedProfiles { columns: emptied(columns, attributes), row_of_user: row_of_user.clone() })
+        let profiles = self.profiles.as_deref().map(|AttachedProfiles { columns, row_of_user, ids }| {
+            let columns = emptied(columns, attributes);
+            Arc::new(AttachedProfiles { columns, row_of_user: row_of_user.clone(), ids: ids.clone() })
         });
         Self { events: Arc::new(events), profiles }
     }

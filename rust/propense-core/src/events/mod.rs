@@ -13,6 +13,7 @@ mod error;
 mod grouping;
 mod log;
 mod narrowing;
+mod profiled;
 mod profiles;
 mod staging;
 mod summary;

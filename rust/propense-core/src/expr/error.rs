@@ -33,10 +33,12 @@ pub enum ExprError {
         limit: usize,
     },
     /// SQL that the language does not have.
-    #[error("{what} is not part of the language, in {text:?}; {hint}")]
+    #[error("{what} is not part of the language, {}; {hint}", Where(.text, .position))]
     Unsupported {
         /// The whole expression.
         text: String,
+        /// Where the function stands that it is in, in characters of the whole text, counted from 1; 0 if it is in none.
+        position: u64,
         /// The part that is not known.
         what: String,
         /// What to write instead.
@@ -55,10 +57,12 @@ pub enum ExprError {
         nearest: Option<String>,
     },
     /// A function with the wrong arguments.
-    #[error("{function} in {text:?}: expected {expected}")]
+    #[error("{function} {}: expected {expected}", Where(.text, .position))]
     Arguments {
         /// The whole expression.
         text: String,
+        /// Where the function stands, in characters of the whole text, counted from 1.
+        position: u64,
         /// The function.
         function: String,
         /// How it is called.
@@ -69,6 +73,16 @@ pub enum ExprError {
     Duration {
         /// The text.
         text: String,
+    },
+    /// An argument of a function that should be an interval.
+    #[error("{interval}, {}", Where(.text, .position))]
+    Interval {
+        /// The whole expression.
+        text: String,
+        /// Where the function stands, in characters of the whole text, counted from 1.
+        position: u64,
+        /// What is wrong.
+        interval: Box<ExprError>,
     },
     /// A name that the log does not hold.
     #[error("unknown {what} {name:?} at {} of {text:?}{}", Place(.text, .position), did_you_mean(.nearest.as_deref()))]
@@ -128,7 +142,34 @@ impl fmt::Display for Place<'_> {
     }
 }
 
+/// A place of a text, or just the text if the place is 0.
+struct Where<'a>(&'a str, &'a u64);
+
+impl fmt::Display for Where<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(text, position) = *self;
+        if *position == 0 {
+            return write!(formatter, "in {text:?}");
+        }
+        write!(formatter, "at {} of {text:?}", Place(text, position))
+    }
+}
+
 impl ExprError {
+    /// The error, if nobody said yet where it is, with the place of the function of a text that it is in.
+    pub(super) fn in_function(mut self, text: &str, place: u64) -> Self {
+        match &mut self {
+            Self::Unsupported { position, .. } | Self::Arguments { position, .. } if *position == 0 => {
+                *position = place;
+                self
+            }
+            Self::Duration { .. } => {
+                Self::Interval { text: text.to_owned(), position: place, interval: Box::new(self) }
+            }
+            _ => self,
+        }
+    }
+
     /// The error, if it is of a type, with the place of the first name of the smallest expression that is wrong.
     pub(super) fn near(mut self, expr: &Expr) -> Self {
         if let Self::Type { text, what, .. } = &mut self

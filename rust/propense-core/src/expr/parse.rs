@@ -56,7 +56,9 @@ fn read(text: &str, in_rule: bool) -> Result<Expr, ExprError> {
         return Err(ExprError::TooLong { length: text.len(), limit: TEXT_LIMIT });
     }
     let syntax = |reason: String| ExprError::Syntax { text: text.to_owned(), reason };
-    let clean = |error: sqlparser::parser::ParserError| syntax(error.to_string().replace("sql parser error: ", ""));
+    let clean = |error: sqlparser::parser::ParserError| {
+        syntax(error.to_string().replace("sql parser error: ", "").replace("found: EOF", "found: the end of the text"))
+    };
     let mut parser =
         Parser::new(&DuckDbDialect {}).with_tokens_with_locations(tokens(text).map_err(|error| clean(error.into()))?);
     let sql = parser.parse_expr().map_err(clean)?;
@@ -217,6 +219,12 @@ impl Reader<'_> {
     }
 
     fn function(&self, function: &SqlFunction) -> Result<Expr, ExprError> {
+        let written = function.name.0.first().and_then(ObjectNamePart::as_ident);
+        let position = written.map_or(1, |name| self.place(name));
+        self.called(function, position).map_err(|error| error.in_function(self.text, position))
+    }
+
+    fn called(&self, function: &SqlFunction, position: u64) -> Result<Expr, ExprError> {
         let name = function.name.to_string().to_lowercase();
         if function.over.is_some() || !function.within_group.is_empty() || function.null_treatment.is_some() {
             return Err(self.unsupported(function.to_string(), "a function takes FILTER (WHERE …) and nothing else"));
@@ -237,8 +245,6 @@ impl Reader<'_> {
             let rules: &[&str] = if self.in_rule { &OF_RULES } else { &[] };
             let candidates = Function::NAMES.iter().chain(&MathFunction::NAMES).chain(&["attr"]).chain(rules).copied();
             let (text, nearest) = (self.text.to_owned(), nearest(&name, candidates));
-            let written = function.name.0.first().and_then(ObjectNamePart::as_ident);
-            let position = written.map_or(1, |name| self.place(name));
             return Err(ExprError::UnknownFunction { text, name, position, nearest });
         }
         if self.in_filter && known {
@@ -372,11 +378,11 @@ impl Reader<'_> {
     }
 
     fn unsupported(&self, what: String, hint: &'static str) -> ExprError {
-        ExprError::Unsupported { text: self.text.to_owned(), what, hint }
+        ExprError::Unsupported { text: self.text.to_owned(), position: 0, what, hint }
     }
 
     fn arguments_error(&self, function: &str, expected: &str) -> ExprError {
         let (function, expected) = (function.to_owned(), expected.to_owned());
-        ExprError::Arguments { text: self.text.to_owned(), function, expected }
+        ExprError::Arguments { text: self.text.to_owned(), position: 0, function, expected }
     }
 }
