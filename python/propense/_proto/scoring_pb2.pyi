@@ -319,7 +319,9 @@ class ScoreEventsRequest(_message.Message):
     AS_OF_FIELD_NUMBER: _builtins.int
     INCLUDE_FEATURES_FIELD_NUMBER: _builtins.int
     include_features: _builtins.bool
-    """Whether to give the features along."""
+    """Whether to give the features along. An answer beyond some 15 MiB is refused (ANSWER_TOO_LARGE): ask for a thousand
+    users at a time.
+    """
     @_builtins.property
     def events(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Event]:
         """1 to 100,000 events of up to 10,000 users, in any order. Events with the same identity count once."""

@@ -196,7 +196,8 @@ class ScoringCalls(Calls):
         models, as_of, timeout
             As in :meth:`score_user`.
         features
-            Whether to add a column ``features`` of what the models saw.
+            Whether to add a column ``features`` of what the models saw; of 220 features, the answer
+            about more than some 1,500 users is too large.
         user, time, event, event_id, time_unit
             As in :meth:`ingest`.
 
