@@ -195,6 +195,46 @@ impl Note {
         found.then_some(self)
     }
 
+    /// Of a note's bytes up to `limit` transitions after a number, as [`Self::transitions`] has them, and whether there are
+    /// no more. What comes before is passed over: a note may tell of a hundred thousand, and its readers take some.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub(super) fn transitions_after(
+        payload: &[u8],
+        after: u64,
+        limit: usize,
+    ) -> Result<(Vec<Transition>, bool), String> {
+        let (mut from, mut transitions) = (Reader(payload), Vec::new());
+        if from.byte()? != Kind::Change as u8 {
+            return Ok((transitions, true));
+        }
+        let (_at_us, _until_us, mut number) = (from.instant()?, from.instant()?, from.number()?);
+        from.bytes()?;
+        let names: Vec<Arc<str>> = from.list(|from| from.text().map(Arc::from))?;
+        for _ in 0..from.number()? {
+            let id = str::from_utf8(from.bytes()?).map_err(|_| "a note holds a text that is not UTF-8")?;
+            number += from.number()?;
+            let mut user: Option<Arc<str>> = None;
+            for _ in 0..from.number()? {
+                let Step { segment, enter, cause, time_us } = from.step(names.len())?;
+                if number > after {
+                    if transitions.len() == limit {
+                        return Ok((transitions, false));
+                    }
+                    let user = Arc::clone(user.get_or_insert_with(|| Arc::from(id)));
+                    let segment = Arc::clone(&names[segment as usize]);
+                    transitions.push(Transition { number, user, segment, enter, time_us, cause });
+                }
+                number += 1;
+            }
+            for _ in 0..from.number()? {
+                (from.place(names.len())?, from.instant()?);
+            }
+        }
+        Ok((transitions, true))
+    }
+
     /// The transitions that it tells of, those of the erased left out.
     pub(super) fn transitions(&self) -> Vec<Transition> {
         if self.kind == Kind::Checkpoint {
@@ -330,6 +370,24 @@ mod tests {
         #[test]
         fn what_is_written_is_read(note in note()) {
             prop_assert_eq!(Note::decode(&note.encode()), Ok(note));
+        }
+
+        #[test]
+        fn pages_of_a_note_are_its_transitions(note in note(), limit in 1_usize..4, skip in 0_u64..12) {
+            let (payload, first) = (note.encode(), note.first_number);
+            let mut after = (first + skip).saturating_sub(1);
+            let expected: Vec<_> = note.transitions().into_iter().filter(|one| one.number > after).collect();
+            let mut found = Vec::new();
+            loop {
+                let (page, is_all) = Note::transitions_after(&payload, after, limit).map_err(TestCaseError::fail)?;
+                prop_assert!(page.len() == limit || is_all);
+                after = page.last().map_or(after, |last| last.number);
+                found.extend(page);
+                if is_all {
+                    break;
+                }
+            }
+            prop_assert_eq!(found, expected);
         }
 
         #[test]

@@ -105,7 +105,7 @@ impl Published {
         waited.unwrap_or_else(PoisonError::into_inner).0.last > after
     }
 
-    /// Up to about `limit` transitions after a number, at once.
+    /// Up to `limit` transitions after a number, at once.
     ///
     /// # Errors
     /// Those after the number are kept no longer, or the number is beyond the last.
@@ -129,10 +129,11 @@ impl Published {
         })?;
         let mut page = TransitionPage { transitions: Vec::new(), up_to: after };
         for (position, payload) in notes {
-            let note = Note::decode(&payload).map_err(SegmentsError::Unreadable)?;
-            page.transitions.extend(note.transitions().into_iter().filter(|transition| transition.number > after));
-            page.up_to = position;
-            if page.transitions.len() >= limit {
+            let left = limit.saturating_sub(page.transitions.len()).max(1);
+            let (found, is_all) = Note::transitions_after(&payload, after, left).map_err(SegmentsError::Unreadable)?;
+            page.transitions.extend(found);
+            page.up_to = if is_all { position } else { page.transitions.last().map_or(after, |last| last.number) };
+            if !is_all || page.transitions.len() >= limit {
                 break;
             }
         }
