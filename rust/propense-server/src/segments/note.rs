@@ -229,7 +229,8 @@ impl Note {
                 number += 1;
             }
             for _ in 0..from.number()? {
-                (from.place(names.len())?, from.instant()?);
+                from.place(names.len())?;
+                from.instant()?;
             }
         }
         Ok((transitions, true))
