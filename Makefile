@@ -32,7 +32,7 @@ test-python: $(VENV)/.built $(VENV)/.test ## Run the tests of the Python package
 
 test-long: $(VENV)/.built $(VENV)/.test ## Run the tests that have larger numbers at those
 	PROPENSE_LONG=1 cargo test --locked -p propense-server --test segments_live
-	PROPENSE_LONG=1 $(BIN)/python -m pytest tests/concurrency tests/hostile tests/parity
+	PROPENSE_LONG=1 $(BIN)/python -m pytest tests/concurrency tests/delivery tests/hostile tests/parity
 
 bench: $(VENV)/.built $(VENV)/.bench ## Measure every target beside its peers, in a few minutes
 	$(BIN)/propense bench --out benches/runs --plot docs/bench
