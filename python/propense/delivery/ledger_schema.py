@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 from propense.exceptions import DeliveryError
@@ -83,13 +84,27 @@ def connect(path: Path, *, durable: bool) -> sqlite3.Connection:
     try:
         made = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
         made.row_factory = sqlite3.Row
-        made.execute("PRAGMA journal_mode = WAL")
+        _log_ahead(made)
         made.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
         made.execute("PRAGMA secure_delete = ON")
         _migrate(made, path)
     except sqlite3.Error as error:
         raise DeliveryError(f"{path} cannot be opened: {error}") from error
     return made
+
+
+def _log_ahead(made: sqlite3.Connection) -> None:
+    """Write a log ahead; where two begin to at once, SQLite has one fail instead of waiting."""
+    end = time.monotonic() + BUSY_S
+    while True:
+        try:
+            made.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            is_busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not is_busy or time.monotonic() > end:
+                raise
+            time.sleep(0.01)
 
 
 def _migrate(made: sqlite3.Connection, path: Path) -> None:
