@@ -7,12 +7,14 @@
 //! is always the state as of a commit that is on the disk.
 
 mod ask;
+mod changing;
 mod engine;
 mod error;
 mod evaluate;
 mod live;
 mod metrics;
 mod note;
+mod note_bytes;
 mod owed;
 mod pace;
 mod part;
