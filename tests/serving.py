@@ -15,6 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 LONG = os.environ.get("PROPENSE_LONG") == "1"
 """Whether tests are to run at their full numbers: ``make test-long``."""
 
@@ -42,6 +44,14 @@ class Serving:
         """Kill it, as a power cut of the process would."""
         self.process.kill()
         self.process.communicate()
+
+    def resident_bytes(self) -> int:
+        """Give the memory that it has; where that cannot be known the test is skipped."""
+        status = Path(f"/proc/{self.process.pid}/status")
+        if not status.exists():
+            pytest.skip("no /proc to read the memory of a process from")
+        (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) * 1024
 
 
 def start(store: Path, models: Path, *options: str, address: str = "127.0.0.1:0") -> Serving:

@@ -106,7 +106,8 @@ class EventLog:
     def with_profiles(self, profiles: Profiles) -> EventLog:
         """Give the same events with these profiles, for ``attr(…)``.
 
-        Profiles of users without an event are left out; users without a profile have missing attributes.
+        Users are those with an event; only :func:`propense.segment` looks at those with a profile alone.
+        Users without a profile have missing attributes.
 
         Raises
         ------

@@ -19,9 +19,10 @@ def parse_toml(text: str) -> dict[str, Any]:
     """
     try:
         table = tomllib.loads(text)
+        # A long chain of dotted keys is parsed without recursion, and nests as deeply.
+        _check(table)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    _check(table)
     return table
 
 

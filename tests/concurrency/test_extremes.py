@@ -24,14 +24,6 @@ BYTES_AN_EVENT = 200
 """Far more than the store takes, far less than a copy of everything in Python would."""
 
 
-def resident_bytes(running: Serving) -> int:
-    status = Path(f"/proc/{running.process.pid}/status")
-    if not status.exists():
-        pytest.skip("no /proc to read the memory of a process from")
-    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024
-
-
 def batch_log(frame: pl.DataFrame) -> pp.EventLog:
     """Give the same events as a log; nobody has the attribute that the model reads."""
     nobody = pl.DataFrame({"user_id": ["nobody"], "age": [1.0]})
@@ -74,7 +66,7 @@ def test_one_user_with_everything_is_scored_and_holds_up_nobody(
     others = pl.Series([f"user {number}" for number in range(2_000)])
     with pp.Client(running.address, timeout=120.0) as client:
         client.ingest(events(others, 0))
-        before = resident_bytes(running)
+        before = running.resident_bytes()
         frames = (
             events(pl.repeat("hot", EVENTS_AT_ONCE, eager=True), 10_000 + first)
             for first in range(0, HOT_EVENTS, EVENTS_AT_ONCE)
@@ -109,7 +101,7 @@ def test_one_user_with_everything_is_scored_and_holds_up_nobody(
             alone, beside = medians_ms()
             if held_up_little := beside <= 2 * alone + 5.0:
                 break
-        grown = resident_bytes(running) - before
+        grown = running.resident_bytes() - before
     hot = pl.repeat("hot", HOT_EVENTS, eager=True)
     whole = batch_log(pl.concat([events(others, 0), events(hot, 10_000)]))
     expected = model.score(whole, as_of=AS_OF).filter(pl.col("user_id") == "hot")
@@ -131,11 +123,11 @@ def test_many_users_with_an_event_each(running: Serving, model: pp.Model) -> Non
     users = pl.Series(np.arange(MANY_USERS)).cast(pl.String).str.zfill(9)
     whole = events(users, 0)
     with pp.Client(running.address, timeout=120.0) as client:
-        before = resident_bytes(running)
+        before = running.resident_bytes()
         for ack in client.stream_events(whole.iter_slices(EVENTS_AT_ONCE)):
             assert ack.error is None
         found = client.score_audience(NAME, as_of=AS_OF)
-        grown = resident_bytes(running) - before
+        grown = running.resident_bytes() - before
     expected = model.score(batch_log(whole), as_of=AS_OF)
     assert found.height == expected.height > 0.9 * MANY_USERS
     assert found["user_id"].to_list() == expected["user_id"].to_list()

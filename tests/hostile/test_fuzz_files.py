@@ -235,16 +235,17 @@ def test_no_file_leads_its_reader_astray(kind: str, small: pp.EventLog, tmp_path
 
 READERS = {"goal": pp.load_goal, "segment": pp.read_segments, "destination": read_destinations}
 NO_TOML = {
-    "deep": "{a=" * 2_000 + "1" + "}" * 2_000,
-    "long": "1" * 5_000,
-    "large": f"0x1{'0' * 16}",
+    "deep": "name = " + "{a=" * 2_000 + "1" + "}" * 2_000,
+    "deep by dots": ".".join(["a"] * 2_000) + " = 1",
+    "long": "name = " + "1" * 5_000,
+    "large": f"name = 0x1{'0' * 16}",
 }
 
 
-@pytest.mark.parametrize("value", NO_TOML.values(), ids=NO_TOML)
+@pytest.mark.parametrize("text", NO_TOML.values(), ids=NO_TOML)
 @pytest.mark.parametrize("kind", READERS)
-def test_what_toml_cannot_hold_is_refused_as_no_toml(kind: str, value: str, tmp_path: Path) -> None:
+def test_what_toml_cannot_hold_is_refused_as_no_toml(kind: str, text: str, tmp_path: Path) -> None:
     file = tmp_path / "some.toml"
-    file.write_text(f"name = {value}")
+    file.write_text(text)
     with pytest.raises(KINDS[kind][2][0], match=r"some\.toml.*not TOML"):
         READERS[kind](tmp_path if kind == "destination" else file)

@@ -57,17 +57,9 @@ class Healthy:
             user = self._users[len(times) % len(self._users)]
             self._client.score_user(user, models=NAME, as_of=self._as_of)
             times.append((time.perf_counter() - begun) * 1e3)
-            self.most_bytes = max(self.most_bytes, resident_bytes(self._running))
+            self.most_bytes = max(self.most_bytes, self._running.resident_bytes())
             time.sleep(0.001)
         return float(np.percentile(times, 99))
-
-
-def resident_bytes(running: Serving) -> int:
-    status = Path(f"/proc/{running.process.pid}/status")
-    if not status.exists():
-        pytest.skip("no /proc to read the memory of a process from")
-    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024
 
 
 @pytest.fixture(scope="module")

@@ -142,7 +142,10 @@ impl Connection {
                 }
             }
         }
-        let _ = timeout(self.limits.connection_grace, connection).await;
+        tokio::select! {
+            _ = timeout(self.limits.connection_grace, connection) => {}
+            () = self.peer.is_to_go() => {}
+        }
     }
 
     fn protocol(&self) -> http2::Builder<TokioExecutor> {

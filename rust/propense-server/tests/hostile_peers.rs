@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
+use propense_server::ServerOptions;
 use propense_server::proto::{BatchScoreUsersRequest, IngestEventsRequest, ScoreUserRequest, StreamScoresRequest};
 use served::{PATIENCE, Peer, Served, event, framed};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -152,10 +153,22 @@ async fn answers_that_are_not_read_keep_nobody_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_to_batches_that_are_not_read_have_bounds_in_memory_and_time() {
+    unread_answers_are_given_up(|_| {}).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_was_told_to_go_is_no_place_for_unread_answers() {
+    unread_answers_are_given_up(|options| options.limits.connection_age = Duration::from_millis(500)).await;
+}
+
+async fn unread_answers_are_given_up(change: impl FnOnce(&mut ServerOptions)) {
     let served = Served::with(|options| {
         options.limits.answer_memory = 256 << 10;
         options.limits.batch_calls = 4;
         options.limits.stalled_reader = Duration::from_secs(3);
+        // Nothing else is to end the connection.
+        options.limits.keepalive = Duration::from_hours(1);
+        change(options);
     });
     ingest(&served).await;
     let batch = |users: usize| BatchScoreUsersRequest { user_ids: vec!["a".into(); users], ..Default::default() };
