@@ -12,6 +12,7 @@ pub mod events;
 pub mod expr;
 pub mod features;
 pub mod forest;
+mod memory;
 pub mod scorer;
 pub mod segments;
 

@@ -8,6 +8,7 @@ use super::progress::Progress;
 use super::scan::{Scan, ScanPlan};
 use super::share_out::{Block, share_out};
 use crate::events::EventLog;
+use crate::memory::zeros;
 
 /// Users whose values are written to the columns of the matrix together: four cache lines a column.
 const TILE: usize = 64;
@@ -26,7 +27,7 @@ pub fn compute(
     progress: &Progress,
 ) -> Result<Vec<f32>, FeatureError> {
     let width = plan.width();
-    let mut matrix = vec![0.0; users.len() * width];
+    let mut matrix = zeros(users.len() * width);
     if users.is_empty() {
         return Ok(matrix);
     }

@@ -11,6 +11,7 @@ use super::stage::ChunkColumn;
 use crate::events::cells::{Cell, Cells, Code, with_cells};
 use crate::events::column::{ColumnKind, MISSING_CODE};
 use crate::events::narrowing::{NumberRange, NumberType};
+use crate::memory::zeros;
 
 /// From this many rows on all threads gather one part.
 const GATHERED_BY_ALL: usize = 1 << 18;
@@ -123,7 +124,7 @@ where
     T: Cell + Default + Send + Sync,
     R: Fn(usize, Range<usize>, &mut [T]) + Sync,
 {
-    let mut gathered = vec![T::default(); parts.rows()];
+    let mut gathered = zeros::<T>(parts.rows());
     parts.split(&mut gathered).into_par_iter().enumerate().for_each_init(Vec::new, |scratch, (part, gathered)| {
         scratch.resize(gathered.len(), T::default());
         let mut start = 0;

@@ -32,6 +32,7 @@ use super::cells::Cells;
 use super::column::{Column, ColumnKind};
 use super::log::Events;
 use super::users::UserIds;
+use crate::memory::zeros;
 
 /// Rows staged so far.
 #[derive(Default)]
@@ -144,7 +145,7 @@ fn of_column(chunks: &[Chunk], at: usize) -> Vec<&ChunkColumn> {
 fn ordered(chunks: &[Chunk], parts: &Parts, meanings: &[Meaning]) -> (ScalarBuffer<u64>, ScalarBuffer<i64>, Vec<u32>) {
     let rows = parts.rows();
     let users = parts.users_of(parts.len() - 1).end;
-    let (mut offsets, mut time_us, mut order) = (vec![0; users + 1], vec![0; rows], vec![0; rows]);
+    let (mut offsets, mut time_us, mut order) = (vec![0; users + 1], zeros(rows), zeros(rows));
     offsets[users] = rows as u64;
     let mut left = &mut offsets[..users];
     let of_users: Vec<&mut [u64]> =
