@@ -27,6 +27,8 @@ fn every_batch_size_gives_the_same_bits() {
         Shape { outputs: 3, many_weights: true, aggregate: Aggregate::Average, leaves: 64, ..PLAIN },
         Shape { kind: Kind::Oblivious, width: 35, plain: true, ..PLAIN },
         Shape { leaves: 300, trees: 5, ..PLAIN },
+        // More columns of bins than a table of 256 has, and leaves for more than eight planes a tree.
+        Shape { width: 220, trees: 30, leaves: 120, ..PLAIN },
     ];
     let sizes: Vec<usize> = (1..=130).collect();
     for (seed, shape) in shapes.into_iter().enumerate() {

@@ -8,6 +8,7 @@ use super::ensemble::{Aggregate, Ensemble};
 use super::error::ForestError;
 use super::graph::{self, Graph, Vertex};
 use super::isa::{Detected, Isa};
+use super::one_row::{OneRow, RowScratch};
 use super::program::{self, TILE};
 use super::rule::number;
 use super::tiles::{TileScratch, Tiles};
@@ -18,6 +19,8 @@ use super::walk_nodes::lay_out;
 /// Rows left over from whole tiles, at most, that are walked rather than given a tile of their own: about as many as
 /// can be walked in the time of a tile, as measured with 300 trees of 31 leaves.
 const FEW_ROWS: [(Isa, usize); 3] = [(Isa::Avx512, 6), (Isa::Avx2, 20), (Isa::Portable, 20)];
+/// The same where all tests of a row can be asked at once.
+const ROWS_ONE_BY_ONE: usize = 14;
 
 /// An ensemble of trees, ready to score rows.
 #[derive(Debug)]
@@ -32,12 +35,21 @@ pub struct Forest {
     steps: Vec<Vec<f32>>,
     walk: Walk,
     tiles: Option<Tiles>,
+    one_row: Option<OneRow>,
     engine: Engine,
     few_rows: usize,
 }
 
+/// What the engines need room for.
+#[derive(Default)]
+struct Scratch {
+    tile: TileScratch,
+    row: RowScratch,
+    walk: WalkScratch,
+}
+
 thread_local! {
-    static SCRATCH: RefCell<(TileScratch, WalkScratch)> = RefCell::default();
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
 }
 
 impl Forest {
@@ -58,7 +70,8 @@ impl Forest {
         }
         let steps = steps(&graph, ensemble.width);
         let isa = Detected::best();
-        let tiles = tiles(ensemble, &graph, isa);
+        let (tiles, one_row) = tiles(ensemble, &graph, isa).unzip();
+        let one_row = one_row.flatten();
         let walk = Walk::new(nodes, &ensemble.weights, ensemble.aggregate, ensemble.outputs);
         let engine = if tiles.is_some() { Engine::Tiles(isa.isa()) } else { Engine::Walk };
         Ok(Forest {
@@ -73,7 +86,11 @@ impl Forest {
             walk,
             tiles,
             engine,
-            few_rows: FEW_ROWS.iter().find(|few| few.0 == isa.isa()).map_or(0, |few| few.1),
+            few_rows: match one_row {
+                Some(_) => ROWS_ONE_BY_ONE,
+                None => FEW_ROWS.iter().find(|few| few.0 == isa.isa()).map_or(0, |few| few.1),
+            },
+            one_row,
         })
     }
 
@@ -119,12 +136,13 @@ impl Forest {
     pub fn why(&self) -> String {
         match (&self.tiles, self.aggregate) {
             (Some(tiles), _) => format!(
-                "{} {} of up to {} leaves, {} of them with one question a level; up to {} rows at a time are walked",
+                "{} {} of up to {} leaves, {} of them with one question a level; up to {} rows at a time are {}",
                 self.trees,
                 if self.trees == 1 { "tree" } else { "trees" },
                 tiles.program.most_leaves,
                 tiles.program.oblivious_trees,
-                self.few_rows
+                self.few_rows,
+                if self.one_row.is_some() { "scored one by one" } else { "walked" }
             ),
             (None, Aggregate::Min | Aggregate::Max) => "the least or greatest of trees is not a sum".to_owned(),
             (None, _) => format!("some of {} trees have more than {MAX_LEAVES} leaves or too many values", self.trees),
@@ -135,7 +153,8 @@ impl Forest {
     #[must_use]
     pub fn engines(&self) -> Vec<Engine> {
         let isas = if self.tiles.is_some() { Isa::available() } else { Vec::new() };
-        isas.into_iter().map(Engine::Tiles).chain([Engine::Walk]).collect()
+        let one_row = self.one_row.as_ref().map(|_| Engine::OneRow);
+        isas.into_iter().map(Engine::Tiles).chain(one_row).chain([Engine::Walk]).collect()
     }
 
     /// Runs all rows on one of [`Forest::engines`] from now on, to measure or to test it.
@@ -145,6 +164,9 @@ impl Forest {
         if let Engine::Tiles(isa) = engine {
             let (Some(tiles), Some(isa)) = (&mut self.tiles, Detected::new(isa)) else { return false };
             tiles.isa = isa;
+        }
+        if engine == Engine::OneRow && self.one_row.is_none() {
+            return false;
         }
         (self.engine, self.few_rows) = (engine, 0);
         true
@@ -166,19 +188,31 @@ impl Forest {
             scores.len(),
             self.outputs
         );
-        SCRATCH.with_borrow_mut(|(tile_scratch, walk_scratch)| match (&self.tiles, self.engine) {
+        SCRATCH.with_borrow_mut(|scratch| match (&self.tiles, self.engine) {
             (Some(tiles), Engine::Tiles(_)) => {
                 let tiles_of_scores = scores.chunks_mut(TILE * self.outputs);
                 for (rows, scores) in rows.chunks(TILE * self.width).zip(tiles_of_scores) {
                     if rows.len() <= self.few_rows * self.width {
-                        self.score_by_walk(rows, scores, walk_scratch);
+                        self.score_few(tiles, rows, scores, scratch);
                     } else {
-                        self.score_tile(tiles, rows, scores, tile_scratch);
+                        self.score_tile(tiles, rows, scores, &mut scratch.tile);
                     }
                 }
             }
-            _ => self.score_by_walk(rows, scores, walk_scratch),
+            (Some(tiles), Engine::OneRow) => self.score_few(tiles, rows, scores, scratch),
+            _ => self.score_by_walk(rows, scores, &mut scratch.walk),
         });
+    }
+
+    /// Rows that are too few for a tile.
+    fn score_few(&self, tiles: &Tiles, rows: &[f32], scores: &mut [f32], scratch: &mut Scratch) {
+        let Some(one_row) = &self.one_row else { return self.score_by_walk(rows, scores, &mut scratch.walk) };
+        for (row, scores) in rows.chunks_exact(self.width).zip(scores.chunks_exact_mut(self.outputs)) {
+            let totals = one_row.run(&tiles.program, row, &mut scratch.row);
+            for (output, (score, &total)) in scores.iter_mut().zip(totals).enumerate() {
+                *score = self.finish(total, output);
+            }
+        }
     }
 
     fn score_tile(&self, tiles: &Tiles, rows: &[f32], scores: &mut [f32], scratch: &mut TileScratch) {
@@ -226,10 +260,12 @@ fn steps(graph: &Graph, width: usize) -> Vec<Vec<f32>> {
     keys.into_iter().map(ascending).collect()
 }
 
-/// The tile engine, if it can run the trees.
-fn tiles(ensemble: &Ensemble, graph: &Graph, isa: Detected) -> Option<Tiles> {
+/// The tile engine, if it can run the trees, and the one for single rows, if that can.
+fn tiles(ensemble: &Ensemble, graph: &Graph, isa: Detected) -> Option<(Tiles, Option<OneRow>)> {
     if matches!(ensemble.aggregate, Aggregate::Min | Aggregate::Max) {
         return None;
     }
-    Some(Tiles::new(program::compile(ensemble, graph)?, isa))
+    let program = program::compile(ensemble, graph)?;
+    let one_row = OneRow::of(&program);
+    Some((Tiles::new(program, isa), one_row))
 }

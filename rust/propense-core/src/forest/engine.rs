@@ -10,6 +10,8 @@ use super::isa::Isa;
 pub enum Engine {
     /// Tiles of 64 rows; leaves that are still possible as bits, or as answers where every level asks one question.
     Tiles(Isa),
+    /// Each row by itself: all tests of all trees at once, then the leaves that are still possible, as bits.
+    OneRow,
     /// Every row from root to leaf.
     Walk,
 }
@@ -18,6 +20,7 @@ impl fmt::Display for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Engine::Tiles(isa) => write!(f, "bitvector tiles ({isa})"),
+            Engine::OneRow => f.write_str("one row (AVX-512)"),
             Engine::Walk => f.write_str("walk"),
         }
     }

@@ -6,12 +6,13 @@ use std::fmt;
 use super::bins::Bins;
 use super::explain::lanes::{self, Room, Sums};
 use super::explain::paths::PathTree;
+use super::one_row::{LINE, OneRow, RowBins};
 use super::portable;
 use super::program::{Line, Program, Totals};
 use super::search_tree::SearchTrees;
 
 #[cfg(target_arch = "x86_64")]
-use super::{avx2, avx512, avx512_bin, avx512_lanes};
+use super::{avx2, avx512, avx512_bin, avx512_lanes, avx512_row};
 
 /// A set of instructions that the tile engine is written for. All give the same bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -115,6 +116,37 @@ impl Detected {
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2 => unsafe { lanes::explain_avx2(tree, columns, room, reads, sums) },
             _ => lanes::explain_portable(tree, columns, room, reads, sums),
+        }
+    }
+}
+
+/// Instructions for one row at a time that this machine has been seen to have: AVX-512 with lookups of bytes (VBMI).
+#[derive(Debug, Clone, Copy)]
+pub(super) struct RowInstructions(());
+
+impl RowInstructions {
+    /// `None` if this machine does not have them.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn detect() -> Option<Self> {
+        let has_them =
+            Isa::Avx512.is_available() && is_x86_feature_detected!("avx512vbmi") && is_x86_feature_detected!("popcnt");
+        has_them.then_some(Self(()))
+    }
+
+    /// There are none for these machines.
+    #[cfg(not(target_arch = "x86_64"))]
+    pub(super) fn detect() -> Option<Self> {
+        None
+    }
+
+    /// Writes the bins of a row, and then what is left of the leaves: all planes in the order of the program.
+    #[cfg_attr(not(target_arch = "x86_64"), allow(unused_variables))]
+    #[allow(clippy::unused_self, reason = "who has it has seen that the instructions are there")]
+    pub(super) fn planes(self, forest: &OneRow, row: &[f32], bins: &mut RowBins, planes: &mut [[u8; LINE]]) {
+        // SAFETY: `detect` has seen that the machine has the instructions.
+        #[cfg(target_arch = "x86_64")]
+        unsafe {
+            avx512_row::planes(forest, row, bins, planes);
         }
     }
 }

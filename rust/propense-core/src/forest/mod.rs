@@ -15,6 +15,7 @@ mod explain;
 mod graph;
 mod isa;
 mod oblivious;
+mod one_row;
 mod portable;
 mod program;
 pub mod reference;
@@ -35,6 +36,8 @@ mod avx512;
 mod avx512_bin;
 #[cfg(target_arch = "x86_64")]
 mod avx512_lanes;
+#[cfg(target_arch = "x86_64")]
+mod avx512_row;
 
 pub use check::{MAX_MEMBERS, MAX_NODES, MAX_OUTPUTS, MAX_TREES, MAX_WEIGHTS, MAX_WIDTH};
 pub use compiled::Forest;

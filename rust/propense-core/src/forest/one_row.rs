@@ -1,0 +1,283 @@
+//! The forest for one row: all tests of all trees at once, wherever they stand.
+//!
+//! A tile of 64 rows is more than one row is worth, and a walk from root to leaf waits at every step. Here the row's bins
+//! are one table of bytes that stays in registers, and 64 tests are a lookup in it and one comparison. As in
+//! [`super::program`], a plane has a bit for each of eight leaves of a tree, tests that send the row to the right clear
+//! the leaves on their left, in any order, and the lowest bit left in a tree's planes is the row's leaf; but 64 planes,
+//! of many trees, lie side by side where a tile has 64 rows of one plane.
+
+use super::bins::{Cut, Group};
+use super::isa::RowInstructions;
+use super::program::{Block, Entry, Index, Program};
+
+/// Columns of bins, at most: two tables of 256 bytes fill eight registers.
+const MAX_COLUMNS: usize = 512;
+/// A column that no test reads.
+const NO_COLUMN: u16 = MAX_COLUMNS as u16;
+/// Bytes of a line: the planes that are worked off side by side, with a test each.
+pub(super) const LINE: usize = 64;
+/// Lines of a team, within which planes are in whatever order has the fewest rounds.
+pub(super) const TEAM_LINES: usize = 4;
+const TEAM_PLANES: usize = TEAM_LINES * LINE;
+
+/// One vector of the widest kind.
+#[derive(Debug, Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Line<T>(pub(super) T);
+
+pub(super) type Bytes = Line<[u8; LINE]>;
+
+const NOTHING: Bytes = Line([0; LINE]);
+
+/// Where the bin of a feature, or of a part of its boundaries, comes from and goes to.
+#[derive(Debug)]
+pub(super) struct Ranked {
+    pub(super) feature: u32,
+    /// The line with the last boundary of each of the lines that follow it.
+    pub(super) first: usize,
+    /// The columns in which a missing value has bin 0 and `most`.
+    pub(super) missing_low: u16,
+    pub(super) missing_high: u16,
+    pub(super) most: u8,
+}
+
+/// A test for each of the planes of a line; one that clears nothing where a plane has none.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Tests {
+    /// Each test's column within its table.
+    pub(super) columns: Bytes,
+    pub(super) ranks: Bytes,
+    /// The leaves that a test clears.
+    pub(super) clears: Bytes,
+    /// The tests whose column is in the second table.
+    pub(super) second: u64,
+    /// The tests that clear leaves if the bin is below the rank; the others do if it is at least that.
+    pub(super) below: u64,
+}
+
+/// Planes of a few blocks of the program.
+#[derive(Debug)]
+pub(super) struct Team {
+    /// How many of the tests are each line's.
+    pub(super) rounds: [usize; TEAM_LINES],
+    /// For each plane, in the order of the program, its place in the lines.
+    pub(super) places: [Bytes; TEAM_LINES],
+}
+
+/// The forest in this form.
+#[derive(Debug)]
+pub(super) struct OneRow {
+    pub(super) ranked: Vec<Ranked>,
+    /// Ascending; those that are missing are above every number.
+    pub(super) bounds: Vec<Line<[i32; 16]>>,
+    pub(super) tests: Vec<Tests>,
+    pub(super) teams: Vec<Team>,
+    /// Whether a column is in the second table.
+    pub(super) has_second: bool,
+    /// The first plane of each block of the program, counted over all teams.
+    firsts: Vec<usize>,
+    instructions: RowInstructions,
+}
+
+/// The bins of a row by column, and room for those that nobody reads.
+#[derive(Debug)]
+pub(super) struct RowBins(pub(super) [Bytes; MAX_COLUMNS / LINE + 1]);
+
+impl RowBins {
+    fn bin(&self, column: u32) -> u8 {
+        self.0[column as usize / LINE].0[column as usize % LINE]
+    }
+
+    #[inline]
+    pub(super) fn set(&mut self, column: u16, bin: u8) {
+        self.0[usize::from(column) / LINE].0[usize::from(column) % LINE] = bin;
+    }
+}
+
+/// What a row needs room for.
+#[derive(Debug)]
+pub(super) struct RowScratch {
+    bins: RowBins,
+    planes: Vec<[u8; LINE]>,
+    totals: Vec<f64>,
+}
+
+impl Default for RowScratch {
+    fn default() -> Self {
+        Self { bins: RowBins([NOTHING; MAX_COLUMNS / LINE + 1]), planes: Vec::new(), totals: Vec::new() }
+    }
+}
+
+impl OneRow {
+    /// The forest of a program; `None` if it has too many columns or the machine lacks the instructions.
+    pub(super) fn of(program: &Program) -> Option<Self> {
+        let instructions = RowInstructions::detect()?;
+        let columns = program.bins.columns as usize;
+        if columns > MAX_COLUMNS || program.planes > TEAM_PLANES {
+            return None;
+        }
+        let mut one = Self {
+            ranked: Vec::new(),
+            bounds: Vec::new(),
+            tests: Vec::new(),
+            teams: Vec::new(),
+            has_second: columns > 1 << u8::BITS,
+            firsts: Vec::new(),
+            instructions,
+        };
+        program.bins.groups.iter().for_each(|group| one.rank(group));
+        let mut planes: Vec<&[Entry]> = Vec::new();
+        for block in &program.blocks {
+            if planes.len() + block.planes > TEAM_PLANES {
+                one.add_team(&std::mem::take(&mut planes));
+            }
+            one.firsts.push(one.teams.len() * TEAM_PLANES + planes.len());
+            planes.extend(block.planes_entries());
+        }
+        one.add_team(&planes);
+        Some(one)
+    }
+
+    /// Adds the boundaries of a group, after a line of the last one of each of their lines.
+    fn rank(&mut self, group: &Group) {
+        let column = |column: Option<u32>| column.map_or(NO_COLUMN, |column| column as u16);
+        self.ranked.push(Ranked {
+            feature: group.feature,
+            first: self.bounds.len(),
+            missing_low: column(group.missing_low),
+            missing_high: column(group.missing_high),
+            most: (group.bounds.len() + 1) as u8,
+        });
+        let bound = |place: usize| group.bounds.get(place).copied().unwrap_or(i32::MAX);
+        self.bounds.push(Line(std::array::from_fn(|line| bound(16 * line + 15))));
+        // A number at or above all boundaries looks into one line more.
+        let lines = 0..=group.bounds.len() / 16;
+        self.bounds.extend(lines.map(|line| Line(std::array::from_fn(|place| bound(16 * line + place)))));
+    }
+
+    /// Adds planes with their entries; those of a line have about as many.
+    fn add_team(&mut self, planes: &[&[Entry]]) {
+        let mut sorted: Vec<usize> = (0..planes.len()).collect();
+        sorted.sort_by_key(|&plane| planes[plane].len());
+        let mut team = Team { rounds: [0; TEAM_LINES], places: [NOTHING; TEAM_LINES] };
+        for (place, &plane) in sorted.iter().enumerate() {
+            team.places[plane / LINE].0[plane % LINE] = place as u8;
+        }
+        for (line, rounds) in sorted.chunks(LINE).zip(&mut team.rounds) {
+            *rounds = line.iter().map(|&plane| planes[plane].len()).max().unwrap_or(0);
+            for round in 0..*rounds {
+                let mut tests = Tests { columns: NOTHING, ranks: NOTHING, clears: NOTHING, second: 0, below: 0 };
+                for (lane, &plane) in line.iter().enumerate() {
+                    if let Some(entry) = planes[plane].get(round) {
+                        tests.add(lane, entry);
+                    }
+                }
+                self.tests.push(tests);
+            }
+        }
+        self.teams.push(team);
+    }
+
+    /// The sums of a row's leaf values, one an output; the program is the one that this was made of.
+    pub(super) fn run<'s>(&self, program: &Program, row: &[f32], scratch: &'s mut RowScratch) -> &'s [f64] {
+        let RowScratch { bins, planes, totals } = scratch;
+        let lines = self.teams.len() * TEAM_LINES;
+        // One more, so that eight bytes can be read from any plane on.
+        if planes.len() <= lines {
+            planes.resize(lines + 1, [0; LINE]);
+        }
+        self.instructions.planes(self, row, bins, &mut planes[..lines]);
+        self.clear_sets(program, bins, planes);
+        totals.clear();
+        if program.outputs == 1 {
+            let mut total = 0.0;
+            self.for_each_value(program, bins, planes, |_, value| total += value);
+            totals.push(total);
+        } else {
+            totals.resize(program.outputs, 0.0);
+            self.for_each_value(program, bins, planes, |output, value| totals[output] += value);
+        }
+        totals
+    }
+
+    fn clear_sets(&self, program: &Program, bins: &RowBins, planes: &mut [[u8; LINE]]) {
+        for (block, first) in program.blocks.iter().zip(&self.firsts) {
+            for entry in &block.sets {
+                let bin = bins.bin(entry.set.column);
+                let is_in = entry.set.bits[usize::from(bin) / 8] >> (bin % 8) & 1 == 1;
+                let plane = first + entry.plane;
+                planes[plane / LINE][plane % LINE] &= if is_in { entry.if_in } else { entry.if_out };
+            }
+        }
+    }
+
+    /// What the row's leaves add to outputs, in the order of the trees.
+    #[inline]
+    fn for_each_value(
+        &self,
+        program: &Program,
+        bins: &RowBins,
+        planes: &[[u8; LINE]],
+        mut add: impl FnMut(usize, f64),
+    ) {
+        let planes = planes.as_flattened();
+        for (block, &first_of_block) in program.blocks.iter().zip(&self.firsts) {
+            for step in &block.trees {
+                let leaf = match step.index {
+                    Index::Planes { first, .. } => lowest(&planes[first_of_block + first..]),
+                    Index::Levels { first, count } => answers(&block.levels[first..first + count], bins),
+                };
+                for table in &program.tables[step.tables.0..step.tables.0 + step.tables.1] {
+                    add(table.output, f64::from(program.values[table.first + leaf]));
+                }
+            }
+        }
+    }
+}
+
+impl Tests {
+    fn add(&mut self, lane: usize, entry: &Entry) {
+        let [high, low] = [entry.if_high as u8, entry.if_low as u8];
+        // An entry clears leaves on one of its sides.
+        let is_below = low != u8::MAX;
+        self.columns.0[lane] = entry.column as u8;
+        self.ranks.0[lane] = entry.rank as u8;
+        self.clears.0[lane] = !(high & low);
+        self.second |= u64::from(entry.column >> u8::BITS > 0) << lane;
+        self.below |= u64::from(is_below) << lane;
+    }
+}
+
+impl Block {
+    /// The entries of each plane.
+    fn planes_entries(&self) -> Vec<&[Entry]> {
+        let mut of_planes: Vec<&[Entry]> = vec![&[]; self.planes];
+        let (mut entries, mut targets) = (self.entries.as_slice(), self.targets.iter());
+        for run in &self.runs {
+            for &plane in targets.by_ref().take(run.planes) {
+                (of_planes[plane], entries) = entries.split_at(run.entries);
+            }
+        }
+        of_planes
+    }
+}
+
+/// The number of the lowest bit.
+#[inline]
+fn lowest(planes: &[u8]) -> usize {
+    let mut before = 0;
+    for eight in planes.chunks(8) {
+        let bits = eight.first_chunk().map_or(0, |eight| u64::from_le_bytes(*eight));
+        if bits != 0 {
+            return before + bits.trailing_zeros() as usize;
+        }
+        before += 64;
+    }
+    before
+}
+
+/// The number that the answers of a tree's levels make.
+fn answers(levels: &[Cut], bins: &RowBins) -> usize {
+    let bit = |(level, cut): (usize, &Cut)| usize::from(bins.bin(cut.column) >= cut.rank) << level;
+    levels.iter().enumerate().map(bit).sum()
+}
