@@ -232,12 +232,34 @@ fn distinct_is_a_function_wherever_it_stands() {
     }
 }
 
+/// Whether a name comes back from its canonical text as event, property and attribute.
+fn assert_name_reads_back(name: &str) {
+    let quoted = format!("\"{}\"", name.replace('"', "\"\""));
+    let text = format!("sum({quoted}.{quoted}, '7d') FILTER (WHERE {quoted} = 1) > 0 AND attr({quoted}) = 2");
+    let canonical = parse(&text).unwrap().to_string();
+    let again = parse(&canonical).unwrap_or_else(|error| panic!("{canonical}: {error}"));
+    assert_eq!(again.to_string(), canonical);
+}
+
+#[test]
+fn names_that_are_words_of_sql_read_back() {
+    for word in sqlparser::keywords::ALL_KEYWORDS {
+        assert_name_reads_back(word);
+        assert_name_reads_back(&word.to_lowercase());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_text_panics(text in any::<String>()) {
         use_everywhere(&text);
+    }
+
+    #[test]
+    fn every_name_reads_back(name in "[a-zA-Z_][a-zA-Z0-9_]{0,9}|[a-z]{1,4}|[ -~]{1,6}") {
+        assert_name_reads_back(&name);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::fmt;
 
 use sqlparser::ast::{Expr as Sql, FunctionArg, FunctionArgExpr, FunctionArguments, Ident};
 use sqlparser::dialect::DuckDbDialect;
+use sqlparser::keywords::ALL_KEYWORDS;
 use sqlparser::parser::Parser;
 
 use super::aggregate::Aggregate;
@@ -263,7 +264,13 @@ pub(super) fn quote_identifier(name: &str) -> String {
     let mut bytes = name.bytes();
     let starts = bytes.next().is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_');
     let bare = starts && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    if bare && reads_back(name) { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+    // To ask the parser takes long: a word that SQL does not know can only be a name.
+    let is_name = bare && (!is_keyword(name) || reads_back(name));
+    if is_name { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
+}
+
+fn is_keyword(name: &str) -> bool {
+    ALL_KEYWORDS.binary_search(&name.to_ascii_uppercase().as_str()).is_ok()
 }
 
 /// Whether the parser takes a bare word for a name, alone and as an argument, and not for a word of SQL's own.

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "functions compiled for more than the base instructions may run only where those exist")]
 
 use super::lanes::{COUNT_LANES, DECAY_LANES, add_counts, add_decays};
-use super::windows::{WINDOW_LANES, count_held, count_places};
+use super::windows::{INSTANT_LANES, WINDOW_LANES, count_held, count_places};
 use crate::features::kernels::extent::write_extents;
 use crate::features::kernels::half_life::decays;
 use crate::features::kernels::local_time::local_times;
@@ -95,7 +95,7 @@ compiled_for_each_set! {
     /// See [`write_extents()`].
     fn write_extents(counts: &[u32], newest_us: &[i64], oldest_us: &[i64], end_us: i64, days: &mut [f64]);
     /// See [`count_held()`].
-    fn count_held(times_us: &[i64], starts_us: &[i64; WINDOW_LANES], held: &mut [u16; WINDOW_LANES]);
+    fn count_held(times_us: &[i64], starts_us: &[i64; INSTANT_LANES], held: &mut [u16; INSTANT_LANES]);
     /// See [`count_places()`].
     fn count_places(places: &[u8], ends: &[u16; WINDOW_LANES], held: &mut [u16; WINDOW_LANES]);
     /// See [`narrow()`].
@@ -136,9 +136,11 @@ mod tests {
         instructions.add_decays(&masks, &classes, &weights, &mut sums);
         let mut extents = vec![0.0; 3 * 256];
         instructions.write_extents(&classes, &times_us, &times_us, end_us, &mut extents);
-        let (mut held, mut held_of_list) = ([0; WINDOW_LANES], [0; WINDOW_LANES]);
+        let (mut held_of_instants, mut held, mut held_of_list) =
+            ([0; INSTANT_LANES], [0; WINDOW_LANES], [0; WINDOW_LANES]);
         let starts_us = std::array::from_fn(|window| 1 << (52 - window));
-        instructions.count_held(&times_us, &starts_us, &mut held);
+        instructions.count_held(&times_us, &starts_us, &mut held_of_instants);
+        held[..INSTANT_LANES].copy_from_slice(&held_of_instants);
         instructions.count_places(&hours, &held, &mut held_of_list);
         let mut values = vec![0.0; 512];
         instructions.narrow(&classes, &weights, &mut values);

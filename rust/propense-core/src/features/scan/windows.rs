@@ -5,8 +5,10 @@ use std::ops::Range;
 use super::instructions::Instructions;
 use crate::features::plan::{ALL_HISTORY, Period};
 
-/// Windows are compared this many at a time.
+/// Windows are compared this many at a time with places ...
 pub(super) const WINDOW_LANES: usize = 16;
+/// ... and this many with instants, which are wider.
+pub(super) const INSTANT_LANES: usize = 8;
 
 /// The windows of a plan before one `as_of`, and where they end among a user's events.
 ///
@@ -64,15 +66,19 @@ impl Windows {
     }
 
     /// Moves on to a chunk of events at these times, newest first; `before` is how many events the user's chunk before it
-    /// had, if there was one.
+    /// had, if there was one. The longest window holds all of them, as [`Self::within`] says.
     pub(super) fn enter(&mut self, instructions: Instructions, times_us: &[i64], before: Option<usize>) {
         // A window that held all of the chunk before may hold more. In a user's first chunk every window is open, even one
         // that holds nothing.
-        let over = |before| self.held.partition_point(|&held| usize::from(held) < before);
+        let over = |before| self.held[..self.count].partition_point(|&held| usize::from(held) < before);
         self.open = before.map_or(0, over);
-        for (held, starts_us) in self.held.as_chunks_mut().0.iter_mut().zip(self.starts_us.as_chunks().0) {
+        // The longest window holds whatever is walked.
+        let Some(longest) = self.count.checked_sub(1) else { return };
+        let lanes = self.held.as_chunks_mut().0.iter_mut().zip(self.starts_us.as_chunks().0);
+        for (held, starts_us) in lanes.take(longest.div_ceil(INSTANT_LANES)) {
             instructions.count_held(times_us, starts_us, held);
         }
+        self.held[longest] = times_us.len() as u16;
     }
 
     /// The first window that does not end before the chunk: the chunk's events change those from it on.
@@ -95,9 +101,9 @@ impl Windows {
 
 /// Counts the instants from each start on.
 #[inline(always)]
-pub(super) fn count_held(times_us: &[i64], starts_us: &[i64; WINDOW_LANES], held: &mut [u16; WINDOW_LANES]) {
+pub(super) fn count_held(times_us: &[i64], starts_us: &[i64; INSTANT_LANES], held: &mut [u16; INSTANT_LANES]) {
     // As wide as what is compared, so that no vector has to be narrowed in the loop.
-    let mut counts = [0_i64; WINDOW_LANES];
+    let mut counts = [0_i64; INSTANT_LANES];
     for &time_us in times_us {
         for (count, &start_us) in counts.iter_mut().zip(starts_us) {
             *count += i64::from(time_us >= start_us);
