@@ -9,7 +9,8 @@ use std::arch::x86_64::{
     _mm512_set1_epi8, _mm512_set1_epi32, _mm512_setzero_si512, _mm512_storeu_si512,
 };
 
-use super::one_row::{LINE, Line, OneRow, RowBins, TEAM_LINES, Tests};
+use super::avx512::load;
+use super::one_row::{LINE, OneRow, RowBins, Sixteen, TEAM_LINES, Tests};
 use super::rule::key;
 
 /// Writes the bins of a row, and then all planes in the order of the program, `TEAM_LINES` lines a team.
@@ -19,26 +20,26 @@ pub(super) fn planes(forest: &OneRow, row: &[f32], bins: &mut RowBins, planes: &
     if forest.has_second { clear::<true>(forest, bins, planes) } else { clear::<false>(forest, bins, planes) }
 }
 
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn load<T>(line: &Line<T>) -> __m512i {
-    const { assert!(size_of::<Line<T>>() == 64) };
-    // SAFETY: a line is 64 bytes, aligned to 64.
-    unsafe { _mm512_load_si512(std::ptr::from_ref(line).cast()) }
-}
-
 #[target_feature(enable = "avx512f,popcnt")]
 fn write_bins(forest: &OneRow, row: &[f32], bins: &mut RowBins) {
     for ranked in &forest.ranked {
         let number = row[ranked.feature as usize];
         let keys = _mm512_set1_epi32(key(number));
-        let at_or_below = |line: usize| _mm512_cmple_epi32_mask(load(&forest.bounds[line]), keys).count_ones() as u8;
-        let line = at_or_below(ranked.first);
-        let rank = 16 * line + at_or_below(ranked.first + 1 + usize::from(line));
+        let line = at_or_below(&forest.bounds[ranked.first], keys);
+        let rank = 16 * line + at_or_below(&forest.bounds[ranked.first + 1 + usize::from(line)], keys);
         let (low, high) = if number.is_nan() { (0, ranked.most) } else { (rank, rank) };
         bins.set(ranked.missing_low, low);
         bins.set(ranked.missing_high, high);
     }
+}
+
+/// How many of sixteen boundaries are at or below the key that `keys` repeats.
+#[inline]
+#[target_feature(enable = "avx512f,popcnt")]
+fn at_or_below(bounds: &Sixteen, keys: __m512i) -> u8 {
+    // SAFETY: sixteen i32 are 64 bytes, here aligned to 64.
+    let bounds = unsafe { _mm512_load_si512(bounds.0.as_ptr().cast()) };
+    _mm512_cmple_epi32_mask(bounds, keys).count_ones() as u8
 }
 
 #[target_feature(enable = "avx512f,avx512bw,avx512vbmi")]

@@ -19,6 +19,7 @@ mod one_row;
 mod portable;
 mod program;
 pub mod reference;
+mod row_layout;
 mod rule;
 mod search_tree;
 mod tiles;

@@ -6,28 +6,24 @@
 //! the leaves on their left, in any order, and the lowest bit left in a tree's planes is the row's leaf; but 64 planes,
 //! of many trees, lie side by side where a tile has 64 rows of one plane.
 
-use super::bins::{Cut, Group};
+use super::bins::Cut;
 use super::isa::RowInstructions;
-use super::program::{Block, Entry, Index, Program};
+use super::program::{Index, Line, Program};
 
 /// Columns of bins, at most: two tables of 256 bytes fill eight registers.
-const MAX_COLUMNS: usize = 512;
-/// A column that no test reads.
-const NO_COLUMN: u16 = MAX_COLUMNS as u16;
+pub(super) const MAX_COLUMNS: usize = 512;
 /// Bytes of a line: the planes that are worked off side by side, with a test each.
 pub(super) const LINE: usize = 64;
 /// Lines of a team, within which planes are in whatever order has the fewest rounds.
 pub(super) const TEAM_LINES: usize = 4;
-const TEAM_PLANES: usize = TEAM_LINES * LINE;
+pub(super) const TEAM_PLANES: usize = TEAM_LINES * LINE;
 
-/// One vector of the widest kind.
-#[derive(Debug, Clone, Copy)]
+pub(super) const NOTHING: Line = Line([0; LINE]);
+
+/// Boundaries in one vector, ascending; those that are missing are above every number.
+#[derive(Debug)]
 #[repr(C, align(64))]
-pub(super) struct Line<T>(pub(super) T);
-
-pub(super) type Bytes = Line<[u8; LINE]>;
-
-const NOTHING: Bytes = Line([0; LINE]);
+pub(super) struct Sixteen(pub(super) [i32; 16]);
 
 /// Where the bin of a feature, or of a part of its boundaries, comes from and goes to.
 #[derive(Debug)]
@@ -45,10 +41,10 @@ pub(super) struct Ranked {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Tests {
     /// Each test's column within its table.
-    pub(super) columns: Bytes,
-    pub(super) ranks: Bytes,
+    pub(super) columns: Line,
+    pub(super) ranks: Line,
     /// The leaves that a test clears.
-    pub(super) clears: Bytes,
+    pub(super) clears: Line,
     /// The tests whose column is in the second table.
     pub(super) second: u64,
     /// The tests that clear leaves if the bin is below the rank; the others do if it is at least that.
@@ -61,27 +57,26 @@ pub(super) struct Team {
     /// How many of the tests are each line's.
     pub(super) rounds: [usize; TEAM_LINES],
     /// For each plane, in the order of the program, its place in the lines.
-    pub(super) places: [Bytes; TEAM_LINES],
+    pub(super) places: [Line; TEAM_LINES],
 }
 
 /// The forest in this form.
 #[derive(Debug)]
 pub(super) struct OneRow {
     pub(super) ranked: Vec<Ranked>,
-    /// Ascending; those that are missing are above every number.
-    pub(super) bounds: Vec<Line<[i32; 16]>>,
+    pub(super) bounds: Vec<Sixteen>,
     pub(super) tests: Vec<Tests>,
     pub(super) teams: Vec<Team>,
     /// Whether a column is in the second table.
     pub(super) has_second: bool,
     /// The first plane of each block of the program, counted over all teams.
-    firsts: Vec<usize>,
-    instructions: RowInstructions,
+    pub(super) firsts: Vec<usize>,
+    pub(super) instructions: RowInstructions,
 }
 
 /// The bins of a row by column, and room for those that nobody reads.
 #[derive(Debug)]
-pub(super) struct RowBins(pub(super) [Bytes; MAX_COLUMNS / LINE + 1]);
+pub(super) struct RowBins(pub(super) [Line; MAX_COLUMNS / LINE + 1]);
 
 impl RowBins {
     fn bin(&self, column: u32) -> u8 {
@@ -109,75 +104,6 @@ impl Default for RowScratch {
 }
 
 impl OneRow {
-    /// The forest of a program; `None` if it has too many columns or the machine lacks the instructions.
-    pub(super) fn of(program: &Program) -> Option<Self> {
-        let instructions = RowInstructions::detect()?;
-        let columns = program.bins.columns as usize;
-        if columns > MAX_COLUMNS || program.planes > TEAM_PLANES {
-            return None;
-        }
-        let mut one = Self {
-            ranked: Vec::new(),
-            bounds: Vec::new(),
-            tests: Vec::new(),
-            teams: Vec::new(),
-            has_second: columns > 1 << u8::BITS,
-            firsts: Vec::new(),
-            instructions,
-        };
-        program.bins.groups.iter().for_each(|group| one.rank(group));
-        let mut planes: Vec<&[Entry]> = Vec::new();
-        for block in &program.blocks {
-            if planes.len() + block.planes > TEAM_PLANES {
-                one.add_team(&std::mem::take(&mut planes));
-            }
-            one.firsts.push(one.teams.len() * TEAM_PLANES + planes.len());
-            planes.extend(block.planes_entries());
-        }
-        one.add_team(&planes);
-        Some(one)
-    }
-
-    /// Adds the boundaries of a group, after a line of the last one of each of their lines.
-    fn rank(&mut self, group: &Group) {
-        let column = |column: Option<u32>| column.map_or(NO_COLUMN, |column| column as u16);
-        self.ranked.push(Ranked {
-            feature: group.feature,
-            first: self.bounds.len(),
-            missing_low: column(group.missing_low),
-            missing_high: column(group.missing_high),
-            most: (group.bounds.len() + 1) as u8,
-        });
-        let bound = |place: usize| group.bounds.get(place).copied().unwrap_or(i32::MAX);
-        self.bounds.push(Line(std::array::from_fn(|line| bound(16 * line + 15))));
-        // A number at or above all boundaries looks into one line more.
-        let lines = 0..=group.bounds.len() / 16;
-        self.bounds.extend(lines.map(|line| Line(std::array::from_fn(|place| bound(16 * line + place)))));
-    }
-
-    /// Adds planes with their entries; those of a line have about as many.
-    fn add_team(&mut self, planes: &[&[Entry]]) {
-        let mut sorted: Vec<usize> = (0..planes.len()).collect();
-        sorted.sort_by_key(|&plane| planes[plane].len());
-        let mut team = Team { rounds: [0; TEAM_LINES], places: [NOTHING; TEAM_LINES] };
-        for (place, &plane) in sorted.iter().enumerate() {
-            team.places[plane / LINE].0[plane % LINE] = place as u8;
-        }
-        for (line, rounds) in sorted.chunks(LINE).zip(&mut team.rounds) {
-            *rounds = line.iter().map(|&plane| planes[plane].len()).max().unwrap_or(0);
-            for round in 0..*rounds {
-                let mut tests = Tests { columns: NOTHING, ranks: NOTHING, clears: NOTHING, second: 0, below: 0 };
-                for (lane, &plane) in line.iter().enumerate() {
-                    if let Some(entry) = planes[plane].get(round) {
-                        tests.add(lane, entry);
-                    }
-                }
-                self.tests.push(tests);
-            }
-        }
-        self.teams.push(team);
-    }
-
     /// The sums of a row's leaf values, one an output; the program is the one that this was made of.
     pub(super) fn run<'s>(&self, program: &Program, row: &[f32], scratch: &'s mut RowScratch) -> &'s [f64] {
         let RowScratch { bins, planes, totals } = scratch;
@@ -232,33 +158,6 @@ impl OneRow {
                 }
             }
         }
-    }
-}
-
-impl Tests {
-    fn add(&mut self, lane: usize, entry: &Entry) {
-        let [high, low] = [entry.if_high as u8, entry.if_low as u8];
-        // An entry clears leaves on one of its sides.
-        let is_below = low != u8::MAX;
-        self.columns.0[lane] = entry.column as u8;
-        self.ranks.0[lane] = entry.rank as u8;
-        self.clears.0[lane] = !(high & low);
-        self.second |= u64::from(entry.column >> u8::BITS > 0) << lane;
-        self.below |= u64::from(is_below) << lane;
-    }
-}
-
-impl Block {
-    /// The entries of each plane.
-    fn planes_entries(&self) -> Vec<&[Entry]> {
-        let mut of_planes: Vec<&[Entry]> = vec![&[]; self.planes];
-        let (mut entries, mut targets) = (self.entries.as_slice(), self.targets.iter());
-        for run in &self.runs {
-            for &plane in targets.by_ref().take(run.planes) {
-                (of_planes[plane], entries) = entries.split_at(run.entries);
-            }
-        }
-        of_planes
     }
 }
 
