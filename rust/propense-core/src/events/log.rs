@@ -6,16 +6,12 @@ use std::sync::Arc;
 
 use arrow_array::Array;
 use arrow_buffer::ScalarBuffer;
-use rayon::prelude::*;
 
 use super::cells::Cells;
 use super::column::{Column, ColumnKind};
 use super::error::EventsError;
 use super::profiles::Profiles;
 use super::users::UserIds;
-
-/// Users whose events are looked at for the log's span of time on one thread, at least: of each two places far apart.
-const SPAN_USERS: usize = 1 << 12;
 
 /// Events grouped by user in canonical order, with optional profiles; cheap to clone.
 #[derive(Debug, Clone)]
@@ -238,11 +234,7 @@ impl EventLog {
     #[must_use]
     pub fn time_span_us(&self) -> Option<(i64, i64)> {
         // A user's events stand in order of time, so the first and the last of each are enough.
-        let span = |user| {
-            let times = &self.time_us()[self.rows(user)];
-            Some((*times.first()?, *times.last()?))
-        };
-        let wider = |a: (i64, i64), b: (i64, i64)| (a.0.min(b.0), a.1.max(b.1));
-        (0..self.users().len()).into_par_iter().with_min_len(SPAN_USERS).filter_map(span).reduce_with(wider)
+        let times = || (0..self.users().len()).map(|user| &self.time_us()[self.rows(user)]);
+        Some((*times().filter_map(<[i64]>::first).min()?, *times().filter_map(<[i64]>::last).max()?))
     }
 }

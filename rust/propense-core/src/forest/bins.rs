@@ -27,6 +27,14 @@ pub(super) struct Set {
     pub(super) bits: [u8; 32],
 }
 
+impl Set {
+    /// Whether rows of a bin pass.
+    #[inline]
+    pub(super) fn holds(&self, bin: u8) -> bool {
+        self.bits[usize::from(bin / 8)] >> (bin % 8) & 1 == 1
+    }
+}
+
 /// A rule in terms of bins.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Condition {

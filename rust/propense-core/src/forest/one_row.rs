@@ -129,8 +129,7 @@ impl OneRow {
     fn clear_sets(&self, program: &Program, bins: &RowBins, planes: &mut [[u8; LINE]]) {
         for (block, first) in program.blocks.iter().zip(&self.firsts) {
             for entry in &block.sets {
-                let bin = bins.bin(entry.set.column);
-                let is_in = entry.set.bits[usize::from(bin) / 8] >> (bin % 8) & 1 == 1;
+                let is_in = entry.set.holds(bins.bin(entry.set.column));
                 let plane = first + entry.plane;
                 planes[plane / LINE][plane % LINE] &= if is_in { entry.if_in } else { entry.if_out };
             }

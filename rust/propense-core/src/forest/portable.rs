@@ -116,8 +116,7 @@ pub(super) fn clear_sets(block: &Block, columns: &[Line], planes: &mut [Line]) {
     for entry in &block.sets {
         let line = &columns[entry.set.column as usize].0;
         for (left, &bin) in planes[entry.plane].0.iter_mut().zip(line) {
-            let inside = entry.set.bits[usize::from(bin / 8)] >> (bin % 8) & 1 == 1;
-            *left &= if inside { entry.if_in } else { entry.if_out };
+            *left &= if entry.set.holds(bin) { entry.if_in } else { entry.if_out };
         }
     }
 }

@@ -140,6 +140,8 @@ mod tests {
     use super::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         /// Users come up as from a plain list of instants, however often these are set and at whatever distance.
         #[test]
         fn who_is_due_comes_up(

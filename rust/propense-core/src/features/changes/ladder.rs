@@ -82,6 +82,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
         #[test]
         fn places_are_those_of_a_walk_through_all(
             numbers in prop::collection::vec(number(), 0..80),

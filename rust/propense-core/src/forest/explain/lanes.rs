@@ -118,7 +118,7 @@ fn follow<V: Sixteen>(tree: &PathTree, columns: &[Line], passes: &mut [u64]) {
             }
             Condition::Set(set) => {
                 let bins = columns[set.column as usize].0.iter().enumerate();
-                let is_in = |bin: u8| u64::from(set.bits[usize::from(bin / 8)] >> (bin % 8) & 1);
+                let is_in = |bin: u8| u64::from(set.holds(bin));
                 bins.fold(0, |bits, (row, &bin)| bits | is_in(bin) << row)
             }
         };
