@@ -341,6 +341,24 @@ def test_a_server_that_stays_busy_is_reported(client: pp.Client, servicer: Stand
     assert raised.value.retry_after == pytest.approx(0.02)
 
 
+def test_a_server_that_starts_is_waited_for(client: pp.Client, servicer: StandIn) -> None:
+    def start(context: Any) -> None:
+        refuse(context, grpc.StatusCode.UNAVAILABLE, "STARTING", wait_s=0.02)
+
+    servicer.plan = [start] * 12
+    client.score_user("u1")
+    assert len(servicer.seen) == 13
+    servicer.plan = [start] * 12
+    client.put_profiles(pl.DataFrame({"user_id": ["a"], "age": [3]}))
+    assert len(servicer.seen) == 26
+    servicer.plan = [start] * 40
+    assert client.ingest(events(60_000)).accepted == 60_000
+    servicer.plan = [start] * 10_000
+    with pytest.raises(pp.ServiceError) as raised:
+        client.score_user("u1", timeout=0.5)
+    assert raised.value.code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")
+
+
 def test_attributes_are_not_sent_twice_after_a_lost_connection(
     client: pp.Client, servicer: StandIn
 ) -> None:

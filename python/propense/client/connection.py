@@ -15,7 +15,7 @@ from typing import TypeVar
 import grpc
 
 from propense.client.rpc_errors import from_rpc
-from propense.exceptions import DataError, UnavailableError
+from propense.exceptions import DataError, ServiceError, UnavailableError
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -31,6 +31,8 @@ _BACKOFF = {
     "backoffMultiplier": 2.5,
 }
 _BUSY, _GONE = "RESOURCE_EXHAUSTED", "UNAVAILABLE"
+_STARTING = "STARTING"
+_STARTS_S = 0.5
 
 
 def _methods(*names: str) -> list[dict[str, str]]:
@@ -73,8 +75,10 @@ SERVICE_CONFIG = {
             "retryPolicy": _BACKOFF | {"retryableStatusCodes": [_BUSY]},
         },
     ],
-    # Many failures in a row stop the retries, so that they do not keep a server down.
-    "retryThrottling": {"maxTokens": 100, "tokenRatio": 0.5},
+    # Where more attempts fail than succeed, for long, retries stop, so that they do not keep a server
+    # down. gRPC counts over all of a process's connections to a server: a restart that takes a while
+    # must not use that up.
+    "retryThrottling": {"maxTokens": 1000, "tokenRatio": 1.0},
 }
 
 
@@ -149,9 +153,18 @@ class Connection:
         request: Request,
         timeout: float,
     ) -> Response:
-        """Make a call of one answer."""
-        with self.explained():
-            return method(request, timeout=timeout, metadata=self.metadata)
+        """Make a call of one answer; one that meets a server at its start waits until it has started."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                with self.explained():
+                    left = max(0.0, deadline - time.monotonic())
+                    return method(request, timeout=left, metadata=self.metadata)
+            except UnavailableError as error:
+                wait_s = error.retry_after or _STARTS_S
+                if not starts(error) or time.monotonic() + wait_s >= deadline:
+                    raise
+                time.sleep(wait_s)
 
     def stream(
         self,
@@ -199,6 +212,14 @@ def end(call: grpc.Call) -> None:
     call.cancel()
     if under_way:
         ended.wait(_END_S)
+
+
+def starts(error: ServiceError) -> bool:
+    """Say whether a call failed for no more than that the server's store is being opened.
+
+    Nothing of such a call was taken, and the server says when to come again, however large its store.
+    """
+    return error.reason == _STARTING
 
 
 def is_loopback(address: str) -> bool:

@@ -11,15 +11,15 @@ import grpc
 from propense._proto.events_pb2 import IngestEventsRequest, IngestEventsResponse
 from propense._proto.events_pb2_grpc import EventServiceStub
 from propense.client.answers import receipt
-from propense.client.connection import Connection, end
-from propense.exceptions import ServiceError
+from propense.client.connection import Connection, end, starts
+from propense.exceptions import ServiceError, UnavailableError
 from propense.progress import track
 from propense.receipt import NOTHING_WRITTEN, Receipt
 from propense.store_rows import StoreRows
 
 UNDER_WAY = 4
 
-_Sent: TypeAlias = "tuple[int, int, grpc.Future[IngestEventsResponse]]"
+_Sent: TypeAlias = "tuple[int, int, IngestEventsRequest, grpc.Future[IngestEventsResponse]]"
 _ROW = re.compile(r"events\[(\d+)\]")
 
 
@@ -30,10 +30,9 @@ def ingest(connection: Connection, rows: StoreRows, *, timeout: float) -> Receip
     total = NOTHING_WRITTEN
 
     def settle() -> Receipt:
-        start, _, call = sent.popleft()
+        start, _, request, call = sent.popleft()
         try:
-            with connection.explained():
-                return receipt(call.result().receipt)
+            return receipt(_answer(connection, request, call, timeout).receipt)
         except ServiceError as error:
             raise _placed(error, start, rows.where) from error
 
@@ -46,15 +45,31 @@ def ingest(connection: Connection, rows: StoreRows, *, timeout: float) -> Receip
                     report(done)
                 request = IngestEventsRequest(arrow_ipc=arrow_ipc)
                 future = method.future(request, timeout=timeout, metadata=connection.metadata)
-                sent.append((start, batch.height, future))
+                sent.append((start, batch.height, request, future))
             while sent:
                 done = sent[0][0] + sent[0][1]
                 total += settle()
                 report(done)
         finally:
-            for _, _, call in sent:
+            for *_, call in sent:
                 end(cast("grpc.Call", call))
     return total
+
+
+def _answer(
+    connection: Connection,
+    request: IngestEventsRequest,
+    call: grpc.Future[IngestEventsResponse],
+    timeout: float,
+) -> IngestEventsResponse:
+    try:
+        with connection.explained():
+            return call.result()
+    except UnavailableError as error:
+        if not starts(error):
+            raise
+    method = EventServiceStub(connection.channel).IngestEvents
+    return connection.call(method, request, timeout)
 
 
 def _placed(error: ServiceError, start: int, where: str) -> ServiceError:
