@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import math
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -116,6 +118,26 @@ def test_every_contender_is_where_it_is_said_to_be() -> None:
     for kind in KINDS.values():
         module = kind.path.split(":")[0].replace(".", "/") + ".py"
         assert (Path(pp.__file__).parents[1] / module).is_file()
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_what_the_machine_gives_is_shared_out_evenly(
+    threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[bytes] = []
+    sha256 = hashlib.sha256
+
+    def counted(block: bytes) -> Any:
+        hashed.append(block)
+        return sha256(block)
+
+    monkeypatch.setattr(hashlib, "sha256", counted)
+    monkeypatch.setenv("RAYON_NUM_THREADS", str(threads))
+    contender = made("machine_cores", {})
+    contender.prepare()
+    digests = contender.answer(contender.run())["digest"]
+    assert len(hashed) == 240
+    assert [bytes(digest) for digest in digests] == [sha256(hashed[0]).digest()] * threads
 
 
 def test_disagreement_is_found_and_named() -> None:

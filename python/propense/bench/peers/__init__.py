@@ -28,4 +28,5 @@ KINDS = {
     "propense_fusion": Kind(f"{_HERE}.propense_fusion:PropenseFusion"),
     "propense_stages": Kind(f"{_HERE}.propense_stages:PropenseStages"),
     "polars_fusion": Kind(f"{_HERE}.polars_fusion:PolarsFusion"),
+    "machine_cores": Kind(f"{_HERE}.machine_cores:MachineCores"),
 }
