@@ -8,19 +8,18 @@ use std::time::Duration;
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_ipc::writer::StreamWriter;
 use propense_server::proto;
-use propense_server::proto::event_service_client::EventServiceClient;
-use propense_server::proto::scoring_service_client::ScoringServiceClient;
+use prost::Message;
 use prost_types::Timestamp;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Code, Request, Status};
+use tonic::Code;
 
+use crate::grpc::Connection;
 use crate::outcomes::Answer;
 use crate::schedule::splitmix;
 use crate::settings::{Mode, Settings};
 
 /// Makes calls over several connections in turn.
 pub(crate) struct Caller {
-    channels: Vec<Channel>,
+    connections: Vec<Connection>,
     mode: Mode,
     users: Vec<String>,
     model: String,
@@ -33,13 +32,12 @@ pub(crate) struct Caller {
 
 impl Caller {
     pub(crate) async fn connect(settings: &Settings) -> Result<Self, Box<dyn Error>> {
-        let endpoint = Endpoint::from_shared(format!("http://{}", settings.address))?.tcp_nodelay(true);
-        let mut channels = Vec::new();
+        let mut connections = Vec::new();
         for _ in 0..settings.connections {
-            channels.push(endpoint.connect().await?);
+            connections.push(Connection::open(&settings.address).await?);
         }
         Ok(Self {
-            channels,
+            connections,
             mode: settings.mode,
             users: settings.users.clone(),
             model: settings.model.clone(),
@@ -53,66 +51,66 @@ impl Caller {
 
     /// Makes one call; its number decides which users it asks for.
     pub(crate) async fn call(&self, number: usize) -> Answer {
-        let channel = self.channels[number % self.channels.len()].clone();
         let mode = match (self.mode, number % 20) {
             (Mode::Mixed, 7) => Mode::Batch,
             (Mode::Mixed, 13) => Mode::Ingest,
             (Mode::Mixed, _) => Mode::Unary,
             (mode, _) => mode,
         };
-        let answered = match mode {
-            Mode::Unary | Mode::Mixed => self.score_user(channel, number).await,
-            Mode::Batch => self.batch_score_users(channel, number).await,
-            Mode::Stream => self.stream_scores(channel).await,
-            Mode::Ingest => self.ingest_events(channel, number).await,
-        };
-        match answered {
-            Ok(rows) => Answer::Rows(rows),
-            Err(status) if status.code() == Code::ResourceExhausted => Answer::Refused,
-            Err(_) => Answer::Failed,
+        match mode {
+            Mode::Unary | Mode::Mixed => self.score_user(number).await,
+            Mode::Batch => self.batch_score_users(number).await,
+            Mode::Stream => self.stream_scores(number).await,
+            Mode::Ingest => self.ingest_events(number).await,
         }
     }
 
-    async fn score_user(&self, channel: Channel, number: usize) -> Result<u64, Status> {
+    async fn score_user(&self, number: usize) -> Answer {
         let user_id = self.some_users(number, 1).pop().unwrap_or_default();
         let models = vec![self.model.clone()];
         let request = proto::ScoreUserRequest { user_id, models, as_of: self.as_of, include_features: false };
-        ScoringServiceClient::new(channel).score_user(self.within(request)).await?;
-        Ok(1)
+        let rows = |_: proto::ScoreUserResponse| 1;
+        self.answered(number, "/propense.v1.ScoringService/ScoreUser", &request, rows).await
     }
 
-    async fn batch_score_users(&self, channel: Channel, number: usize) -> Result<u64, Status> {
+    async fn batch_score_users(&self, number: usize) -> Answer {
         let user_ids = self.some_users(number, self.batch);
         let request = proto::BatchScoreUsersRequest { user_ids, models: vec![self.model.clone()], as_of: self.as_of };
-        let answer = ScoringServiceClient::new(channel).batch_score_users(self.within(request)).await?;
-        Ok(answer.into_inner().users.len() as u64)
+        let rows = |answer: proto::BatchScoreUsersResponse| answer.users.len() as u64;
+        self.answered(number, "/propense.v1.ScoringService/BatchScoreUsers", &request, rows).await
     }
 
-    async fn stream_scores(&self, channel: Channel) -> Result<u64, Status> {
+    async fn stream_scores(&self, number: usize) -> Answer {
         let request = proto::StreamScoresRequest {
             model: self.model.clone(),
             as_of: self.as_of,
             tiers: Vec::new(),
             batch_rows: 0,
         };
-        let mut stream = ScoringServiceClient::new(channel).stream_scores(self.within(request)).await?.into_inner();
-        let mut rows = 0;
-        while let Some(message) = stream.message().await? {
-            rows += u64::from(message.rows);
-        }
-        Ok(rows)
+        let rows = |message: proto::StreamScoresResponse| u64::from(message.rows);
+        self.answered(number, "/propense.v1.ScoringService/StreamScores", &request, rows).await
     }
 
-    async fn ingest_events(&self, channel: Channel, number: usize) -> Result<u64, Status> {
+    async fn ingest_events(&self, number: usize) -> Answer {
         let request = proto::IngestEventsRequest { events: Vec::new(), arrow_ipc: self.new_events(number).into() };
-        let answer = EventServiceClient::new(channel).ingest_events(self.within(request)).await?;
-        Ok(answer.into_inner().receipt.unwrap_or_default().accepted)
+        let rows = |answer: proto::IngestEventsResponse| answer.receipt.unwrap_or_default().accepted;
+        self.answered(number, "/propense.v1.EventService/IngestEvents", &request, rows).await
     }
 
-    fn within<T>(&self, message: T) -> Request<T> {
-        let mut request = Request::new(message);
-        request.set_timeout(self.deadline);
-        request
+    async fn answered<M: Message + Default>(
+        &self,
+        number: usize,
+        path: &str,
+        request: &impl Message,
+        rows: impl Fn(M) -> u64,
+    ) -> Answer {
+        let connection = self.connections[number % self.connections.len()].clone();
+        let mut all = 0;
+        match connection.call(path, request, self.deadline, |message| all += rows(message)).await {
+            Code::Ok => Answer::Rows(all),
+            Code::ResourceExhausted => Answer::Refused,
+            _ => Answer::Failed,
+        }
     }
 
     fn some_users(&self, number: usize, count: usize) -> Vec<String> {

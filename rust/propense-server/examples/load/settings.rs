@@ -34,7 +34,6 @@ pub(crate) struct Settings {
     pub(crate) as_of_us: Option<i64>,
     pub(crate) batch: usize,
     pub(crate) connections: usize,
-    pub(crate) threads: usize,
     pub(crate) deadline_s: f64,
     pub(crate) seed: u64,
     /// Events that are sent are of this instant and later, one microsecond each; new runs need a new one.
@@ -79,15 +78,14 @@ impl Settings {
             as_of_us: given.remove("as-of-us").map(|text| text.parse()).transpose()?,
             batch: number(&mut given, "batch", 1000)?,
             connections: number(&mut given, "connections", 4)?,
-            threads: number(&mut given, "threads", 1)?,
             deadline_s: number(&mut given, "deadline", 10.0)?,
             seed: number(&mut given, "seed", 1)?,
             events_from_us: number(&mut given, "events-from-us", 0)?,
         };
         match given.keys().next() {
             Some(unknown) => Err(format!("no option --{unknown}").into()),
-            None if settings.rate > 0.0 && settings.connections > 0 && settings.threads > 0 => Ok(settings),
-            None => Err("--rate, --connections and --threads must be above 0".into()),
+            None if settings.rate > 0.0 && settings.connections > 0 => Ok(settings),
+            None => Err("--rate and --connections must be above 0".into()),
         }
     }
 }
