@@ -146,7 +146,11 @@ proptest! {
                     let next_us = changes.next_us(&log, user, after_us);
                     let mut scan = Scan::new(&ready, &log, Period::before(after_us));
                     scan.write_row(user, &mut row);
-                    let known = changes.next_us_by(&[scan], &log, user, after_us);
+                    let scan = [scan];
+                    let bound_us = changes.not_before_us_by(&scan, &log, user, after_us);
+                    prop_assert!(bound_us <= next_us, "{} for {} after {} of {:?}", bound_us, next_us, after_us, &texts);
+                    prop_assert!(bound_us > after_us, "{} after {} of {:?}", bound_us, after_us, &texts);
+                    let known = changes.next_us_by(&scan, &log, user, after_us);
                     prop_assert_eq!(known, next_us, "after {} of {:?}", after_us, &texts);
                     if next_us == i64::MAX {
                         break;

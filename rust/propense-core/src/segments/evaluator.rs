@@ -195,6 +195,18 @@ impl<'a> Evaluator<'a> {
         self.all.next_change_us(user, after_us, scores, standings)
     }
 
+    /// An instant after another, and not after that of [`Evaluator::next_change_us`], before which nothing changes for a
+    /// user: quicker to know for whom it is enough to look again then, as if it were that instant.
+    pub fn not_before_us<S: UserScores + ?Sized>(
+        &self,
+        user: usize,
+        after_us: i64,
+        scores: &S,
+        standings: &[Standing],
+    ) -> i64 {
+        self.all.not_before_us(user, after_us, scores, standings)
+    }
+
     pub(super) fn rules(&self) -> &'a RuleSet {
         self.rules.rules()
     }

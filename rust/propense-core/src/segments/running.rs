@@ -143,11 +143,47 @@ impl<'a> Running<'a> {
         scores: &S,
         standings: &[Standing],
     ) -> i64 {
-        let Self { stage, log, scans, looked } = self;
-        let mut next_us = match looked {
-            Some(looked) if *looked == (user, after_us) => stage.changes.next_us_by(scans, log, user, after_us),
-            _ => stage.changes.next_us(log, user, after_us),
+        let Self { stage, log, scans, .. } = self;
+        let by_events_us = if self.has_looked(user, after_us) {
+            stage.changes.next_us_by(scans, log, user, after_us)
+        } else {
+            stage.changes.next_us(log, user, after_us)
         };
+        let by_scores = || scores.next_change_us(user, after_us, &stage.models);
+        self.at_first(after_us, standings, by_events_us, by_scores)
+    }
+
+    /// An instant after another, and not after that of [`Self::next_change_us`], before which nothing changes.
+    pub(super) fn not_before_us<S: UserScores + ?Sized>(
+        &self,
+        user: usize,
+        after_us: i64,
+        scores: &S,
+        standings: &[Standing],
+    ) -> i64 {
+        let Self { stage, log, scans, .. } = self;
+        if !self.has_looked(user, after_us) {
+            return self.next_change_us(user, after_us, scores, standings);
+        }
+        let by_events_us = stage.changes.not_before_us_by(scans, log, user, after_us);
+        let by_scores = || scores.not_before_us(user, after_us, &stage.models);
+        self.at_first(after_us, standings, by_events_us, by_scores)
+    }
+
+    fn has_looked(&self, user: usize, after_us: i64) -> bool {
+        self.looked == Some((user, after_us))
+    }
+
+    /// The first of all instants after another, if what is said of events and scores changes at these.
+    fn at_first(
+        &self,
+        after_us: i64,
+        standings: &[Standing],
+        by_events_us: i64,
+        by_scores: impl FnOnce() -> i64,
+    ) -> i64 {
+        let stage = self.stage;
+        let mut next_us = by_events_us;
         let place = stage.validity_us.partition_point(|&instant_us| instant_us <= after_us);
         if let Some(&instant_us) = stage.validity_us.get(place) {
             next_us = next_us.min(instant_us);
@@ -165,7 +201,7 @@ impl<'a> Running<'a> {
             }
         }
         if stage.reads_models {
-            next_us = next_us.min(scores.next_change_us(user, after_us, &stage.models));
+            next_us = next_us.min(by_scores());
         }
         next_us
     }

@@ -53,6 +53,12 @@ pub trait UserScores {
     /// The next instant after another at which time alone may change what [`UserScores::scores`] gives for those models
     /// that `read` wants; `i64::MAX` for never.
     fn next_change_us(&self, user: usize, after_us: i64, read: &[bool]) -> i64;
+
+    /// An instant after another, and not after [`UserScores::next_change_us`], before which that does not change: what is
+    /// quicker to know may be earlier.
+    fn not_before_us(&self, user: usize, after_us: i64, read: &[bool]) -> i64 {
+        self.next_change_us(user, after_us, read)
+    }
 }
 
 /// The scores where there are no models.

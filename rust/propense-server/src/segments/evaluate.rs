@@ -1,14 +1,14 @@
 //! Many users evaluated at once: their events are gathered for all rules and models together, tile by tile.
 
-use propense_core::events::EventLog;
-use propense_core::segments::{Evaluator, Score, Standing, Transition as Moved, UserScores};
+use propense_core::segments::{Evaluator, Standing, Transition as Moved};
 use propense_store::Snapshot;
 use rayon::prelude::*;
 
-use super::rules::{BoundSet, Rules};
+use super::rules::Rules;
 use super::standings::Standings;
 use super::stepping::{Stepping, step_together};
-use crate::serving::{JoinedScans, ServingError};
+use super::tile_scores::TileScores;
+use crate::serving::ServingError;
 
 /// Users whose events are gathered together.
 pub(super) const TILE: usize = 128;
@@ -51,7 +51,7 @@ pub(super) struct Tile {
 #[derive(Debug)]
 pub(super) struct Row {
     pub(super) user: u32,
-    /// The next instant at which time alone may change something.
+    /// An instant before which time alone changes nothing; most often the next one at which it may change something.
     pub(super) next_us: i64,
     /// Whether what moved is in the tile's list: the part before this end, from the last row's end on.
     pub(super) moved_end: usize,
@@ -113,7 +113,7 @@ fn evaluate_tile(
     let is_not_there = |(_, task): &(usize, &Task<'_>)| task.way != Way::Step;
     let others: Vec<(u32, i64)> =
         tasks.iter().enumerate().filter(is_not_there).map(|(place, _)| (place as u32, at_us)).collect();
-    scores.fill(&others)?;
+    scores.fill_last(&others)?;
     let (words, mut now) = (standings.words(), vec![Standing::OUT; segments]);
     let mut tile = Tile::default();
     let mut stepped = stepping.into_iter().peekable();
@@ -130,7 +130,7 @@ fn evaluate_tile(
             (Way::Net, None) if rules.lasting.is_empty() => evaluator.at(place, at_us, &mut scores, None, &mut now)?,
             _ => evaluator.settle(place, at_us, &mut scores, &mut now)?,
         }
-        let next_us = next_us.unwrap_or_else(|| evaluator.next_change_us(place, at_us, &scores, &now));
+        let next_us = next_us.unwrap_or_else(|| evaluator.not_before_us(place, at_us, &scores, &now));
         let first = tile.bits.len();
         tile.bits.resize(first + words, 0);
         for (segment, standing) in now.iter().enumerate() {
@@ -140,83 +140,4 @@ fn evaluate_tile(
         tile.rows.push(Row { user: task.user, next_us, moved_end: tile.moved.len(), is_step, is_new: task.is_new });
     }
     Ok(tile)
-}
-
-/// The scores of a tile's users: at one instant each they are there, at others they are made when asked for.
-pub(super) struct TileScores<'a> {
-    scans: JoinedScans<'a>,
-    /// The models that rules and tiers read together: all that there are.
-    all: Vec<bool>,
-    filled_at_us: Vec<Option<i64>>,
-    /// User by user, model by model.
-    filled: Vec<Option<Score>>,
-    /// After this instant ...
-    looked_us: Vec<Option<i64>>,
-    /// ... time alone may change what all models say at this one next.
-    next_us: Vec<i64>,
-}
-
-impl<'a> TileScores<'a> {
-    pub(super) fn new(bound: &'a BoundSet, log: &'a EventLog, users: usize) -> Self {
-        let all = vec![true; bound.rules.rules().models().len()];
-        Self {
-            scans: JoinedScans::new(&bound.models, log),
-            filled_at_us: vec![None; users],
-            filled: vec![None; users * all.len()],
-            looked_us: vec![None; users],
-            next_us: vec![i64::MAX; users],
-            all,
-        }
-    }
-
-    /// Scores each of some users at an instant.
-    pub(super) fn fill(&mut self, users: &[(u32, i64)]) -> Result<(), ServingError> {
-        self.begin(users);
-        let Self { scans, all, filled_at_us, filled, next_us, .. } = self;
-        for &(user, at_us) in users {
-            filled_at_us[user as usize] = Some(at_us);
-            filled[user as usize * all.len()..][..all.len()].fill(None);
-        }
-        let each = |user: u32, model, score| filled[user as usize * all.len() + model] = Some(score);
-        scans.score(users, |_| true, Some(next_us), each)
-    }
-
-    /// Looks when what models say of some users may change after an instant.
-    pub(super) fn look(&mut self, users: &[(u32, i64)]) {
-        self.begin(users);
-        self.scans.look(users, &mut self.next_us);
-    }
-
-    fn begin(&mut self, users: &[(u32, i64)]) {
-        for &(user, after_us) in users {
-            (self.looked_us[user as usize], self.next_us[user as usize]) = (Some(after_us), i64::MAX);
-        }
-    }
-}
-
-impl UserScores for TileScores<'_> {
-    type Error = ServingError;
-
-    fn scores(
-        &mut self,
-        user: usize,
-        as_of_us: i64,
-        read: &[bool],
-        out: &mut [Option<Score>],
-    ) -> Result<(), ServingError> {
-        if self.filled_at_us[user] == Some(as_of_us) {
-            out.copy_from_slice(&self.filled[user * self.all.len()..][..self.all.len()]);
-            return Ok(());
-        }
-        out.fill(None);
-        let each = |_, model, score| out[model] = Some(score);
-        self.scans.score(&[(user as u32, as_of_us)], |model| read[model], None, each)
-    }
-
-    fn next_change_us(&self, user: usize, after_us: i64, read: &[bool]) -> i64 {
-        if self.looked_us[user] == Some(after_us) && self.all == read {
-            return self.next_us[user];
-        }
-        self.scans.next_change_us(user, after_us, read)
-    }
 }

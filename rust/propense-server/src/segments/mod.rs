@@ -27,6 +27,7 @@ mod shared;
 mod since;
 mod standings;
 mod stepping;
+mod tile_scores;
 mod timers;
 mod transition;
 mod user_table;

@@ -3,8 +3,8 @@
 use propense_core::segments::{Evaluator, Standing};
 use propense_store::{Gathered, Snapshot};
 
-use super::evaluate::TileScores;
 use super::rules::Rules;
+use super::tile_scores::TileScores;
 use crate::serving::ServingError;
 
 /// Since when a user has been in segments at an instant, in their order, by the user's own events; `None` for those that

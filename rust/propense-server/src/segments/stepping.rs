@@ -3,7 +3,7 @@
 
 use propense_core::segments::{Evaluator, Standing, Transition as Moved};
 
-use super::evaluate::TileScores;
+use super::tile_scores::TileScores;
 use crate::serving::ServingError;
 
 /// A user on the way.

@@ -140,6 +140,16 @@ fn runs(columns: &[usize]) -> Vec<Run> {
     runs
 }
 
+/// Where goes, by user, when time alone may change what all models together say, if that is earlier than what is there.
+pub(crate) enum Next<'a> {
+    /// Nowhere.
+    Unasked,
+    /// The first such instant.
+    Change(&'a mut [i64]),
+    /// An instant not after it, which is quicker to know.
+    NotBefore(&'a mut [i64]),
+}
+
 /// The models at work on some users' events.
 pub(crate) struct JoinedScans<'a> {
     models: &'a JoinedModels,
@@ -164,13 +174,12 @@ impl<'a> JoinedScans<'a> {
     }
 
     /// Scores and tiers (0 least, 1 moderately, 2 most likely) of those of some users, each at an instant, who are in a
-    /// model's audience, by each model that is wanted: gives the user, the model's place and the score. In `next_us`, by
-    /// user, goes when time alone may change what all models together say, if that is earlier than what is there.
+    /// model's audience, by each model that is wanted: gives the user, the model's place and the score.
     pub(crate) fn score(
         &mut self,
         users: &[(u32, i64)],
         is_wanted: impl Fn(usize) -> bool,
-        mut next_us: Option<&mut [i64]>,
+        mut next: Next<'_>,
         mut each: impl FnMut(u32, usize, Score),
     ) -> Result<(), ServingError> {
         let models = self.models;
@@ -178,16 +187,17 @@ impl<'a> JoinedScans<'a> {
             let wanted = || members.iter().filter(|member| is_wanted(member.place));
             let Some(tile) = wanted().map(|member| member.model.loaded().onnx.tile_rows()).max() else { continue };
             for users in users.chunks(tile.max(1)) {
-                self.write(number, users, next_us.as_deref_mut());
+                self.write(number, users, &mut next);
                 wanted().try_for_each(|member| self.score_by(member, number, users, &mut each))?;
             }
         }
         Ok(())
     }
 
-    /// Writes in `next_us`, by user, what [`JoinedScans::score`] does, without a score.
+    /// Writes in `next_us`, by user, when time alone may change what all models together say, if that is earlier than what is
+    /// there.
     pub(crate) fn look(&mut self, users: &[(u32, i64)], next_us: &mut [i64]) {
-        (0..self.scans.len()).for_each(|part| self.write(part, users, Some(next_us)));
+        (0..self.scans.len()).for_each(|part| self.write(part, users, &mut Next::Change(&mut *next_us)));
     }
 
     /// The first instant after another at which time alone may change what the models say that are in a set, one of
@@ -205,7 +215,7 @@ impl<'a> JoinedScans<'a> {
     }
 
     /// Writes the joined rows of some users.
-    fn write(&mut self, part: usize, users: &[(u32, i64)], mut next_us: Option<&mut [i64]>) {
+    fn write(&mut self, part: usize, users: &[(u32, i64)], next: &mut Next<'_>) {
         let Self { models, scans, looked, log, joined_rows, .. } = self;
         let Part { scan: plan, changes, .. } = &models.parts[part];
         let width = plan.width();
@@ -214,9 +224,12 @@ impl<'a> JoinedScans<'a> {
         for (row, &(user, as_of_us)) in joined_rows.chunks_exact_mut(width).zip(users) {
             scan[0].move_to(as_of_us);
             scan[0].write_row(user as usize, row);
-            if let (Some(next_us), Some((_, changes))) = (next_us.as_deref_mut(), changes.first()) {
-                let next_us = &mut next_us[user as usize];
-                *next_us = changes.next_us_by(scan, log, user as usize, as_of_us).min(*next_us);
+            let Some((_, changes)) = changes.first() else { continue };
+            let user = user as usize;
+            match next {
+                Next::Unasked => {}
+                Next::Change(us) => us[user] = changes.next_us_by(scan, log, user, as_of_us).min(us[user]),
+                Next::NotBefore(us) => us[user] = changes.not_before_us_by(scan, log, user, as_of_us).min(us[user]),
             }
         }
         looked[part] = users.last().copied();

@@ -13,6 +13,6 @@ mod store_backend;
 
 pub(crate) use bound::{USUAL_SPAN_US, span_us};
 pub(crate) use error::ServingError;
-pub(crate) use joined::{JoinedModels, JoinedScans};
+pub(crate) use joined::{JoinedModels, JoinedScans, Next};
 pub(crate) use served_model::ServedModel;
 pub use store_backend::{LiveOptions, StoreBackend};

@@ -1,10 +1,10 @@
 //! Values that change with time alone: recency and tenure rise, a decayed count falls.
 
-use super::Place;
 use super::decay::{Decaying, next_decay_us, not_before_us as decay_not_before_us};
 use super::ladder::Ladder;
 use super::steps::Steps;
 use super::watches::Watch;
+use super::{Known, Place};
 use crate::DAY_US;
 use crate::events::EventLog;
 use crate::expr::{BoundAggregate, Function};
@@ -98,8 +98,14 @@ impl Aging {
         self.ladder = Ladder::new([&self.steps.double[..], &self.steps.boundaries].concat());
     }
 
+    /// An instant up to which the value crosses no step, if events neither come nor go; where it is not known, the instant
+    /// that is asked about.
+    pub(super) fn not_before_us_by(&self, known: Known<'_>, after_us: i64) -> i64 {
+        known.value(self.place).map_or(after_us, |now| self.not_before_us(now, after_us))
+    }
+
     /// An instant up to which the value, which is this at another, crosses no step, if events neither come nor go.
-    pub(super) fn not_before_us(&self, now: f64, after_us: i64) -> i64 {
+    fn not_before_us(&self, now: f64, after_us: i64) -> i64 {
         match self.aged.function {
             Function::DecayedCount { half_life_us } => decay_not_before_us(now, half_life_us, &self.ladder, after_us),
             // Without events there is no age.

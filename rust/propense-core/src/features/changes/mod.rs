@@ -28,6 +28,8 @@ use crate::expr::{Node, Program, UserLeaf};
 
 /// What cannot be solved is looked at again at multiples of a minute since 1970-01-01 UTC.
 pub const RECHECK_US: i64 = 60_000_000;
+/// What is known to come no sooner than this is not solved for those to whom that is enough.
+const SOON_US: i64 = 1_000_000;
 
 /// The instants at which time alone may change some values of a plan.
 #[derive(Default)]
@@ -163,13 +165,41 @@ impl Changes {
         self.next(log, user, after_us, Known { scans, user })
     }
 
+    /// An instant after another, and not after that of [`Changes::next_us_by`], before which nothing changes: much quicker,
+    /// as what lies further ahead than a second is not solved but bounded.
+    #[must_use]
+    pub fn not_before_us_by(&self, scans: &[Scan<'_>], log: &EventLog, user: usize, after_us: i64) -> i64 {
+        let known = Known { scans, user };
+        self.at_first(log, user, after_us, known, |before_us| {
+            let bounds = self.aging.iter().map(|aging| aging.not_before_us_by(known, after_us));
+            let bound_us = bounds.min().unwrap_or(i64::MAX);
+            if bound_us < after_us.saturating_add(SOON_US) {
+                return self.next_step_us(log, user, after_us, before_us, known);
+            }
+            bound_us.min(before_us)
+        })
+    }
+
     fn next(&self, log: &EventLog, user: usize, after_us: i64, known: Known<'_>) -> i64 {
+        let step_us = |before_us| self.next_step_us(log, user, after_us, before_us, known);
+        self.at_first(log, user, after_us, known, step_us)
+    }
+
+    /// The first of all instants after another, if that of a step before an instant is this.
+    fn at_first(
+        &self,
+        log: &EventLog,
+        user: usize,
+        after_us: i64,
+        known: Known<'_>,
+        step_us: impl FnOnce(i64) -> i64,
+    ) -> i64 {
         let mut next_us = self.watches.next_us(log, user, after_us);
         // Nothing can be earlier; and what is known holds only if nothing comes or goes one microsecond later.
         if next_us <= after_us.saturating_add(1) {
             return next_us;
         }
-        next_us = self.next_step_us(log, user, after_us, next_us, known);
+        next_us = step_us(next_us);
         for compounds in &self.compounds {
             next_us = compounds.next_us(log, user, after_us, next_us, known);
         }
@@ -182,9 +212,7 @@ impl Changes {
     /// The first instant after another, and before a third, at which a value that ages crosses a step; else the third.
     /// Where the first of them can be is looked at first, so that for most it is enough to know that they come later.
     fn next_step_us(&self, log: &EventLog, user: usize, after_us: i64, before_us: i64, known: Known<'_>) -> i64 {
-        let not_before =
-            |aging: &Aging| known.value(aging.place).map_or(after_us, |now| aging.not_before_us(now, after_us));
-        let not_before_us: Vec<i64> = self.aging.iter().map(not_before).collect();
+        let not_before_us: Vec<i64> = self.aging.iter().map(|aging| aging.not_before_us_by(known, after_us)).collect();
         let Some(first) = (0..self.aging.len()).min_by_key(|&place| not_before_us[place]) else { return before_us };
         let mut next_us = before_us;
         for place in [first].into_iter().chain((0..self.aging.len()).filter(|&place| place != first)) {
