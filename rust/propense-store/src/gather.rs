@@ -18,6 +18,9 @@ use crate::sealed::{Sealed, SealedColumn};
 use crate::shape::{Shape, Values};
 use crate::source::{Rows, Source};
 
+/// So many rows of recent events are fetched from memory together.
+const FETCHED: usize = 32;
+
 /// The place of an event.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
@@ -88,7 +91,7 @@ impl<'a> Gatherer<'a> {
                 Opened::Recent(table, limits) => {
                     let from = places.len();
                     let rows = table.rows(slot, limits.rows);
-                    places.extend(rows.map(|row| Place { time_us: table.time_us(row), source, row }));
+                    rows.for_each(|row| places.push(Place { time_us: table.time_us(row), source, row }));
                     places[from..].reverse();
                 }
             }
@@ -148,12 +151,17 @@ impl<'a> Gatherer<'a> {
                     done += rows;
                 }
                 Opened::Recent(table, _) => {
-                    for (id, value) in table.values(row) {
-                        if let Some(to) = column(id).and_then(|place| columns.get_mut(place)) {
-                            to.set(at + done, value);
+                    let ahead = &places[done..places.len().min(done + FETCHED)];
+                    let rows = ahead.iter().take_while(|place| place.source == source).count();
+                    table.fetch_values(ahead[..rows].iter().map(|place| place.row));
+                    for (n, place) in ahead[..rows].iter().enumerate() {
+                        for (id, value) in table.values(place.row) {
+                            if let Some(to) = column(id).and_then(|place| columns.get_mut(place)) {
+                                to.set(at + done + n, value);
+                            }
                         }
                     }
-                    done += 1;
+                    done += rows;
                 }
             }
         }

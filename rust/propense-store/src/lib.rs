@@ -29,6 +29,7 @@ mod batch;
 mod batch_codec;
 mod batch_error;
 mod catalog;
+mod chains;
 mod check;
 mod commit;
 mod committer;

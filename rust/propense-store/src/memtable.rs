@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock, RwLock};
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
+use crate::chains::Chains;
 use crate::dictionary::Dictionary;
 use crate::lock::read;
 use crate::packed::{Packed, PackedRows};
@@ -58,12 +59,8 @@ pub(crate) struct Memtable {
 #[derive(Debug)]
 pub(crate) struct Table {
     users: Dictionary,
-    heads: Vec<Head>,
-    time_us: Vec<i64>,
-    event: Vec<u32>,
-    user: Vec<u32>,
-    /// The same user's row before.
-    previous: Vec<u32>,
+    rows: Vec<Row>,
+    chains: Chains,
     /// Empty as long as no row has an id.
     ids: Vec<u64>,
     values: PackedRows,
@@ -71,14 +68,17 @@ pub(crate) struct Table {
     identities: HashTable<u32>,
     hasher: RandomState,
     writes: Vec<Write>,
+    /// By user: the newest value written to the profile.
+    newest_write: Vec<u32>,
     span_us: Option<(i64, i64)>,
 }
 
-/// Where a user's rows are found, newest first.
+/// What every event has, side by side: nearly always all of it is asked for.
 #[derive(Debug, Clone, Copy)]
-struct Head {
-    row: u32,
-    write: u32,
+struct Row {
+    time_us: i64,
+    event: u32,
+    user: u32,
 }
 
 /// A value written to a profile.
@@ -94,16 +94,14 @@ impl Memtable {
     pub(crate) fn new(hasher: &RandomState, events: usize) -> Self {
         let table = Table {
             users: Dictionary::with_hasher(hasher.clone()),
-            heads: Vec::new(),
-            time_us: Vec::with_capacity(events),
-            event: Vec::with_capacity(events),
-            user: Vec::with_capacity(events),
-            previous: Vec::with_capacity(events),
+            rows: Vec::with_capacity(events),
+            chains: Chains::default(),
             ids: Vec::new(),
             values: PackedRows::with_capacity(events),
             identities: HashTable::with_capacity(events),
             hasher: hasher.clone(),
             writes: Vec::new(),
+            newest_write: Vec::new(),
             span_us: None,
         };
         Self { table: RwLock::new(table), sorted: OnceLock::new() }
@@ -118,7 +116,7 @@ impl Memtable {
 impl Table {
     /// How much there is.
     pub(crate) fn limits(&self) -> Limits {
-        Limits { rows: self.time_us.len() as u32, writes: self.writes.len() as u32, users: self.users.len() as u32 }
+        Limits { rows: self.rows.len() as u32, writes: self.writes.len() as u32, users: self.users.len() as u32 }
     }
 
     /// The slot of a user.
@@ -132,7 +130,8 @@ impl Table {
         if let Some(slot) = self.find(hash, user) {
             return (slot, false);
         }
-        self.heads.push(Head { row: NONE, write: NONE });
+        self.chains.push_user();
+        self.newest_write.push(NONE);
         (self.users.push_hashed(hash, user), true)
     }
 
@@ -159,11 +158,9 @@ impl Table {
         if self.identities.find(hash, |&row| self.is(row, slot, identity)).is_some() {
             return false;
         }
-        let row = self.time_us.len() as u32;
+        let row = self.rows.len() as u32;
         let Identity { time_us, event, id } = identity;
-        self.time_us.push(time_us);
-        self.event.push(event);
-        self.user.push(slot);
+        self.rows.push(Row { time_us, event, user: slot });
         if id != 0 && self.ids.is_empty() {
             self.ids.resize(row as usize, 0);
         }
@@ -171,23 +168,22 @@ impl Table {
             self.ids.push(id);
         }
         self.values.push(values);
-        let head = &mut self.heads[slot as usize].row;
-        self.previous.push(std::mem::replace(head, row));
+        self.chains.push(slot, row);
         let (first, last) = self.span_us.unwrap_or((time_us, time_us));
         self.span_us = Some((first.min(time_us), last.max(time_us)));
-        let Self { identities, hasher, user, time_us, event, ids, .. } = self;
+        let Self { identities, hasher, rows, ids, .. } = self;
         identities.insert_unique(hash, row, |&row| {
-            let row = row as usize;
-            let id = ids.get(row).copied().unwrap_or(0);
-            hash_of(hasher, user[row], Identity { time_us: time_us[row], event: event[row], id })
+            let id = ids.get(row as usize).copied().unwrap_or(0);
+            let Row { time_us, event, user } = rows[row as usize];
+            hash_of(hasher, user, Identity { time_us, event, id })
         });
         true
     }
 
     /// Appends a value to a user's profile.
     pub(crate) fn push_write(&mut self, slot: u32, attribute: u16, value: Value) {
-        let head = &mut self.heads[slot as usize].write;
-        let previous = std::mem::replace(head, self.writes.len() as u32);
+        let newest = &mut self.newest_write[slot as usize];
+        let previous = std::mem::replace(newest, self.writes.len() as u32);
         self.writes.push(Write { attribute, value, previous });
     }
 
@@ -199,29 +195,23 @@ impl Table {
     /// Forgets all that came after a mark.
     pub(crate) fn shorten(&mut self, mark: Mark) {
         let Mark { limits: Limits { rows, writes, users }, has_ids, span_us } = mark;
-        for row in rows..self.time_us.len() as u32 {
-            let slot = self.user[row as usize];
-            let identity = Identity { time_us: self.time_us(row), event: self.event(row), id: self.id(row) };
-            let hash = self.hash(slot, identity);
+        for row in rows..self.rows.len() as u32 {
+            let Row { time_us, event, user } = self.rows[row as usize];
+            let hash = self.hash(user, Identity { time_us, event, id: self.id(row) });
             if let Ok(entry) = self.identities.find_entry(hash, |&known| known == row) {
                 entry.remove();
             }
         }
-        for head in &mut self.heads {
-            while head.row != NONE && head.row >= rows {
-                head.row = self.previous[head.row as usize];
-            }
-            while head.write != NONE && head.write >= writes {
-                head.write = self.writes[head.write as usize].previous;
+        self.chains.shorten(users as usize, rows);
+        self.newest_write.truncate(users as usize);
+        for newest in &mut self.newest_write {
+            while *newest != NONE && *newest >= writes {
+                *newest = self.writes[*newest as usize].previous;
             }
         }
         let left = rows as usize;
         self.users.shorten(users as usize);
-        self.heads.truncate(users as usize);
-        self.time_us.truncate(left);
-        self.event.truncate(left);
-        self.user.truncate(left);
-        self.previous.truncate(left);
+        self.rows.truncate(left);
         self.ids.truncate(if has_ids { left } else { 0 });
         self.values.shorten(left);
         self.writes.truncate(writes as usize);
@@ -230,20 +220,12 @@ impl Table {
 
     /// A user's rows below a limit, newest arrival first.
     pub(crate) fn rows(&self, slot: u32, limit: u32) -> impl Iterator<Item = u32> {
-        let mut row = self.heads[slot as usize].row;
-        std::iter::from_fn(move || {
-            let found = row;
-            (found != NONE).then(|| {
-                row = self.previous[found as usize];
-                found
-            })
-        })
-        .skip_while(move |&row| row >= limit)
+        self.chains.rows(slot, limit)
     }
 
     /// A user's profile values below a limit, newest first.
     pub(crate) fn writes(&self, slot: u32, limit: u32) -> impl Iterator<Item = (u16, Value)> {
-        let mut write = self.heads[slot as usize].write;
+        let mut write = self.newest_write[slot as usize];
         std::iter::from_fn(move || {
             let found = write;
             (found != NONE).then(|| {
@@ -257,12 +239,12 @@ impl Table {
 
     #[inline]
     pub(crate) fn time_us(&self, row: u32) -> i64 {
-        self.time_us[row as usize]
+        self.rows[row as usize].time_us
     }
 
     #[inline]
     pub(crate) fn event(&self, row: u32) -> u32 {
-        self.event[row as usize]
+        self.rows[row as usize].event
     }
 
     /// The hash of a row's id, 0 without.
@@ -281,6 +263,12 @@ impl Table {
         self.values.get(row as usize)
     }
 
+    /// Fetches some rows' properties from memory, so that nothing waits for them one by one.
+    #[inline]
+    pub(crate) fn fetch_values(&self, rows: impl Iterator<Item = u32>) {
+        self.values.fetch(rows.map(|row| row as usize));
+    }
+
     /// The earliest and the latest event.
     pub(crate) fn span_us(&self) -> Option<(i64, i64)> {
         self.span_us
@@ -288,15 +276,15 @@ impl Table {
 
     /// Memory in use, in bytes; what was only set aside is not counted.
     pub(crate) fn memory_bytes(&self) -> usize {
-        let rows = self.time_us.len() * (size_of::<i64>() + 3 * size_of::<u32>());
+        let rows = self.rows.len() * size_of::<Row>() + self.chains.memory_bytes();
         let identities = self.identities.num_buckets() + self.identities.len() * size_of::<u32>();
-        let users = self.users.memory_bytes() + self.heads.capacity() * size_of::<Head>();
+        let users = self.users.memory_bytes() + self.newest_write.capacity() * size_of::<u32>();
         let writes = self.writes.capacity() * size_of::<Write>();
         rows + self.ids.len() * size_of::<u64>() + self.values.memory_bytes() + identities + users + writes
     }
 
     fn is(&self, row: u32, slot: u32, identity: Identity) -> bool {
-        self.user[row as usize] == slot
+        self.rows[row as usize].user == slot
             && self.time_us(row) == identity.time_us
             && self.event(row) == identity.event
             && self.id(row) == identity.id
