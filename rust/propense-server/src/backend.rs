@@ -119,6 +119,9 @@ pub trait Snapshot: Send + Sync + 'static {
     /// Whether there is an event or a profile of a user.
     fn has_user(&self, user: &str) -> bool;
 
+    /// How many events there are of a user; none if there is no profile either.
+    fn event_count_of(&self, user: &str) -> Option<usize>;
+
     /// Up to `limit` users after one, ascending by bytes.
     fn users_from(&self, after: Option<&str>, limit: usize) -> Vec<String>;
 

@@ -1,20 +1,15 @@
-//! One call from its headers to the end of its answer: counted, timed, logged, and ended at its deadline.
+//! One call from its headers to the end of its answer: counted, timed and logged.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderMap;
-use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
-use tokio::sync::{Notify, oneshot, watch};
-use tokio::time::{Instant, Sleep, sleep, sleep_until, timeout};
-use tonic::{Code, Status};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout};
+use tonic::Code;
 
-use crate::error::ServiceError;
 use crate::limits::Unread;
 use crate::log::LogLines;
 use crate::methods::METHODS;
@@ -22,9 +17,6 @@ use crate::metrics::{Metrics, code_name};
 
 /// A call that takes this long is logged even if it went well.
 const SLOW_MS: u128 = 1_000;
-
-/// Once the server stops, how long those who watch its health may still be told so.
-const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// How a caller is connected; all that the log says of it.
 #[derive(Debug, Clone, Copy)]
@@ -144,98 +136,5 @@ impl Drop for Call {
                 json!({"method": method, "code": code_name(code), "latency_us": latency_us, "peer": peer}),
             );
         }
-    }
-}
-
-/// A call's answer.
-pub(crate) struct CallBody {
-    inner: tonic::body::Body,
-    deadline: Option<Pin<Box<Sleep>>>,
-    /// For streams that have no end of their own: when the server stops.
-    stopped: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
-    ended: bool,
-    call: Call,
-    unread: Option<ReadInTime>,
-}
-
-impl CallBody {
-    pub(crate) fn new(inner: tonic::body::Body, call: Call) -> Self {
-        Self { inner, deadline: None, stopped: None, ended: false, call, unread: None }
-    }
-
-    pub(crate) fn until(mut self, deadline: Option<Instant>) -> Self {
-        self.deadline = deadline.map(|at| Box::pin(sleep_until(at)));
-        self
-    }
-
-    pub(crate) fn until_stop(mut self, stopping: Option<watch::Receiver<bool>>) -> Self {
-        self.stopped = stopping.map(|mut stopping| -> Pin<Box<dyn Future<Output = ()> + Send>> {
-            Box::pin(async move {
-                let _ = stopping.wait_for(|stop| *stop).await;
-                sleep(LAST_WORDS).await;
-            })
-        });
-        self
-    }
-
-    pub(crate) fn while_unread(mut self, unread: Option<ReadInTime>) -> Self {
-        self.unread = unread;
-        self
-    }
-
-    /// The end that comes from outside, if it has.
-    fn cut_short(&mut self, context: &mut Context<'_>) -> Option<ServiceError> {
-        if self.deadline.as_mut().is_some_and(|sleep| sleep.as_mut().poll(context).is_ready()) {
-            return Some(ServiceError::DeadlineExceeded);
-        }
-        let stopped = self.stopped.as_mut()?.as_mut().poll(context).is_ready();
-        stopped.then_some(ServiceError::Stopping)
-    }
-}
-
-impl Body for CallBody {
-    type Data = Bytes;
-    type Error = Status;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let this = self.get_mut();
-        if this.ended {
-            return Poll::Ready(None);
-        }
-        // Looked at first, so that a stream which always has more to say is cut off too.
-        if let Some(error) = this.cut_short(context) {
-            this.ended = true;
-            this.inner = tonic::body::Body::empty();
-            let status = Status::from(error);
-            this.call.ends_with(status.code());
-            let mut trailers = HeaderMap::new();
-            let added = status.add_header(&mut trailers);
-            return Poll::Ready(Some(added.map(|()| Frame::trailers(trailers))));
-        }
-        let frame = ready!(Pin::new(&mut this.inner).poll_frame(context));
-        match &frame {
-            Some(Ok(frame)) => {
-                if let Some(trailers) = frame.trailers_ref() {
-                    this.call.note(trailers);
-                }
-            }
-            Some(Err(status)) => this.call.ends_with(status.code()),
-            None => {
-                drop(this.unread.take());
-                this.call.ends_with(Code::Ok);
-            }
-        }
-        Poll::Ready(frame)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.ended || self.inner.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
     }
 }

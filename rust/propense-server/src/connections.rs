@@ -10,7 +10,7 @@ use http::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http2;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use crate::answering::{Answering, Calls};
 use crate::call::{Peer, PeerKind};
 use crate::gate::Gate;
 use crate::options::Limits;
@@ -110,7 +111,9 @@ impl Connection {
                 async move { Ok::<_, Infallible>(answer.await) }
             })
         };
-        let mut connection = std::pin::pin!(self.protocol().serve_connection(TokioIo::new(stream), service));
+        let calls = Calls::default();
+        let connection = self.protocol(calls.clone()).serve_connection(TokioIo::new(stream), service);
+        let mut connection = Answering::new(connection, calls);
         let mut first_call = std::pin::pin!(sleep(self.limits.first_call));
         let mut age = std::pin::pin!(sleep(self.limits.connection_age));
         let mut farewell = interval(FAREWELL);
@@ -121,7 +124,7 @@ impl Connection {
                 _ = &mut connection => return,
                 () = self.peer.is_to_go() => return,
                 _ = self.stopping.wait_for(|stop| *stop), if !leaving => {
-                    connection.as_mut().graceful_shutdown();
+                    connection.connection().graceful_shutdown();
                     farewell.reset();
                     leaving = true;
                 }
@@ -137,7 +140,7 @@ impl Connection {
                     waits_for_call = false;
                 }
                 () = &mut age, if !leaving => {
-                    connection.as_mut().graceful_shutdown();
+                    connection.connection().graceful_shutdown();
                     break;
                 }
             }
@@ -148,8 +151,8 @@ impl Connection {
         }
     }
 
-    fn protocol(&self) -> http2::Builder<TokioExecutor> {
-        let mut protocol = http2::Builder::new(TokioExecutor::new());
+    fn protocol(&self, calls: Calls) -> http2::Builder<Calls> {
+        let mut protocol = http2::Builder::new(calls);
         protocol
             .timer(TokioTimer::new())
             .initial_stream_window_size(STREAM_WINDOW)

@@ -14,7 +14,8 @@ use tonic::service::Routes;
 use tower::Service;
 
 use crate::auth::{Access, Scope};
-use crate::call::{Call, CallBody, Peer};
+use crate::call::{Call, Peer};
+use crate::call_body::CallBody;
 use crate::error::ServiceError;
 use crate::instants::now_us;
 use crate::limits::{Held, Room, Unread, deadline};

@@ -5,12 +5,14 @@
 
 #![forbid(unsafe_code)]
 
+mod answering;
 mod audit;
 mod auth;
 mod backend;
 mod batches;
 mod beside;
 mod call;
+mod call_body;
 mod clock;
 mod codec;
 mod connections;

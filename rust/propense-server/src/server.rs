@@ -172,12 +172,11 @@ impl Drop for Server {
     }
 }
 
-/// Twice as many threads as cores: a short call is answered on the thread that read it, and one user with a very long
-/// history then holds up one thread of several while the system shares the cores among them.
+/// As many threads as cores, two at least: they wait for nothing but calls, and what takes long has threads of its own.
 fn runtime() -> io::Result<Runtime> {
     let cores = thread::available_parallelism().map_or(2, std::num::NonZero::get);
     Builder::new_multi_thread()
-        .worker_threads((2 * cores).max(4))
+        .worker_threads(cores.max(2))
         .max_blocking_threads(cores + 4)
         .thread_name("propense-grpc")
         .enable_all()

@@ -114,6 +114,19 @@ impl<'a> Gatherer<'a> {
         }
     }
 
+    /// How many rows a user has.
+    pub(crate) fn count(&self, slots: &[Option<u32>]) -> usize {
+        let rows = |(opened, slot): (&Opened<'_>, &Option<u32>)| match (opened, *slot) {
+            (_, None) => 0,
+            (Opened::Part(part), Some(slot)) => {
+                let (first, end) = part.rows(slot);
+                (end - first) as usize
+            }
+            (Opened::Recent(table, limits), Some(slot)) => table.rows(slot, limits.rows).count(),
+        };
+        self.opened.iter().zip(slots).map(rows).sum()
+    }
+
     /// The sources, oldest first.
     pub(crate) fn opened(&self) -> &[Opened<'a>] {
         &self.opened

@@ -91,6 +91,14 @@ impl Snapshot {
         slots.iter().any(Option::is_some)
     }
 
+    /// How many events there are of a user; none if there is no profile either.
+    #[must_use]
+    pub fn event_count_of(&self, user: &str) -> Option<usize> {
+        let (gatherer, mut slots) = (self.gatherer(), Vec::new());
+        gatherer.find(user, &mut slots);
+        slots.iter().any(Option::is_some).then(|| gatherer.count(&slots))
+    }
+
     /// How many users have an event or a profile.
     #[must_use]
     pub fn user_count(&self) -> u64 {

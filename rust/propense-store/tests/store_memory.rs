@@ -31,6 +31,7 @@ proptest! {
             let found = rows(&gathered.log, &shape, user);
             prop_assert_eq!(&found, &expected.get(id).cloned().unwrap_or_default(), "{}", id);
             prop_assert_eq!(store_support::profile(&gathered.log, &shape, user), profiles.get(id).cloned().unwrap_or_default());
+            prop_assert_eq!(snapshot.event_count_of(id), Some(found.len()));
             // One user alone is what they are among all.
             let alone = snapshot.gather(&[id]).unwrap();
             prop_assert_eq!(rows(&alone.log, &shape, 0), found.clone());
@@ -44,6 +45,7 @@ proptest! {
                 prop_assert!(used.into_iter().eq(column.dictionary.iter()), "{}", column.name);
             }
         }
+        prop_assert_eq!(snapshot.event_count_of("somebody else"), None);
         store.check_parts();
     }
 

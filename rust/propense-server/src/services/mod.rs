@@ -5,6 +5,7 @@ mod events;
 mod explain;
 mod health;
 mod models;
+mod one_user;
 mod scoring;
 mod segments;
 mod stream_events;

@@ -19,6 +19,7 @@ use crate::proto::{
 };
 use crate::services::answers::Answers;
 use crate::services::explain::explain_user;
+use crate::services::one_user::AboutOne;
 use crate::services::{compute, compute_in_turn, held, ids_of_a_message, large_answer};
 use crate::state::State;
 use crate::status::ok_row;
@@ -32,14 +33,17 @@ const STREAM_ROWS_LIMIT: usize = 65_536;
 
 pub(crate) struct Scoring<B: Backend>(pub(crate) Arc<State<B>>);
 
-type Model<B> = Arc<Served<<B as Backend>::Model>>;
+pub(super) type Model<B> = Arc<Served<<B as Backend>::Model>>;
 
 #[tonic::async_trait]
 impl<B: Backend> ScoringService for Scoring<B> {
-    /// One user's history is short, so this is answered on the thread that read the request.
+    /// One user's history is short as a rule, and then this is answered on the thread that read the request.
     async fn score_user(&self, request: Request<ScoreUserRequest>) -> Result<Response<ScoreUserResponse>, Status> {
-        let request = request.into_inner();
-        Ok(Response::new(score_user(&self.0, request)?))
+        let (held, state) = (held(request.extensions()), Arc::clone(&self.0));
+        let asked = AboutOne::new(&state, request.into_inner())?;
+        let is_long = asked.is_long;
+        let work = move || asked.answer(state.backend()?);
+        Ok(Response::new(if is_long { compute(held, work).await? } else { work()? }))
     }
 
     async fn batch_score_users(
@@ -108,24 +112,6 @@ impl<B: Backend> ScoringService for Scoring<B> {
         });
         Ok(Response::new(scores))
     }
-}
-
-fn score_user<B: Backend>(state: &State<B>, request: ScoreUserRequest) -> Result<ScoreUserResponse, ServiceError> {
-    let ScoreUserRequest { user_id, models, as_of, include_features } = request;
-    let backend = state.backend()?;
-    check_user_id(&user_id, || "user_id".to_owned())?;
-    let as_of_us = as_of_us(as_of.as_ref(), &state.clock)?;
-    let models = state.choose(&models)?;
-    let snapshot = backend.snapshot();
-    if !snapshot.has_user(&user_id) {
-        return Err(ServiceError::UserUnknown { path: "user_id".to_owned() });
-    }
-    let score = |served: &Model<B>| {
-        let scored = backend.score(&served.model, &snapshot, &[&user_id], as_of_us, include_features);
-        Ok(model_score(served, &checked(served, scored, 1)?, 0))
-    };
-    let scores = models.iter().map(score).collect::<Result<_, ServiceError>>()?;
-    Ok(ScoreUserResponse { user_id, as_of: Some(timestamp(as_of_us)), scores })
 }
 
 fn batch_score_users<B: Backend>(
@@ -212,7 +198,11 @@ fn score_events<B: Backend>(
 }
 
 /// What a model says, if it can read what there is and spoke of every user.
-fn checked<M>(served: &Served<M>, scored: Result<Scored, ModelError>, users: usize) -> Result<Scored, ServiceError> {
+pub(super) fn checked<M>(
+    served: &Served<M>,
+    scored: Result<Scored, ModelError>,
+    users: usize,
+) -> Result<Scored, ServiceError> {
     let model = served.version.name.clone();
     let scored = scored.map_err(|ModelError(problem)| ServiceError::ModelUnfit { model, problem })?;
     if scored.users.len() == users {
@@ -230,7 +220,7 @@ pub(super) fn score_of(user: Option<ScoredUser>) -> Score {
     }
 }
 
-fn model_score<M>(served: &Served<M>, scored: &Scored, place: usize) -> ModelScore {
+pub(super) fn model_score<M>(served: &Served<M>, scored: &Scored, place: usize) -> ModelScore {
     let user = scored.users[place];
     let names = &served.description.features;
     let row = place * names.len()..(place + 1) * names.len();

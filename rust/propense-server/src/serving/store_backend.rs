@@ -162,6 +162,10 @@ impl Snapshot for StoreSnapshot {
         Self::has_user(self, user)
     }
 
+    fn event_count_of(&self, user: &str) -> Option<usize> {
+        Self::event_count_of(self, user)
+    }
+
     fn users_from(&self, after: Option<&str>, limit: usize) -> Vec<String> {
         Self::users_from(self, after, limit)
     }

@@ -29,6 +29,10 @@ pub struct Knobs {
     pub unexplained: AtomicBool,
     /// Milliseconds that scoring takes, those under way included.
     pub score_ms: AtomicU64,
+    /// Scorings of this user wait for as long as this is set.
+    pub held_user: Mutex<Option<String>>,
+    /// Scoring breaks down.
+    pub panics: AtomicBool,
     /// Writes that have been taken on.
     pub submitted: AtomicUsize,
     /// Scorings that have begun.
@@ -76,6 +80,10 @@ impl Fake {
 
     fn score_rows(&self, users: &[&str], events: impl Fn(&str) -> usize) -> Scored {
         self.knobs.scorings.fetch_add(1, SeqCst);
+        assert!(!self.knobs.panics.load(SeqCst), "as the test has asked for");
+        while self.knobs.held_user.lock().expect("a user").as_deref().is_some_and(|held| users.contains(&held)) {
+            thread::sleep(Duration::from_millis(1));
+        }
         let began = Instant::now();
         while began.elapsed() < Duration::from_millis(self.knobs.score_ms.load(SeqCst)) {
             thread::sleep(Duration::from_millis(1));
@@ -244,6 +252,10 @@ impl Backend for Fake {
 impl Snapshot for View {
     fn has_user(&self, user: &str) -> bool {
         self.0.events.contains_key(user) || self.0.countries.contains_key(user)
+    }
+
+    fn event_count_of(&self, user: &str) -> Option<usize> {
+        self.has_user(user).then(|| self.0.events.get(user).map_or(0, BTreeMap::len))
     }
 
     fn users_from(&self, after: Option<&str>, limit: usize) -> Vec<String> {
