@@ -50,9 +50,9 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
         if number % IN_ONE_GO == 0 {
             yield_now().await;
         }
-        let measured = due >= warmup;
+        let (measured, lateness) = (due >= warmup, (start + due).elapsed());
         if under_way.get() >= MOST_UNDER_WAY {
-            sender.send(Outcome { measured, latency: Duration::ZERO, answer: Answer::Failed })?;
+            sender.send(Outcome { measured, lateness, latency: lateness, answer: Answer::Failed })?;
             continue;
         }
         under_way.set(under_way.get() + 1);
@@ -62,7 +62,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
             let latency = (start + due).elapsed();
             under_way.set(under_way.get() - 1);
             // The receiver is gone only if the program ends.
-            let _ = sender.send(Outcome { measured, latency, answer });
+            let _ = sender.send(Outcome { measured, lateness, latency, answer });
         });
     }
     drop(sender);

@@ -20,6 +20,8 @@ pub(crate) enum Answer {
 pub(crate) struct Outcome {
     /// Whether the call was due after the warm-up.
     pub(crate) measured: bool,
+    /// From when it was due to when it was made: what the generator itself was late.
+    pub(crate) lateness: Duration,
     /// From when it was due to its end.
     pub(crate) latency: Duration,
     pub(crate) answer: Answer,
@@ -27,6 +29,7 @@ pub(crate) struct Outcome {
 
 #[derive(Default)]
 pub(crate) struct Outcomes {
+    late: Vec<Duration>,
     answered: Vec<Duration>,
     refused: Vec<Duration>,
     failed: u64,
@@ -37,6 +40,7 @@ impl FromIterator<Outcome> for Outcomes {
     fn from_iter<I: IntoIterator<Item = Outcome>>(outcomes: I) -> Self {
         let mut all = Self::default();
         for outcome in outcomes {
+            all.late.push(outcome.lateness);
             match outcome.answer {
                 Answer::Rows(rows) => {
                     all.answered.push(outcome.latency);
@@ -46,6 +50,7 @@ impl FromIterator<Outcome> for Outcomes {
                 Answer::Failed => all.failed += 1,
             }
         }
+        all.late.sort_unstable();
         all.answered.sort_unstable();
         all.refused.sort_unstable();
         all
@@ -70,6 +75,7 @@ impl Outcomes {
             "p999_ms": quantile_ms(&self.answered, 0.999),
             "max_ms": quantile_ms(&self.answered, 1.0),
             "refused_p99_ms": quantile_ms(&self.refused, 0.99),
+            "late_p99_ms": quantile_ms(&self.late, 0.99),
         })
     }
 }
