@@ -104,14 +104,14 @@ impl Connection {
     }
 
     async fn serve(mut self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let calls = Calls::default();
         let service = {
-            let (gate, peer) = (Arc::clone(&self.gate), Arc::clone(&self.peer));
+            let (gate, peer, calls) = (Arc::clone(&self.gate), Arc::clone(&self.peer), calls.clone());
             service_fn(move |request: Request<Incoming>| {
-                let answer = Arc::clone(&gate).call(&peer, request);
+                let answer = Arc::clone(&gate).call(&peer, &calls, request);
                 async move { Ok::<_, Infallible>(answer.await) }
             })
         };
-        let calls = Calls::default();
         let connection = self.protocol(calls.clone()).serve_connection(TokioIo::new(stream), service);
         let mut connection = Answering::new(connection, calls);
         let mut first_call = std::pin::pin!(sleep(self.limits.first_call));

@@ -13,6 +13,7 @@ use tonic::body::Body;
 use tonic::service::Routes;
 use tower::Service;
 
+use crate::answering::Calls;
 use crate::auth::{Access, Scope};
 use crate::call::{Call, Peer};
 use crate::call_body::CallBody;
@@ -41,16 +42,20 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// Answers one call. Whether there is a place for it is settled at once, not when its turn comes: calls that wait for
-    /// a thread hold places too, and more than may wait are refused.
+    /// Answers one call, which is handed over to `calls` next. Whether there is a place for it is settled at once, not when
+    /// its turn comes: calls that wait for a thread hold places too, and more than may wait are refused.
     pub(crate) fn call(
         self: Arc<Self>,
         peer: &Arc<Peer>,
+        calls: &Calls,
         mut request: Request<Incoming>,
     ) -> impl Future<Output = Response<CallBody>> + Send + use<> {
         let method = find(request.uri().path());
         let mut call = Call::begin(method, peer, &self.metrics, &self.log);
         let admitted = self.admit(method, &request);
+        if admitted.is_err() {
+            calls.next_is_answered();
+        }
         let peer = Arc::clone(peer);
         async move {
             let (held, deadline) = match admitted {
