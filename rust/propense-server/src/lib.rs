@@ -15,6 +15,7 @@ mod call;
 mod call_body;
 mod clock;
 mod codec;
+mod computing;
 mod connections;
 mod deliveries;
 mod error;

@@ -17,6 +17,7 @@ const FAR: Duration = Duration::from_hours(365 * 24);
 /// Room for calls, by class.
 pub(crate) struct Room {
     quick: Arc<Semaphore>,
+    write: Arc<Semaphore>,
     batch: Arc<Semaphore>,
     bulk: Arc<Semaphore>,
     watch: Arc<Semaphore>,
@@ -33,6 +34,7 @@ impl Room {
         let room = |places| Arc::new(Semaphore::new(places));
         Self {
             quick: room(limits.quick_calls),
+            write: room(limits.write_calls),
             batch: room(limits.batch_calls),
             bulk: room(limits.bulk_calls),
             watch: room(limits.watch_calls),
@@ -44,6 +46,7 @@ impl Room {
         let room = match class {
             Class::Free => return Ok(Held::default()),
             Class::Quick => &self.quick,
+            Class::Write => &self.write,
             Class::Batch => &self.batch,
             Class::Bulk => &self.bulk,
             Class::Watch => &self.watch,
@@ -53,25 +56,9 @@ impl Room {
     }
 
     /// Places free, by class.
-    pub(crate) fn free(&self) -> [(&'static str, usize); 3] {
-        [("quick", &self.quick), ("batch", &self.batch), ("bulk", &self.bulk)]
+    pub(crate) fn free(&self) -> [(&'static str, usize); 4] {
+        [("quick", &self.quick), ("write", &self.write), ("batch", &self.batch), ("bulk", &self.bulk)]
             .map(|(class, room)| (class, room.available_permits()))
-    }
-}
-
-/// Turns at what takes a core for long, first come, first served: short calls and writes share the machine with a few
-/// such computations, not with as many as were asked for.
-#[derive(Clone)]
-pub(crate) struct Turns(Arc<Semaphore>);
-
-impl Turns {
-    pub(crate) fn new(limits: &Limits) -> Self {
-        Self(Arc::new(Semaphore::new(limits.computations.max(1))))
-    }
-
-    /// Waits for a turn, which ends when what this gives is dropped; `None` never comes, as nobody closes the line.
-    pub(crate) async fn take(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.0).acquire_owned().await.ok()
     }
 }
 

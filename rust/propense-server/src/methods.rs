@@ -7,8 +7,10 @@ use crate::auth::Scope;
 pub enum Class {
     /// Health and reflection: never shed, so that a full server still answers its orchestrator.
     Free,
-    /// Short calls about one thing.
+    /// Short calls about one thing: each takes a core for a fraction of a millisecond.
     Quick,
+    /// Calls that are answered once something is on disk: they wait, mostly.
+    Write,
     /// Calls that score thousands of rows: each takes a core for as long as it lasts.
     Batch,
     /// Streams, and what else takes its time.
@@ -49,12 +51,12 @@ pub const METHODS: &[Method] = &[
     batch("/propense.v1.ScoringService/ScoreEvents", Scope::Read, Class::Batch),
     method("/propense.v1.ScoringService/ExplainUser", Scope::Read, Class::Quick),
     method("/propense.v1.ScoringService/StreamScores", Scope::Read, Class::Bulk),
-    batch("/propense.v1.EventService/IngestEvents", Scope::Write, Class::Quick),
+    batch("/propense.v1.EventService/IngestEvents", Scope::Write, Class::Write),
     batch("/propense.v1.EventService/StreamEvents", Scope::Write, Class::Bulk),
     method("/propense.v1.UserService/GetUser", Scope::Read, Class::Quick),
-    batch("/propense.v1.UserService/PutProfiles", Scope::Write, Class::Quick),
+    batch("/propense.v1.UserService/PutProfiles", Scope::Write, Class::Write),
     method("/propense.v1.UserService/ExportUser", Scope::Admin, Class::Bulk),
-    method("/propense.v1.UserService/EraseUser", Scope::Admin, Class::Quick),
+    method("/propense.v1.UserService/EraseUser", Scope::Admin, Class::Write),
     method("/propense.v1.ModelService/ListModels", Scope::Read, Class::Quick),
     method("/propense.v1.ModelService/GetModel", Scope::Read, Class::Quick),
     method("/propense.v1.ModelService/ReloadModels", Scope::Admin, Class::Bulk),
@@ -63,8 +65,8 @@ pub const METHODS: &[Method] = &[
     method("/propense.v1.SegmentService/ListMembers", Scope::Read, Class::Bulk),
     method("/propense.v1.SegmentService/GetUserSegments", Scope::Read, Class::Quick),
     method("/propense.v1.SegmentService/WatchTransitions", Scope::Read, Class::Watch),
-    method("/propense.v1.SegmentService/PutSegment", Scope::Admin, Class::Quick),
-    method("/propense.v1.SegmentService/DeleteSegment", Scope::Admin, Class::Quick),
+    method("/propense.v1.SegmentService/PutSegment", Scope::Admin, Class::Write),
+    method("/propense.v1.SegmentService/DeleteSegment", Scope::Admin, Class::Write),
     method("/propense.v1.SegmentService/GetClock", Scope::Read, Class::Quick),
     method("/propense.v1.SegmentService/AdvanceClock", Scope::Admin, Class::Bulk),
     open("/grpc.health.v1.Health/Check"),

@@ -49,7 +49,7 @@ pub(crate) struct Gauges {
     /// Names, and how those versions were found to do.
     pub(crate) validations: Vec<(String, Validation)>,
     /// Places free, by class.
-    pub(crate) free: [(&'static str, usize); 3],
+    pub(crate) free: [(&'static str, usize); 4],
     pub(crate) log_lines_dropped: u64,
     pub(crate) segments: Option<SegmentGauges>,
     /// By destination.

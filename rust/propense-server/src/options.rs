@@ -71,6 +71,8 @@ pub struct Limits {
     pub streams_per_connection: u32,
     /// Short calls under way; more are refused with `RESOURCE_EXHAUSTED`.
     pub quick_calls: usize,
+    /// Calls that wait until something is on disk; more are refused with `RESOURCE_EXHAUSTED`.
+    pub write_calls: usize,
     /// Large batches to be scored under way, those included that wait for their turn; more are refused with
     /// `RESOURCE_EXHAUSTED`.
     pub batch_calls: usize,
@@ -113,7 +115,9 @@ impl Default for Limits {
         Self {
             connections: 1024,
             streams_per_connection: 128,
-            quick_calls: 256,
+            // Two or three milliseconds of work for each core: who is let in waits no longer than that.
+            quick_calls: 64 * cores,
+            write_calls: 256,
             // Who is let in waits at most as long as six batches take: twice what one in a hundred waits at 80 % load.
             batch_calls: 6 * cores,
             computations: cores,

@@ -14,12 +14,13 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::auth::Access;
 use crate::backend::Backend;
+use crate::computing::Turns;
 use crate::connections;
 use crate::deliveries::Deliveries;
 use crate::error::{ServerError, ServiceError};
 use crate::gate::Gate;
 use crate::life::{EndOnDrop, Life};
-use crate::limits::{AnswerMemory, Room, Turns};
+use crate::limits::{AnswerMemory, Room};
 use crate::metrics::Metrics;
 use crate::metrics_page;
 use crate::models::Models;

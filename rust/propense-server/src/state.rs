@@ -6,9 +6,10 @@ use tokio::sync::watch;
 
 use crate::backend::Backend;
 use crate::clock::Clock;
+use crate::computing::Turns;
 use crate::deliveries::Deliveries;
 use crate::error::ServiceError;
-use crate::limits::{AnswerMemory, Room, Turns};
+use crate::limits::{AnswerMemory, Room};
 use crate::log::LogLines;
 use crate::metrics::{Gauges, Metrics};
 use crate::models::{Catalogue, Models, Served, is_name};

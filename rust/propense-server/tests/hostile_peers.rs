@@ -17,6 +17,7 @@ use tokio::time::timeout;
 use tonic::Code;
 use tonic_types::StatusExt;
 
+const QUICK_FREE: &str = r#"propense_call_places_free{class="quick"}"#;
 const BATCH: &str = "/propense.v1.ScoringService/BatchScoreUsers";
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const HEADERS: u8 = 1;
@@ -69,6 +70,7 @@ async fn streams_that_are_begun_and_reset_are_stopped() {
     let served = Served::start();
     ingest(&served).await;
     let before = served.metric("process_resident_memory_bytes").await;
+    let free_before = served.metric(QUICK_FREE).await;
     let mut stream = speak(&served, &[]).await;
     let headers = call("/propense.v1.ScoringService/ScoreUser");
     let flood: Vec<u8> = (0..20_000_u32)
@@ -85,7 +87,7 @@ async fn streams_that_are_begun_and_reset_are_stopped() {
     });
     assert!(said.0, "the server hangs up");
     assert!(slowest_of_others(&served).await < AT_ONCE);
-    served.metric_becomes(r#"propense_call_places_free{class="quick"}"#, 256.0).await;
+    served.metric_becomes(QUICK_FREE, free_before).await;
     let grown = served.metric("process_resident_memory_bytes").await - before;
     assert!(grown < 64e6, "{grown} bytes more");
 }
@@ -117,6 +119,40 @@ async fn pings_without_end_and_without_reading_hold_up_nobody() {
     assert!(grown < 64e6, "{grown} bytes more");
 }
 
+/// The streams that end with the headers of their answer, as refusals do, until there are so many.
+async fn refusals(stream: &mut TcpStream, count: usize) {
+    let mut refused = 0;
+    while refused < count {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.expect("a frame");
+        let [high, middle, low, kind, flags, ..] = head;
+        let length = u32::from_be_bytes([0, high, middle, low]);
+        stream.read_exact(&mut vec![0; length as usize]).await.expect("all of it");
+        refused += usize::from(kind == HEADERS && flags & 1 == 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_is_told_while_every_thread_is_at_work() {
+    let threads = std::thread::available_parallelism().map_or(2, |cores| cores.get().max(2));
+    let served = Served::with(|options| options.limits.quick_calls = threads);
+    ingest(&served).await;
+    *served.knobs.held_user.lock().expect("a user") = Some("a".to_owned());
+    let message = framed(&ScoreUserRequest { user_id: "a".into(), ..Default::default() });
+    let headers = call("/propense.v1.ScoringService/ScoreUser");
+    let refused = 20;
+    let calls = (0..threads + refused).map(|n| 2 * n as u32 + 1);
+    let calls: Vec<u8> =
+        calls.flat_map(|id| [frame(HEADERS, 4, id, &headers), frame(0, 1, id, &message)].concat()).collect();
+    let mut stream = speak(&served, &[]).await;
+    // In one piece, so that all are read together.
+    stream.write_all(&calls).await.expect("sent");
+    let told = timeout(AT_ONCE, refusals(&mut stream, refused)).await;
+    *served.knobs.held_user.lock().expect("a user") = None;
+    told.expect("nobody waits for those who were let in");
+    served.metric_becomes(QUICK_FREE, threads as f64).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn answers_that_are_not_read_keep_nobody_out() {
     let served = Served::with(|options| {
@@ -145,7 +181,7 @@ async fn answers_that_are_not_read_keep_nobody_out() {
     // Streams that nobody reads fill their places, and are given up.
     served.metric_becomes(r#"propense_call_places_free{class="bulk"}"#, 0.0).await;
     served.metric_becomes(r#"propense_call_places_free{class="bulk"}"#, 32.0).await;
-    served.metric_becomes(r#"propense_call_places_free{class="quick"}"#, 32.0).await;
+    served.metric_becomes(QUICK_FREE, 32.0).await;
     assert!(slowest_of_others(&served).await < AT_ONCE);
     drop(stream);
     served.metric_becomes("propense_connections", 0.0).await;

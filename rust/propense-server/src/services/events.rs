@@ -7,11 +7,12 @@ use tonic::{Request, Response, Status, Streaming};
 
 use crate::backend::Backend;
 use crate::batches::{batch_of, batch_of_arrow};
+use crate::computing::compute;
 use crate::error::ServiceError;
 use crate::proto::event_service_server::EventService;
 use crate::proto::{IngestEventsRequest, IngestEventsResponse, StreamEventsRequest};
 use crate::services::stream_events::{Acknowledgements, stream_events};
-use crate::services::{compute, held, submit, written};
+use crate::services::{held, submit, written};
 use crate::state::State;
 use crate::status::Rows;
 use propense_store::Write;

@@ -22,7 +22,7 @@ use tonic::{Extensions, Response};
 
 use crate::backend::Backend;
 use crate::error::ServiceError;
-use crate::limits::{Held, Turns};
+use crate::limits::Held;
 use crate::proto;
 use crate::proto::event_service_server::EventServiceServer;
 use crate::proto::model_service_server::ModelServiceServer;
@@ -81,36 +81,6 @@ pub(crate) fn routes<B: Backend>(state: &Arc<State<B>>, health: HealthService) -
 /// The place that a call holds; work that outlives the call keeps it until it is done.
 fn held(extensions: &Extensions) -> Held {
     extensions.get::<Held>().cloned().unwrap_or_default()
-}
-
-/// Runs what computes for long on a thread that serves no connection. If the caller goes away before it begins, it does
-/// not; once begun, it goes on to its end.
-async fn compute<T: Send + 'static>(
-    held: Held,
-    work: impl FnOnce() -> Result<T, ServiceError> + Send + 'static,
-) -> Result<T, ServiceError> {
-    let (sender, receiver) = oneshot::channel();
-    tokio::task::spawn_blocking(move || {
-        if !sender.is_closed() {
-            let _ = sender.send(work());
-        }
-        drop(held);
-    });
-    receiver.await.unwrap_or(Err(ServiceError::Internal { problem: "a computation broke off" }))
-}
-
-/// As [`compute`], for what takes a core for long, when its turn has come.
-async fn compute_in_turn<T: Send + 'static>(
-    turns: &Turns,
-    held: Held,
-    work: impl FnOnce() -> Result<T, ServiceError> + Send + 'static,
-) -> Result<T, ServiceError> {
-    let turn = turns.take().await;
-    let in_turn = move || {
-        let _turn = turn;
-        work()
-    };
-    compute(held, in_turn).await
 }
 
 /// What is to come of a write that the store has taken on.

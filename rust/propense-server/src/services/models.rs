@@ -6,13 +6,14 @@ use std::sync::Arc;
 use tonic::{Request, Response, Status};
 
 use crate::backend::Backend;
+use crate::computing::compute;
 use crate::error::ServiceError;
 use crate::models::is_name;
 use crate::proto::model_service_server::ModelService;
 use crate::proto::{
     GetModelRequest, GetModelResponse, ListModelsRequest, ListModelsResponse, ReloadModelsRequest, ReloadModelsResponse,
 };
-use crate::services::{compute, held};
+use crate::services::held;
 use crate::state::State;
 
 pub(crate) struct Models<B: Backend>(pub(crate) Arc<State<B>>);

@@ -8,8 +8,10 @@ use tonic::{Request, Response, Status};
 
 use crate::backend::{Backend, ModelError, Scored, ScoredUser, Snapshot};
 use crate::batches::{arrow_of, batch_of, check_user_id, log_of, profiles_of};
+use crate::computing::compute;
 use crate::error::ServiceError;
 use crate::instants::{as_of_us, timestamp};
+use crate::methods::Class;
 use crate::models::Served;
 use crate::proto::scoring_service_server::ScoringService;
 use crate::proto::{
@@ -20,7 +22,7 @@ use crate::proto::{
 use crate::services::answers::Answers;
 use crate::services::explain::explain_user;
 use crate::services::one_user::AboutOne;
-use crate::services::{compute, compute_in_turn, held, ids_of_a_message, large_answer};
+use crate::services::{held, ids_of_a_message, large_answer};
 use crate::state::State;
 use crate::status::ok_row;
 
@@ -37,13 +39,18 @@ pub(super) type Model<B> = Arc<Served<<B as Backend>::Model>>;
 
 #[tonic::async_trait]
 impl<B: Backend> ScoringService for Scoring<B> {
-    /// One user's history is short as a rule, and then this is answered on the thread that read the request.
+    /// One user's history is short as a rule, and then this is answered on the thread that read the request. A long one
+    /// takes as long as a batch, and counts as one.
     async fn score_user(&self, request: Request<ScoreUserRequest>) -> Result<Response<ScoreUserResponse>, Status> {
-        let (held, state) = (held(request.extensions()), Arc::clone(&self.0));
+        let state = Arc::clone(&self.0);
         let asked = AboutOne::new(&state, request.into_inner())?;
         let is_long = asked.is_long;
         let work = move || asked.answer(state.backend()?);
-        Ok(Response::new(if is_long { compute(held, work).await? } else { work()? }))
+        if is_long {
+            let place = self.0.room.take(Class::Batch)?;
+            return Ok(Response::new(self.0.turns.compute(place, work).await?));
+        }
+        Ok(Response::new(work()?))
     }
 
     async fn batch_score_users(
@@ -53,7 +60,7 @@ impl<B: Backend> ScoringService for Scoring<B> {
         let (held, state) = (held(request.extensions()), Arc::clone(&self.0));
         let request = request.into_inner();
         let work = move || batch_score_users(&state, request);
-        let answer = compute_in_turn(&self.0.turns, held, work).await?;
+        let answer = self.0.turns.compute(held, work).await?;
         let rows = answer.users.len();
         Ok(large_answer(&self.0, answer, rows)?)
     }
@@ -65,7 +72,7 @@ impl<B: Backend> ScoringService for Scoring<B> {
         let (held, state) = (held(request.extensions()), Arc::clone(&self.0));
         let request = request.into_inner();
         let work = move || score_events(&state, &request);
-        let answer = compute_in_turn(&self.0.turns, held, work).await?;
+        let answer = self.0.turns.compute(held, work).await?;
         let rows = answer.users.len();
         Ok(large_answer(&self.0, answer, rows)?)
     }
@@ -93,7 +100,7 @@ impl<B: Backend> ScoringService for Scoring<B> {
             let mut stream = stream;
             // Between two pages of users, of whom none may qualify, it is seen whether anybody still reads.
             while !answers.is_closed() {
-                let page = compute_in_turn(&turns, held.clone(), move || Ok((stream.page()?, stream))).await;
+                let page = turns.compute(held.clone(), move || Ok((stream.page()?, stream))).await;
                 let (page, next) = match page {
                     Ok(found) => found,
                     Err(error) => return answers.end(error.into()),

@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 
 use crate::backend::{Backend, Snapshot};
 use crate::batches::check_user_id;
+use crate::computing::compute;
 use crate::error::ServiceError;
 use crate::instants::{duration_us, required_us, timestamp};
 use crate::proto;
@@ -22,7 +23,7 @@ use crate::proto::{
 use crate::segments::{LiveSegments, SegmentState, SegmentsError, UserStanding};
 use crate::services::answers::Answers;
 use crate::services::watch::watch;
-use crate::services::{compute, held, ids_of_a_message};
+use crate::services::{held, ids_of_a_message};
 use crate::state::State;
 use crate::status::of_segments;
 

@@ -9,13 +9,14 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
 use crate::backend::Backend;
+use crate::computing::compute;
 use crate::error::ServiceError;
 use crate::limits::Held;
 use crate::proto::stream_events_response::Result as Outcome;
 use crate::proto::{IngestEventsRequest, StreamEventsRequest, StreamEventsResponse};
 use crate::services::answers::Answers;
 use crate::services::events::columns_of;
-use crate::services::{Written, compute, submit, written};
+use crate::services::{Written, submit, written};
 use crate::state::State;
 use crate::status::Rows;
 use propense_store::Write;

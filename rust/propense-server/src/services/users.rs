@@ -9,6 +9,7 @@ use tonic::{Request, Response, Status};
 
 use crate::backend::{Backend, Snapshot};
 use crate::batches::{check_user_id, event_of, profile_of, profiles_of};
+use crate::computing::compute;
 use crate::error::ServiceError;
 use crate::instants::timestamp;
 use crate::proto::user_service_server::UserService;
@@ -17,7 +18,7 @@ use crate::proto::{
     PutProfilesRequest, PutProfilesResponse,
 };
 use crate::services::answers::Answers;
-use crate::services::{MESSAGE_BYTES, compute, held, submit, written};
+use crate::services::{MESSAGE_BYTES, held, submit, written};
 use crate::state::State;
 use crate::status::Rows;
 use propense_store::Write;

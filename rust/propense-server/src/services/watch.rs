@@ -10,12 +10,12 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
 use crate::backend::Backend;
+use crate::computing::compute;
 use crate::error::ServiceError;
 use crate::limits::Held;
 use crate::proto::WatchTransitionsResponse;
 use crate::segments::{LiveSegments, TransitionPage};
 use crate::services::answers::Answers;
-use crate::services::compute;
 use crate::state::State;
 use crate::status::of_segments;
 
