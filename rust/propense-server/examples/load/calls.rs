@@ -7,15 +7,19 @@ use std::time::Duration;
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_ipc::writer::StreamWriter;
+use bytes::Bytes;
 use propense_server::proto;
 use prost::Message;
 use prost_types::Timestamp;
 use tonic::Code;
 
-use crate::grpc::Connection;
+use crate::grpc::{Connection, framed};
 use crate::outcomes::Answer;
 use crate::schedule::splitmix;
 use crate::settings::{Mode, Settings};
+
+/// So many batches are made beforehand and sent in turn: to make one takes as long as to send several.
+const BATCHES: usize = 64;
 
 /// Makes calls over several connections in turn.
 pub(crate) struct Caller {
@@ -28,6 +32,8 @@ pub(crate) struct Caller {
     deadline: Duration,
     seed: u64,
     events_from_us: i64,
+    /// Requests for the scores of a batch.
+    batches: Vec<Bytes>,
 }
 
 impl Caller {
@@ -36,7 +42,7 @@ impl Caller {
         for _ in 0..settings.connections {
             connections.push(Connection::open(&settings.address).await?);
         }
-        Ok(Self {
+        let mut caller = Self {
             connections,
             mode: settings.mode,
             users: settings.users.clone(),
@@ -46,7 +52,12 @@ impl Caller {
             deadline: Duration::from_secs_f64(settings.deadline_s),
             seed: settings.seed,
             events_from_us: settings.events_from_us,
-        })
+            batches: Vec::new(),
+        };
+        if matches!(caller.mode, Mode::Batch | Mode::Mixed) {
+            caller.batches = (0..BATCHES).map(|number| caller.batch(number)).collect();
+        }
+        Ok(caller)
     }
 
     /// Makes one call; its number decides which users it asks for.
@@ -70,14 +81,19 @@ impl Caller {
         let models = vec![self.model.clone()];
         let request = proto::ScoreUserRequest { user_id, models, as_of: self.as_of, include_features: false };
         let rows = |_: proto::ScoreUserResponse| 1;
-        self.answered(number, "/propense.v1.ScoringService/ScoreUser", &request, rows).await
+        self.answered(number, "/propense.v1.ScoringService/ScoreUser", framed(&request), rows).await
     }
 
     async fn batch_score_users(&self, number: usize) -> Answer {
-        let user_ids = self.some_users(number, self.batch);
-        let request = proto::BatchScoreUsersRequest { user_ids, models: vec![self.model.clone()], as_of: self.as_of };
+        let request = self.batches[number % BATCHES].clone();
         let rows = |answer: proto::BatchScoreUsersResponse| answer.users.len() as u64;
-        self.answered(number, "/propense.v1.ScoringService/BatchScoreUsers", &request, rows).await
+        self.answered(number, "/propense.v1.ScoringService/BatchScoreUsers", request, rows).await
+    }
+
+    fn batch(&self, number: usize) -> Bytes {
+        let user_ids = self.some_users(number, self.batch);
+        let models = vec![self.model.clone()];
+        framed(&proto::BatchScoreUsersRequest { user_ids, models, as_of: self.as_of })
     }
 
     async fn stream_scores(&self, number: usize) -> Answer {
@@ -88,20 +104,20 @@ impl Caller {
             batch_rows: 0,
         };
         let rows = |message: proto::StreamScoresResponse| u64::from(message.rows);
-        self.answered(number, "/propense.v1.ScoringService/StreamScores", &request, rows).await
+        self.answered(number, "/propense.v1.ScoringService/StreamScores", framed(&request), rows).await
     }
 
     async fn ingest_events(&self, number: usize) -> Answer {
         let request = proto::IngestEventsRequest { events: Vec::new(), arrow_ipc: self.new_events(number).into() };
         let rows = |answer: proto::IngestEventsResponse| answer.receipt.unwrap_or_default().accepted;
-        self.answered(number, "/propense.v1.EventService/IngestEvents", &request, rows).await
+        self.answered(number, "/propense.v1.EventService/IngestEvents", framed(&request), rows).await
     }
 
     async fn answered<M: Message + Default>(
         &self,
         number: usize,
         path: &str,
-        request: &impl Message,
+        request: Bytes,
         rows: impl Fn(M) -> u64,
     ) -> Answer {
         let connection = self.connections[number % self.connections.len()].clone();

@@ -35,15 +35,15 @@ impl Connection {
         Ok(Self { requests, origin: format!("http://{address}") })
     }
 
-    /// Makes a call and takes each message of its answer; gives how it ended.
+    /// Makes a call with a request that is [`framed`] and takes each message of its answer; gives how it ended.
     pub(crate) async fn call<Answer: Message + Default>(
         self,
         path: &str,
-        message: &impl Message,
+        request: Bytes,
         deadline: Duration,
         take: impl FnMut(Answer),
     ) -> Code {
-        match timeout(deadline, self.answered(path, message, deadline, take)).await {
+        match timeout(deadline, self.answered(path, request, deadline, take)).await {
             Ok(Ok(code)) => code,
             Ok(Err(_)) => Code::Unavailable,
             Err(_) => Code::DeadlineExceeded,
@@ -53,11 +53,11 @@ impl Connection {
     async fn answered<Answer: Message + Default>(
         self,
         path: &str,
-        message: &impl Message,
+        request: Bytes,
         deadline: Duration,
         mut take: impl FnMut(Answer),
     ) -> Result<Code, Box<dyn Error>> {
-        let request = Request::builder()
+        let headers = Request::builder()
             .method(Method::POST)
             .uri(Uri::try_from(format!("{}{path}", self.origin))?)
             .version(Version::HTTP_2)
@@ -65,8 +65,8 @@ impl Connection {
             .header("content-type", "application/grpc")
             .header("grpc-timeout", format!("{}m", deadline.as_millis()))
             .body(())?;
-        let (response, mut body) = self.requests.ready().await?.send_request(request, false)?;
-        body.send_data(framed(message), true)?;
+        let (response, mut body) = self.requests.ready().await?.send_request(headers, false)?;
+        body.send_data(request, true)?;
         let response = response.await?;
         if let Some(code) = code_of(response.headers()) {
             return Ok(code);
@@ -85,7 +85,8 @@ impl Connection {
     }
 }
 
-fn framed(message: &impl Message) -> Bytes {
+/// A message as it is sent.
+pub(crate) fn framed(message: &impl Message) -> Bytes {
     let length = message.encoded_len();
     let mut bytes = Vec::with_capacity(PREFIX_BYTES + length);
     bytes.push(0);
