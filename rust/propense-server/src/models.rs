@@ -105,7 +105,7 @@ impl<M> Models<M> {
         let names = if names.is_empty() { self.all_names()? } else { names.clone() };
         let reloaded: Vec<_> = names.iter().map(|name| self.reload_one(backend, name)).collect();
         for model in &reloaded {
-            let outcome = model.outcome().as_str_name();
+            let outcome = model.outcome().as_str_name().trim_start_matches("RELOAD_OUTCOME_").to_lowercase();
             if model.outcome() == proto::ReloadOutcome::Refused {
                 metrics.models_refused.fetch_add(1, Relaxed);
             }

@@ -28,6 +28,8 @@ const LONG_HISTORY: i64 = 8_200;
 const ATTEMPTS: u64 = 4;
 /// Where more of a hundred short naps than this last so much too long, delays say nothing of the server.
 const BUSY: (usize, Duration) = (1, Duration::from_millis(5));
+/// Nor where other processes take more of the cores than this.
+const OTHERS_SHARE: f64 = 0.1;
 
 type Scoring = ScoringServiceClient<Channel>;
 
@@ -113,13 +115,42 @@ async fn capacity(clients: &[Scoring], work: Work) -> f64 {
 
 /// Whether other work on the machine delays what is due, as seen for as long as a run lasts.
 async fn is_busy(stop: Arc<AtomicBool>) -> bool {
-    let mut late = Vec::new();
+    let (mut late, before) = (Vec::new(), Ticks::now());
     while !stop.load(SeqCst) {
         let (nap, began) = (Duration::from_millis(1), Instant::now());
         tokio::time::sleep(nap).await;
         late.push(began.elapsed().saturating_sub(nap) > BUSY.1);
     }
-    late.iter().filter(|&&late| late).count() * 100 > late.len() * BUSY.0
+    let delays = late.iter().filter(|&&late| late).count() * 100 > late.len() * BUSY.0;
+    delays || before.zip(Ticks::now()).is_some_and(|(before, after)| before.others_share(after) > OTHERS_SHARE)
+}
+
+/// How long the machine's cores have been at work, in the kernel's ticks.
+#[derive(Clone, Copy)]
+struct Ticks {
+    all: u64,
+    idle: u64,
+    own: u64,
+}
+
+impl Ticks {
+    /// `None` where the kernel does not tell, as elsewhere than on Linux.
+    fn now() -> Option<Self> {
+        let machine = std::fs::read_to_string("/proc/stat").ok()?;
+        let cores: Vec<u64> = machine.lines().next()?.split_whitespace().skip(1).flat_map(str::parse).collect();
+        let own = std::fs::read_to_string("/proc/self/stat").ok()?;
+        // The name, which comes first, may hold anything but ends with the last bracket.
+        let own: Vec<&str> = own.rsplit(')').next()?.split_whitespace().collect();
+        let own = own.get(11..13)?.iter().flat_map(|ticks| ticks.parse::<u64>()).sum();
+        // Of the ten columns the last two are in the first two already; the fourth and fifth are idle.
+        Some(Self { all: cores.get(..8)?.iter().sum(), idle: cores[3] + cores[4], own })
+    }
+
+    /// The share of the cores that others than this process have taken since.
+    fn others_share(self, after: Self) -> f64 {
+        let (all, idle, own) = (after.all - self.all, after.idle - self.idle, after.own - self.own);
+        all.saturating_sub(idle).saturating_sub(own) as f64 / all.max(1) as f64
+    }
 }
 
 /// What does not hold of two and ten times what the server can do.
