@@ -21,6 +21,7 @@ from propense.manifest import MODEL_FILES
 from propense.output import replaced_folder
 from propense.parts import ModelParts
 from propense.progress import track
+from propense.reach import warn_if_stale
 from propense.runtime import initialise
 from propense.tiers import CutOffs, TierPolicy, upper_cut
 
@@ -136,7 +137,8 @@ class Scorer:
             The events. Event types that the model knows and the log lacks count as not happened.
         as_of
             Only events strictly before this instant are seen; a date is its first instant in the
-            features' time zone. Left out: just after the log's last event.
+            features' time zone. Left out: just after the log's last event. Longer after that event
+            than 7 days, or than the horizon if that is less, it gives a warning.
 
         Returns
         -------
@@ -163,6 +165,7 @@ class Scorer:
         log = self.suited(log)
         timezone = self.features.timezone
         as_of_us = log.span_us[1] + 1 if as_of is None else to_us(as_of, timezone)
+        warn_if_stale(log, self.goal, as_of_us)
         conditions = self.goal.audience.condition
         users = members(log, conditions, timezone, as_of_us, strict=False)
         scores = self.score_places(log, users, as_of_us)

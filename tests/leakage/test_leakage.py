@@ -104,9 +104,9 @@ HORIZON = timedelta(days=30)
 def test_each_end_of_the_horizon(offset: timedelta, in_features: bool, in_label: bool) -> None:
     events = pl.DataFrame(
         {
-            "user_id": [1, 1],
-            "event_time": [EDGE - timedelta(days=50), EDGE + offset],
-            "event": ["open", "buy"],
+            "user_id": [1, 1, 2],  # somebody else's event shows that the log holds the horizon
+            "event_time": [EDGE - timedelta(days=50), EDGE + offset, EDGE + HORIZON],
+            "event": ["open", "buy", "open"],
         }
     )
     log = pp.read_events(events)

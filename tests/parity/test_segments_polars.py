@@ -258,6 +258,7 @@ def test_staying_is_what_a_replay_gives(seed: int) -> None:
     assert differ > 10
 
 
+@pytest.mark.filterwarnings("ignore:scores as of")  # of users who have long been silent, too
 def test_a_band_around_a_score_is_what_a_replay_gives(sim: Simulation) -> None:
     texts = ["count(app_open, '7d')", "count(view_item, '30d')", "count(purchase)"]
     windows_us = [0, 7 * DAY_US, 30 * DAY_US, 20 * DAY_US]

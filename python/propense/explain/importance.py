@@ -11,8 +11,9 @@ from propense.cuts import choose_cuts
 from propense.events import EventLog
 from propense.exceptions import DataError, ModelError
 from propense.explain.asked import Asked
-from propense.instants import DAY_US, Instant, in_words, to_us
+from propense.instants import Instant, in_words, to_us
 from propense.progress import track
+from propense.reach import require_passed
 from propense.training.metrics import auc
 from propense.training.rows import Question
 
@@ -78,11 +79,7 @@ def _permutation(model: Model, log: EventLog, as_of: Instant | None, seed: int) 
         as_of_us = choose_cuts(first_us, last_us + 1, model.goal.horizon_us).test_us
     else:
         as_of_us = to_us(as_of, model.features.timezone)
-    if as_of_us + model.goal.horizon_us > last_us + DAY_US:
-        raise DataError(
-            f"the horizon of {model.goal.horizon} from {in_words(as_of_us)} has not passed in this log, "
-            f"which ends {in_words(last_us)}; choose an earlier as_of"
-        )
+    require_passed(log, model.goal, as_of_us)
     rows = question.rows(model.features, [as_of_us], max_rows=MAX_ROWS, seed=seed)
     if not len(rows) or rows.label.all() or not rows.label.any():
         raise DataError(

@@ -26,6 +26,7 @@ from propense.features import (
 )
 from propense.goal import Goal
 from propense.instants import Instant, in_words, to_us
+from propense.reach import require_reached
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Question:
         Raises
         ------
         TrainingError
-            The as_of lies at or before the first event.
+            The as_of lies at or before the first event, or beyond the log's last day.
         """
         first_us, last_us = self.log.span_us
         cut_us = last_us + 1 if as_of is None else to_us(as_of, self.timezone)
@@ -91,6 +92,7 @@ class Question:
                 f"as_of {in_words(cut_us)} is not after the first event ({in_words(first_us)}); "
                 f"the log runs to {in_words(last_us)}"
             )
+        require_reached(self.log, self.goal, cut_us)
         return cut_us
 
     def audience(self, as_of_us: int) -> NDArray[np.uint32]:
@@ -166,7 +168,7 @@ def export_training(
         A feature set, or texts; left out: :meth:`FeatureSet.auto` over the events before ``as_of``.
     as_of
         Nothing at or after this instant is seen, neither by features nor by labels; left out: just
-        after the last event.
+        after the last event. Not beyond the log's last day, for what then happened is not known.
     timezone
         IANA time zone of days and hours, where ``features`` does not bring one.
 
@@ -183,7 +185,7 @@ def export_training(
     ExpressionError
         The goal, the audience or a feature does not fit the log.
     TrainingError
-        The log is too short for the horizon.
+        The log is too short for the horizon, or ends before the as_of.
     """
     if isinstance(features, FeatureSet):
         timezone = features.timezone

@@ -65,7 +65,8 @@ def train(
         What is to be learnt.
     as_of
         Nothing at or after this instant is seen; left out: just after the last event. A date is its
-        first instant in the features' time zone.
+        first instant in the features' time zone. Not beyond the log's last day, for what then
+        happened is not known.
     features
         A feature set, or texts; left out: :meth:`FeatureSet.auto` over the events before ``as_of``.
     tiers
@@ -85,9 +86,9 @@ def train(
     ExpressionError
         The goal, the audience or a feature does not fit the log.
     TrainingError
-        The log is too short for the horizon, or has fewer than 20 users who reached the goal or
-        fewer than 20 who did not; nobody is in the audience one horizon before the as_of; or the
-        extra ``train`` is not installed.
+        The log is too short for the horizon, ends before the as_of, or has fewer than 20 users who
+        reached the goal or fewer than 20 who did not; nobody is in the audience one horizon before
+        the as_of; or the extra ``train`` is not installed.
     ModelError
         The ONNX file does not give LightGBM's scores, or no cut-off suits the tier policy.
     """

@@ -13,9 +13,10 @@ from propense.events import EventLog
 from propense.exceptions import DataError, ModelError
 from propense.features import compute_matrix, members
 from propense.instants import DAY_US, Instant, from_us, in_words, to_us
+from propense.reach import require_passed
 from propense.training.metrics import evaluate
 from propense.training.rows import Question
-from propense.validate.outcomes import outcomes, require_passed
+from propense.validate.outcomes import outcomes
 from propense.validate.validation import Validation
 
 if TYPE_CHECKING:

@@ -8,11 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from propense.events import EventLog
 from propense.exceptions import DataError
 from propense.features import user_frame
-from propense.goal import Goal
-from propense.instants import DAY_US, in_words
+from propense.instants import in_words
 from propense.training.rows import Question
 
 
@@ -24,23 +22,6 @@ class Outcomes:
     labels: NDArray[np.bool_]
     unknown: int
     """Scored users who are not in the log's audience at the as_of, and are left out."""
-
-
-def require_passed(log: EventLog, goal: Goal, as_of_us: int) -> None:
-    """Refuse a horizon that has not passed; a log whose last event is on its last day will do.
-
-    Raises
-    ------
-    DataError
-        Says until when events are needed.
-    """
-    ends_us, last_us = as_of_us + goal.horizon_us, log.span_us[1]
-    if last_us + DAY_US < ends_us:
-        raise DataError(
-            f"the horizon of {goal.horizon} from {in_words(as_of_us)} has not passed: it ends "
-            f"{in_words(ends_us)}, and the log only runs to {in_words(last_us)}; come back with events "
-            "up to then, or name an earlier as_of"
-        )
 
 
 def outcomes(question: Question, scores: pl.DataFrame, as_of_us: int) -> Outcomes:
