@@ -163,8 +163,8 @@ def _same(one: str, other: str) -> bool:
     return bool(specs[0] == specs[1])
 
 
-def goal_from(values: dict[str, Any], where: str) -> Goal:
-    """Build a goal from a table, such as a manifest's.
+def goal_from(values: dict[str, Any], where: str, beside: tuple[str, ...] = ()) -> Goal:
+    """Build a goal from a table, such as a manifest's; others may stand beside it in a file.
 
     Raises
     ------
@@ -173,7 +173,7 @@ def goal_from(values: dict[str, Any], where: str) -> Goal:
     """
     try:
         audience = _build(Audience, values.get("audience", {}), "audience.")
-        return _build(Goal, {**values, "audience": audience}, "")
+        return _build(Goal, {**values, "audience": audience}, "", beside)
     except GoalError as error:
         raise GoalError(f"{where}: {error}") from None
 
@@ -193,7 +193,7 @@ def load_goal(path: str | Path) -> GoalFile:
     except ValueError as error:
         raise GoalError(f"{path} is not TOML: {error}") from error
     features, tiers = table.pop("features", {}), table.pop("tiers", {})
-    goal = goal_from(table, str(path))
+    goal = goal_from(table, str(path), beside=("features", "tiers"))
     try:
         options = _build(FeatureOptions, features, "features.")
     except GoalError as error:
@@ -203,8 +203,8 @@ def load_goal(path: str | Path) -> GoalFile:
     return GoalFile(goal, options, tiers)
 
 
-def _build(kind: type[T], table: Any, prefix: str) -> T:
-    """Build a dataclass from a table whose keys must be its fields."""
+def _build(kind: type[T], table: Any, prefix: str, beside: tuple[str, ...] = ()) -> T:
+    """Build a dataclass from a table whose keys must be its fields; errors name those beside it too."""
     if isinstance(table, kind):
         return table
     if not isinstance(table, dict):
@@ -212,8 +212,9 @@ def _build(kind: type[T], table: Any, prefix: str) -> T:
     known = {entry.name: entry for entry in fields(kind)}  # type: ignore[arg-type]
     for name in table:
         if name not in known:
-            hint = did_you_mean(name, known)
-            raise GoalError(f"{prefix}{name}: no such field{hint}; expected {', '.join(known)}")
+            names = (*known, *beside)
+            hint = did_you_mean(name, names)
+            raise GoalError(f"{prefix}{name}: no such field{hint}; expected {', '.join(names)}")
     for name, entry in known.items():
         required = entry.default is MISSING and entry.default_factory is MISSING
         if required and name not in table:

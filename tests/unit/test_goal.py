@@ -86,6 +86,12 @@ BAD_LINES = {
     "number as horizon": ('horizon = "90d"', "horizon = 90", "horizon: .*90"),
     "direction": ('"prevent"', '"stop"', "direction: .*encourage.*prevent.*stop"),
     "unknown": ('horizon = "90d"', 'horizon = "90d"\nhorizn = "9d"', "horizn: "),
+    "unknown beside tables": (
+        'when = "',
+        'whne = "',
+        "whne: .*did you mean 'when'.* name, when, horizon, direction, audience, features, tiers$",
+    ),
+    "unknown table": ("[features]", "[feature]", r"feature: .*did you mean 'features'"),
     "active_within": ('"365d"', '"a year"', "audience.active_within: .*a year"),
     "unknown in audience": ("active_within", "active_since", "audience.active_since: "),
     "timezone": ('"Europe/London"', "3", "features.timezone: .*3"),
