@@ -122,10 +122,35 @@ def test_logs_that_do_not_allow_the_training_exit_5(run: Run, place: Path) -> No
     assert "only 0 reached the goal" in one_line(error)
 
 
-def test_an_as_of_that_is_no_instant_is_told_before_the_log_is_read(run: Run) -> None:
-    code, error = run(*TRAIN, "--as-of", "soon")
-    assert code in (2, 3)
-    assert "'soon' is not an instant" in one_line(error)
+@pytest.mark.parametrize(
+    "command",
+    [
+        "train goal.toml --out model --as-of",
+        "export goal.toml --out frame.csv --as-of",
+        "score model --out scores.csv --as-of",
+        "segment --segments rules.toml --out members.csv --as-of",
+        "explain model u1 --as-of",
+        "explain model u1 --since",
+        "audit model --profiles people.csv --protected sex --as-of",
+        "validate model --as-of",
+    ],
+)
+@pytest.mark.parametrize("instant", ["soon", "2025-13-01", "01.05.2025"])
+def test_what_is_no_instant_is_told_before_anything_is_read(
+    command: str, instant: str, run: Run, place: Path
+) -> None:
+    for name in ("log.parquet", "goal.toml"):
+        (place / name).write_bytes(b"never read")
+    code, error = run(*command.split(), instant, "--events", "log.parquet")
+    assert code == 3
+    option = command.split()[-1]
+    assert f"{option}: {instant!r} is not an instant; write a date such as" in one_line(error)
+
+
+def test_a_clock_is_told_of_what_is_no_instant_before_it_is_asked(run: Run) -> None:
+    code, error = run("clock", "--until", "soon")
+    assert code == 3
+    assert "--until: 'soon' is not an instant" in one_line(error)
 
 
 def test_models_that_cannot_be_used_exit_6(run: Run, place: Path) -> None:

@@ -19,7 +19,12 @@ def clock(
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option("--until", help="Or up to this date or instant.", metavar="T"),
+        typer.Option(
+            "--until",
+            help="Or up to this date or instant.",
+            metavar="T",
+            callback=options.checked_instant,
+        ),
     ] = None,
     token: options.Token = None,
     ca: options.Authority = None,

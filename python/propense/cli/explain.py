@@ -59,7 +59,10 @@ def explain(
     since: Annotated[
         str | None,
         typer.Option(
-            "--since", help="An earlier as_of: say what changed the score from then.", metavar="T"
+            "--since",
+            help="An earlier as_of: say what changed the score from then.",
+            metavar="T",
+            callback=options.checked_instant,
         ),
     ] = None,
     importance: Annotated[

@@ -9,9 +9,22 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from propense.events import EventLog, read_events, read_profiles
+from propense.exceptions import DataError
+from propense.instants import to_us
 
 if TYPE_CHECKING:
     from propense.client import Client
+
+
+def checked_instant(option: typer.CallbackParam, text: str | None) -> str | None:
+    """Give the text of an instant as it came, or refuse it before a log is read for nothing."""
+    try:
+        if text is not None:
+            to_us(text)
+    except DataError as error:
+        raise DataError(f"{option.opts[0]}: {error}") from None
+    return text
+
 
 _EVENTS = typer.Option(
     "--events",
@@ -55,6 +68,7 @@ AsOf = Annotated[
         "--as-of",
         help="Only events strictly before this date or instant are seen; left out: all events.",
         metavar="T",
+        callback=checked_instant,
     ),
 ]
 Token = Annotated[

@@ -45,7 +45,10 @@ def validate(
     as_of: Annotated[
         str | None,
         typer.Option(
-            "--as-of", help="When it was predicted; left out: the model's own as_of.", metavar="T"
+            "--as-of",
+            help="When it was predicted; left out: the model's own as_of.",
+            metavar="T",
+            callback=options.checked_instant,
         ),
     ] = None,
     out: Annotated[
