@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
+import os
+from typing import IO
+
 from rich.console import Console
+
+
+def let_go(stream: IO[str]) -> None:
+    """Let what is yet to be written to a stream that nobody reads any more go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+class _Verbatim(Console):
+    def on_broken_pipe(self) -> None:
+        """Say no more: whoever reads has seen enough, and the work goes on."""
+        self.quiet = True
+        let_go(self.file)
 
 
 def verbatim_console(
@@ -12,7 +29,7 @@ def verbatim_console(
 
     What is to be styled is given as ``rich.text.Text``, or with ``style``.
     """
-    return Console(
+    return _Verbatim(
         stderr=stderr,
         width=width,
         soft_wrap=soft_wrap,

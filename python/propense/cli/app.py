@@ -18,6 +18,7 @@ from propense.cli.bench import bench
 from propense.cli.clock import clock
 from propense.cli.deliveries import deliveries
 from propense.cli.demo import demo
+from propense.cli.ending import by_closed_pipe, flush_for_whoever_reads, interruption
 from propense.cli.explain import explain
 from propense.cli.ingest import ingest
 from propense.cli.plan import plan
@@ -170,7 +171,11 @@ def main() -> None:
         codes = (EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES)
         code = next(codes, 1)
     except SystemExit as end:
-        code = end.code
+        interrupted = interruption(end)
+        if interrupted is not None:
+            console.print(interrupted)
+        code = 0 if by_closed_pipe(end) else end.code
+    flush_for_whoever_reads()
     # What an error held on to goes now: gRPC's calls cannot be let go once its threads are gone.
     gc.collect()
     sys.exit(code)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import polars as pl
 import typer
 
 from propense.cli import options
+from propense.cli.ending import if_interrupted
 from propense.cli.options import LogOptions
 from propense.exceptions import GoalError, ModelError
 from propense.features import FeatureSet
@@ -20,7 +20,7 @@ from propense.manifest import MODEL_FILES
 from propense.model import Model, load_model
 from propense.output import check_writable, write_table
 from propense.tables import decile_table, quality_table, tier_summary, tier_table
-from propense.terminal import verbatim_console
+from propense.terminal import let_go, verbatim_console
 from propense.tiers import TierPolicy
 from propense.training.rows import export_training
 from propense.training.train import train as train_model
@@ -69,22 +69,23 @@ def train(
     asked = load_goal(goal)
     policy = asked_tiers(asked, goal)
     check_writable(out, table=False, replaceable=MODEL_FILES)
-    log = LogOptions(events, profiles, user, time, event, event_constant, time_unit).read()
-    log = log.with_protected(asked.features.protected)
-    model = train_model(
-        log,
-        asked.goal,
-        as_of=as_of,
-        features=declared(asked.features),
-        tiers=policy,
-        timezone=asked.features.timezone,
-        seed=seed,
-        fallback=fallback,
-    )
-    before = model_at(out, asked.goal.name)
-    if before is not None:
-        model = model.following(before)
-    model.save(out)
+    with if_interrupted("nothing was written"):
+        log = LogOptions(events, profiles, user, time, event, event_constant, time_unit).read()
+        log = log.with_protected(asked.features.protected)
+        model = train_model(
+            log,
+            asked.goal,
+            as_of=as_of,
+            features=declared(asked.features),
+            tiers=policy,
+            timezone=asked.features.timezone,
+            seed=seed,
+            fallback=fallback,
+        )
+        before = model_at(out, asked.goal.name)
+        if before is not None:
+            model = model.following(before)
+        model.save(out)
     console = verbatim_console()
     where = {
         "held_out": "on the newest period, held out",
@@ -213,5 +214,4 @@ def put(frame: pl.DataFrame, out: str) -> None:
             sys.stdout.write(part.write_csv(include_header=False))
         sys.stdout.flush()
     except BrokenPipeError:
-        # Whoever reads has seen enough; closing the descriptor keeps the exit quiet.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        let_go(sys.stdout)

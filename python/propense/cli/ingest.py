@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from propense.cli import options
+from propense.cli.ending import if_interrupted
 from propense.event_table import EventColumns
 from propense.receipt import NOTHING_WRITTEN
 from propense.store import Store
@@ -22,6 +23,8 @@ Log = Annotated[
         metavar="LOG…",
     ),
 ]
+
+KEPT = "what was acknowledged so far is kept, and sending all of it again is harmless"
 
 
 def ingest(
@@ -64,19 +67,20 @@ def ingest(
         profiles = log[0]
     names = EventColumns(user, time, event, event_constant, time_unit)
     users, taken = 0, NOTHING_WRITTEN
-    if server is not None:
-        with options.client(server, token, ca) as client:
-            if profiles is not None:
-                users = client.put_profiles(profiles, user=user).accepted
-            taken = client.ingest(log, event_id=event_id, **asdict(names))
-    elif store is not None:
-        # Read first: a log that cannot be read leaves no store behind.
-        known = None if profiles is None else profile_rows(profiles, user=user)
-        events = event_rows(log, names, event_id=event_id, number_ties=True)
-        with Store(store) as opened:
-            if known is not None:
-                users = opened.put_profiles(known).accepted
-            taken = opened.ingest(events)
+    with if_interrupted(KEPT):
+        if server is not None:
+            with options.client(server, token, ca) as client:
+                if profiles is not None:
+                    users = client.put_profiles(profiles, user=user).accepted
+                taken = client.ingest(log, event_id=event_id, **asdict(names))
+        elif store is not None:
+            # Read first: a log that cannot be read leaves no store behind.
+            known = None if profiles is None else profile_rows(profiles, user=user)
+            events = event_rows(log, names, event_id=event_id, number_ties=True)
+            with Store(store) as opened:
+                if known is not None:
+                    users = opened.put_profiles(known).accepted
+                taken = opened.ingest(events)
     parts = [f"{taken.accepted:,} events taken"]
     parts += [f"{taken.duplicates:,} were there already"] if taken.duplicates else []
     parts += [f"{taken.erased:,} of erased users dropped"] if taken.erased else []
