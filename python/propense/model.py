@@ -14,6 +14,7 @@ from propense.events import EventLog, Profiles
 from propense.features import FeatureSet
 from propense.goal import Goal
 from propense.instants import Instant, in_words
+from propense.measured import may_have_seen_test
 from propense.parts import ModelParts
 from propense.scorer import Scorer
 from propense.sources import Source
@@ -227,7 +228,7 @@ class Model(Scorer):
         ``expected``, ``actual``, ``ratio`` (actual over expected), ``auc``, ``top_rate`` and
         ``rule_rate`` (rate of the same number of users, picked by score and by whether they reached
         the goal in the horizon before), ``base_rate``. No rows where the log was too short, or in
-        models of earlier versions.
+        models of earlier versions. A model from elsewhere is one and the same on every date.
         """
         past = self._parts.backtest
         return summary(() if past is None else past.cuts)
@@ -380,12 +381,15 @@ class Model(Scorer):
         as_of: Instant | None = None,
         positive_class: int | str | None = None,
         tiers: TierPolicy | None = None,
+        trained_before: Instant | None = None,
     ) -> Model:
         """Take a model of your own: any ONNX file with one float input of the features' width.
 
         Classifiers and regressors of scikit-learn, XGBoost, LightGBM and CatBoost are understood. A
         classifier's probability is taken as it is; a regressor's value becomes a probability by a
-        logistic calibration on the log. Quality is measured on the log's newest period.
+        logistic calibration on the log. Quality is measured on the log's newest period whose horizon
+        has passed. It counts as held out only if ``trained_before`` says that the model did not learn
+        from that period; else ``metrics["kind"]`` is ``"may_have_seen"``, and the report judges nothing.
 
         Parameters
         ----------
@@ -401,6 +405,10 @@ class Model(Scorer):
             The class whose probability is the score, where it is not 1 or True.
         tiers
             How to cut tiers; left out: :meth:`TierPolicy.quantile`.
+        trained_before
+            The model learnt from nothing at or after this instant, neither events nor outcomes: the
+            ``as_of`` that :func:`propense.export_training` was given. Left out: not known. Past dates
+            before it are not looked at.
 
         Raises
         ------
@@ -409,12 +417,14 @@ class Model(Scorer):
         """
         from propense.training.foreign import adopt
 
-        return adopt(model, features, goal, log, as_of, positive_class, tiers)
+        return adopt(model, features, goal, log, as_of, positive_class, tiers, trained_before)
 
     def __repr__(self) -> str:
         """Name the goal, the features and the quality."""
         auc = self.metrics["auc"]["value"]
         quality = "" if auc is None else f", AUC {auc:.3f}"
+        if quality and may_have_seen_test(self._parts):
+            quality += " on users it may have learnt from"
         return (
             f"Model({self.goal.name}: {self.goal.when} within {self.goal.horizon}; "
             f"{len(self.features)} features{quality}; as of {in_words(self.as_of_us)})"

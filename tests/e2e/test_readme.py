@@ -68,6 +68,9 @@ def test_python_examples_run_in_order(
     assert names["audience"].height > 1_000  # type: ignore[attr-defined]
     assert "tier" in names["scores"].columns  # type: ignore[attr-defined]
     assert len(names["frame"]) > 1_000  # type: ignore[arg-type]
+    # The last model is the one of one's own, measured on what it has not seen.
+    assert names["model"].metrics["kind"] == "held_out"  # type: ignore[attr-defined]
+    assert names["model"].training["trained"] == "elsewhere"  # type: ignore[attr-defined]
 
 
 def test_shell_examples_run(demo: Path) -> None:

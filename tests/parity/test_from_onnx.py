@@ -84,7 +84,9 @@ def test_a_foreign_model_keeps_its_scores(
     data, own = trainer(x, y, tmp_path)
     file = tmp_path / "mine.onnx"
     file.write_bytes(data)
-    model = pp.Model.from_onnx(file, features=TEXTS, goal=goal, log=log, as_of=sim.as_of)
+    before = sim.as_of - timedelta(days=60)
+    given: Any = {"features": TEXTS, "goal": goal, "log": log, "as_of": sim.as_of}
+    model = pp.Model.from_onnx(file, **given, trained_before=before)
     scores = model.score(log, as_of=sim.as_of)
     matrix = pp.compute_features(log, TEXTS, as_of=sim.as_of).select(names).to_numpy(order="c")
     expected = np.asarray(own(matrix), np.float64)
@@ -98,6 +100,11 @@ def test_a_foreign_model_keeps_its_scores(
     assert np.corrcoef(truth["score"], truth["probability"])[0, 1] > 0.3
     assert model.metrics["kind"] == "held_out"
     assert model.metrics["auc"]["value"] > 0.6
+    # Past dates are those after what it learnt from; not those that a calibration has seen.
+    dates = model.backtest["as_of"].to_list()
+    assert dates == [
+        sim.as_of - timedelta(days=days) for days in ((30,) if trainer is catboost else (60, 30))
+    ]
 
     loaded = pp.load_model(model.save(tmp_path / "m"))
     assert loaded.score(log, as_of=sim.as_of).equals(scores)
@@ -119,11 +126,46 @@ def test_a_value_is_not_calibrated_on_a_date_with_one_outcome_only(
     begin = sim.as_of - timedelta(days=30)
     events = sim.events.filter((pl.col("event") != "purchase") | (pl.col("ts") >= begin))
     log = pp.read_events(events)
-    model = pp.Model.from_onnx(data, features=TEXTS, goal=goal, log=log, as_of=sim.as_of)
+    given: Any = {"features": TEXTS, "goal": goal, "log": log, "as_of": sim.as_of}
+    model = pp.Model.from_onnx(data, **given, trained_before=begin)
     assert model.metrics["kind"] == "calibrated_on_test"
     assert model.calibration["as_of"] == model.metrics["as_of"]
     expected = model.metrics["expected_positives"]
     assert expected == pytest.approx(model.metrics["positives"], rel=0.02)
+    assert pp.Model.from_onnx(data, **given).metrics["kind"] == "may_have_seen"
+
+
+@pytest.mark.parametrize(
+    ("days", "kind"),
+    [(None, "may_have_seen"), (29, "may_have_seen"), (30, "held_out"), (61, "held_out")],
+)
+def test_only_what_is_said_to_be_unseen_is_held_out(
+    days: int | None,
+    kind: str,
+    frame: pl.DataFrame,
+    log: pp.EventLog,
+    goal: pp.Goal,
+    sim: Simulation,
+    tmp_path: Path,
+) -> None:
+    names = pp.FeatureSet(TEXTS).names
+    x, y = frame.select(names).to_numpy(order="c"), frame["label"].to_numpy().astype(int)
+    data, _ = pipeline(x, y, tmp_path)
+    given: Any = {"features": TEXTS, "goal": goal, "log": log, "as_of": sim.as_of}
+    before = None if days is None else sim.as_of - timedelta(days=days)
+    model = pp.Model.from_onnx(data, **given, trained_before=before)
+    test = sim.as_of - timedelta(days=30)
+    assert model.metrics["as_of"] == f"{test:%Y-%m-%d}"
+    assert model.metrics["kind"] == kind
+    said = None if before is None else f"{before:%Y-%m-%d}"
+    assert model.training["trained_before"] == said
+    past = model.backtest["as_of"].to_list()
+    assert past[-1] == test
+    assert ("may have learnt from" in repr(model)) == (kind == "may_have_seen")
+    if before is not None and kind == "held_out":
+        assert min(past) >= before
+    else:
+        assert len(past) > 2
 
 
 def test_another_width_is_refused_before_any_work(

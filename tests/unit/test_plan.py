@@ -220,3 +220,10 @@ def test_the_output_says_why_the_scores_add_up_to_something_else(odds: float, sa
     assert len(basis(forecast)) == 1
     _, line = basis(replace(forecast, ahead=replace(SURE, centre=np.log(odds))))
     assert said in line
+
+
+def test_the_output_says_that_the_model_may_have_learnt_from_past_dates() -> None:
+    said = "the model may have learnt from them: then the interval may be too narrow"
+    forecast = forecast_of(np.full(1_000, 0.4))
+    assert said not in basis(forecast)
+    assert said in basis(replace(forecast, may_have_seen=True))

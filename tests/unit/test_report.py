@@ -191,12 +191,72 @@ def test_a_goal_that_nobody_reached_lately_still_has_a_report(model: pp.Model) -
 def test_what_quality_was_measured_on_is_said_in_words(file: str, model: pp.Model) -> None:
     source = (Path(pp.__file__).parent / "training" / f"{file}.py").read_text(encoding="utf-8")
     kinds = set(re.findall(r'"(held_out|in_\w+|out_of_\w+|calibrated_on_\w+)"', source))
-    assert "held_out" in kinds
+    assert kinds
     for kind in kinds:
         page = Page(without(model, metrics=model.metrics | {"kind": kind}).report().html)
         said = re.search("Quality was measured on ([^:]*):", page.text)
         assert said is not None
         assert len(said[1].split()) > 4, f"{kind} is not said in words"
+
+
+def foreign(model: pp.Model, kind: str, **training: object) -> pp.Model:
+    """Give the model as if it had been trained elsewhere, and were good on the users at hand."""
+    good = judgeable(model, {"auc": 0.9}, [0.1, 0.1])
+    assert good.past is not None
+    return without(
+        good,
+        metrics=good.metrics | {"kind": kind},
+        training=good.training | {"trained": "elsewhere"} | training,
+        backtest=replace(good.past, retrained=False),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "training"),
+    [
+        ("may_have_seen", {"trained_before": None}),
+        ("may_have_seen", {"trained_before": "2025-06-01"}),
+        ("held_out", {}),  # as earlier versions wrote it, whatever the model had seen
+    ],
+)
+def test_a_model_that_may_have_seen_its_test_is_not_judged(
+    kind: str, training: dict[str, str | None], model: pp.Model
+) -> None:
+    seen = foreign(model, kind, **training)
+    assert quality(seen).word == "not known"
+    made = seen.report()
+    text = Page(made.html).text
+    assert "class='badge not-known'" in made.html
+    for false in ("that training did not see", "Learnt from", "what was known then"):
+        assert false not in text
+    assert "users from whom it may have learnt" in text
+    before = training.get("trained_before")
+    said = f"as was said on nothing at or after {before}" if before else "on what is not known here"
+    assert f"Trained elsewhere, {said}" in text
+    assert "which was trained elsewhere and may have seen it" in text
+    assert "the interval may be too narrow" in text
+    assert text.count("The model may have learnt from these users") == 3
+    assert "known then" not in made.charts["backtest"].shows
+
+
+def test_a_model_that_has_not_seen_its_test_is_judged_wherever_it_was_trained(
+    model: pp.Model,
+) -> None:
+    unseen = foreign(model, "held_out", trained_before="2025-04-01")
+    assert quality(unseen).word == "strong"
+    text = Page(unseen.report().html).text
+    assert "Quality was measured on a period that training did not see" in text
+    assert "Trained elsewhere, as was said on nothing at or after 2025-04-01" in text
+    assert "which was trained elsewhere on nothing at or after it" in text
+    for false in ("Learnt from", "may have", "known then", "too narrow"):
+        assert false not in text
+
+
+@pytest.mark.parametrize("kind", ["may_have_seen", "held_out"])
+def test_what_seen_users_show_to_be_bad_is_bad_all_the_same(kind: str, model: pp.Model) -> None:
+    seen = foreign(model, kind)
+    metrics = seen.metrics | {"auc": seen.metrics["auc"] | {"value": 0.56}}
+    assert quality(without(seen, metrics=metrics)).word == "not usable"
 
 
 def test_dates_are_those_of_the_models_time_zone(model: pp.Model) -> None:

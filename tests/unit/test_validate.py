@@ -91,6 +91,8 @@ def test_a_worse_ranking_is_noticed_beyond_what_chance_does(
     worse = model.validate(log, scores=scores.with_columns(score=shuffled).drop("tier"))
     assert worse.verdict == "retrain"
     assert any("ranked worse" in reason for reason in worse.reasons)
+    seen = replace(worse, then=worse.then | {"kind": "may_have_seen"})
+    assert any(reason.endswith("may have learnt") for reason in seen.reasons)
     # A little noise, as any sample has, is nothing to speak of.
     noise = np.random.default_rng(4).normal(0, 0.002, scores.height)
     jittered = (scores["score"] + pl.Series(noise)).clip(0, 1)

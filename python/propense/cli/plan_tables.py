@@ -127,6 +127,8 @@ def basis(forecast: Forecast) -> list[str]:
     dates = "one past date" if cuts == 1 else f"{cuts} past dates"
     days = f"{forecast.goal.horizon_us / DAY_US:g} days"
     lines = [f"interval: how far the model was off on {dates} ({days} each), and chance"]
+    if forecast.may_have_seen:
+        lines.append("the model may have learnt from them: then the interval may be too narrow")
     scores, expected = (
         f"{each:,.0f}" for each in (forecast.crowd.at(0.0), forecast.total.expected)
     )

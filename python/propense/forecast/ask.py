@@ -14,6 +14,7 @@ from propense.forecast.amounts import check_amount
 from propense.forecast.counts import Crowd
 from propense.forecast.forecast import Forecast
 from propense.forecast.shift import Floats, apart, logit, next_shift
+from propense.measured import may_have_seen_past
 from propense.tiers import TIER_TYPE, TIERS, CutOffs
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ def forecast(
         level=level,
         target=None if target is None else float(target),
         apart=tiers_apart(parts.backtest, model.cut_offs, model.goal.horizon_us),
+        may_have_seen=may_have_seen_past(parts),
     )
 
 

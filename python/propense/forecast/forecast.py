@@ -51,6 +51,9 @@ class Forecast:
     apart: Mapping[str, float] = field(default_factory=dict)
     """By tier, what to add to the scale of ``ahead``: how far it has been off beside everyone."""
 
+    may_have_seen: bool = False
+    """Whether the model may have learnt from the past cuts, so that intervals may be too narrow."""
+
     @cached_property
     def total(self) -> Count:
         """Of all users."""

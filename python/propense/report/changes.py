@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from propense.instants import in_words
+from propense.measured import trained_elsewhere
 from propense.report.words import interval
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def remembered(model: Model) -> dict[str, Any]:
         "auc": metrics["auc"]["value"],
         "calibration_error": metrics["expected_calibration_error"]["value"],
         "base_rate": metrics["base_rate"],
-        "rows": model.training["rows"],
+        "rows": None if trained_elsewhere(model._parts) else model.training["rows"],
         "audience": model.training.get("audience"),
         "most_likely_from": model.cut_offs.most,
         "least_likely_below": model.cut_offs.least,

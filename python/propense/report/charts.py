@@ -209,7 +209,7 @@ def tiers_chart(tiers: Sequence[TierFacts]) -> Chart:
     )
 
 
-def backtest_chart(past: pl.DataFrame, timezone: str) -> Chart:
+def backtest_chart(past: pl.DataFrame, timezone: str, retrained: bool) -> Chart:
     """Draw, for each past date in a time zone, the rate that was expected and the one that came about."""
     alt = require_altair()
     rows = []
@@ -241,9 +241,8 @@ def backtest_chart(past: pl.DataFrame, timezone: str) -> Chart:
     points = base.mark_point(size=80, filled=True, opacity=1).encode(
         y=y, shape=alt.Shape("what:N", legend=None)
     )
-    return drawn(
-        "backtest", "Past dates, each predicted with what was known then", whiskers + points
-    )
+    by = "with what was known then" if retrained else "by this same model"
+    return drawn("backtest", f"Past dates, each predicted {by}", whiskers + points)
 
 
 def drivers_chart(best: pl.DataFrame, names: Sequence[str]) -> Chart:

@@ -10,6 +10,13 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from propense.instants import in_words, local_day
+from propense.measured import (
+    MEASURED_ON,
+    kind_of,
+    may_have_seen_past,
+    may_have_seen_test,
+    trained_elsewhere,
+)
 from propense.report.changes import Change
 from propense.report.charts import Chart
 from propense.report.facts import Picks, TierFacts
@@ -29,16 +36,6 @@ if TYPE_CHECKING:
     from propense.audit import Audit
     from propense.forecast import Forecast
     from propense.model import Model
-
-
-MEASURED_ON = {
-    "held_out": "a period that training did not see",
-    "out_of_fold": "users that training did not see; the log is too short to hold out a period",
-    "in_sample": "the users that it was trained on, which flatters it; there was no earlier period to "
-    "learn from instead",
-    "calibrated_on_test": "the period that it was calibrated on; no earlier one would do for that",
-}
-"""What quality was measured on, by the kind that the manifest names."""
 
 
 @dataclass(frozen=True)
@@ -106,16 +103,18 @@ def _head(contents: Contents) -> str:
 
 def _lift(contents: Contents) -> str:
     picked = contents.picks
+    seen = _seen(contents.model)
     curve = figure(contents.charts.get("gains"))
     if picked is None:
         text = "Contact the best users first: how many of those who reach the goal are among them."
-        return section("Is it better than choosing at random?", text, curve)
+        return section("Is it better than choosing at random?", text + seen, curve)
     ratio = picked.by_score / picked.by_rule if picked.by_rule else None
     times = "" if ratio is None else f", {ratio:.2f} times as many"
     text = (
         f"The obvious rule picks who {rule_sentence(contents.model.goal)}: {picked.picked:,} users on "
         f"{picked.as_of}, of whom {picked.by_rule:,} then reached the goal. As many users with the "
         f"highest scores: {picked.by_score:,}{times}. At random: {picked.at_random:,.0f}."
+        f"{seen}"
     )
     return section("Is it better than the obvious rule?", text, _beside(contents, "picks", curve))
 
@@ -125,7 +124,7 @@ def _calibration(contents: Contents) -> str:
     text = (
         "Scores are chances: of users with a score of 10 %, ten in a hundred should reach the goal. In "
         f"the test period {metrics['positives']:,} users did, {metrics['expected_positives']:,.0f} were "
-        "expected."
+        f"expected.{_seen(contents.model)}"
     )
     rows = [
         (
@@ -159,6 +158,7 @@ def _tiers(contents: Contents) -> str:
     text = (
         f"The test period, as of {contents.model.metrics['as_of']}: users by tier, how many were "
         "expected to reach the goal and how many did, with 95 % intervals."
+        f"{_seen(contents.model)}"
     )
     return section(
         "Tiers", text, table(heads, rows, last="all") + figure(contents.charts.get("tiers"))
@@ -182,6 +182,8 @@ def _ahead(contents: Contents) -> str:
         "horizon. The 95 % interval holds chance and how far past dates were off as a whole; that of a "
         "tier also how far it was off beside that."
     )
+    if ahead.may_have_seen:
+        text += " The model may have learnt from those dates: then the interval may be too narrow."
     return section(
         "What to expect next",
         text,
@@ -205,12 +207,13 @@ def _backtest(contents: Contents) -> str:
         for row in past.iter_rows(named=True)
     ]
     known = contents.model.past
-    own = known is not None and known.retrained
-    text = "Each past date was predicted " + (
-        "by a model of its own that saw nothing at or after it."
-        if own
-        else "by this same model, which was trained elsewhere and may have seen it."
-    )
+    text = "Each past date was predicted "
+    if known is not None and known.retrained:
+        text += "by a model of its own that saw nothing at or after it."
+    elif may_have_seen_past(contents.model._parts):
+        text += "by this same model, which was trained elsewhere and may have seen it."
+    else:
+        text += "by this same model, which was trained elsewhere on nothing at or after it."
     text += (
         " The last column is the rate of as many users as the rule picks, and the rule’s below it."
     )
@@ -247,18 +250,17 @@ def _changes(contents: Contents) -> str:
 def _data(contents: Contents) -> str:
     model = contents.model
     training, metrics = model.training, model.metrics
-    measured = MEASURED_ON.get(metrics["kind"], metrics["kind"])
+    kind = kind_of(model._parts)
+    measured = MEASURED_ON.get(kind, kind)
     rows = [
         (f"{period['as_of']}", f"{period['rows']:,}", f"{period['positives']:,}")
         for period in training["periods"]
     ]
     facts = [
         f"Goal: {model.goal.when} within {model.goal.horizon} (as it is computed).",
-        f"Learnt from {training['rows']:,} rows of users and dates, {training['positives']:,} of which "
-        f"reached the goal; nothing at or after {in_words(model.as_of_us)} was seen.",
+        _learnt(model),
         f"Quality was measured on {measured}: {metrics['n']:,} users as of {metrics['as_of']}.",
         f"{len(model.features)} features; days and hours are those of {model.features.timezone}.",
-        f"Scored by the {model.runs_on}.",
     ]
     protected = training.get("protected")
     if protected:
@@ -275,13 +277,35 @@ def _data(contents: Contents) -> str:
             ("expected_calibration_error", "expected calibration error"),
         )
     ]
+    role = "measured" if trained_elsewhere(model._parts) else "trained"
     items = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
     body = (
         f"<ul>{items}</ul><details><summary>For data scientists</summary>"
         f"{table(('measure, test period', 'value'), measures)}"
-        f"{table(('as_of that trained', 'rows', 'reached the goal'), rows)}</details>"
+        f"{table((f'as_of that {role}', 'rows', 'reached the goal'), rows)}</details>"
     )
     return section("The data behind it", "", body)
+
+
+def _learnt(model: Model) -> str:
+    """Say what the model learnt from, as far as it is known."""
+    training = model.training
+    if not trained_elsewhere(model._parts):
+        return (
+            f"Learnt from {training['rows']:,} rows of users and dates, {training['positives']:,} of "
+            f"which reached the goal; nothing at or after {in_words(model.as_of_us)} was seen."
+        )
+    before = training.get("trained_before")
+    if before is None:
+        return "Trained elsewhere, on what is not known here."
+    return f"Trained elsewhere, as was said on nothing at or after {before}."
+
+
+def _seen(model: Model) -> str:
+    """Warn of numbers that are of users from whom the model may have learnt."""
+    if not may_have_seen_test(model._parts):
+        return ""
+    return " The model may have learnt from these users; of others the numbers may be worse."
 
 
 def _beside(contents: Contents, chart: str, body: str) -> str:

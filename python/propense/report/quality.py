@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from propense.measured import may_have_seen_test, trained_elsewhere
+
 if TYPE_CHECKING:
     from propense.model import Model
 
-Word = Literal["strong", "usable", "preliminary", "not usable"]
+Word = Literal["strong", "usable", "preliminary", "not usable", "not known"]
 
 STRONG_AUC = 0.75
 STRONG_OFF = 0.25
@@ -36,8 +38,9 @@ def quality(model: Model) -> Quality:
     """Judge a model by its test period and past dates.
 
     ``not usable``: the 95 % interval of the AUC reaches 0.55 or below, or twice or half as many users
-    as expected reached the goal. ``preliminary``: trained on fewer than 500 users of either kind, or
-    measured on fewer than 100. ``strong``: AUC of 0.75 or more, within 25 % of the expected number on
+    as expected reached the goal. ``not known``: the model may have learnt from the users that it was
+    measured on. ``preliminary``: trained on fewer than 500 users of either kind, or measured on fewer
+    than 100. ``strong``: AUC of 0.75 or more, within 25 % of the expected number on
     every past date, and better than the rule wherever it picked anybody. ``usable``: everything else.
     """
     metrics = model.metrics
@@ -58,9 +61,15 @@ def quality(model: Model) -> Quality:
             f"{actual:.1f} times as many users as expected reached the goal in the test period: "
             "scores are no probabilities",
         )
+    if may_have_seen_test(model._parts):
+        return Quality(
+            "not known",
+            f"{shown}, but on users from whom it may have learnt: of others that tells nothing",
+        )
     few = min(positives, negatives)
     if model.training["standing"] == "preliminary":
-        return Quality("preliminary", f"{shown}, but learnt from fewer than 500 users of one kind")
+        did = "measured on" if trained_elsewhere(model._parts) else "learnt from"
+        return Quality("preliminary", f"{shown}, but {did} fewer than 500 users of one kind")
     if few < FEW_POSITIVES:
         return Quality("preliminary", f"{shown}, but measured on only {few} users of one kind")
     weak = _weak(model, area)

@@ -70,8 +70,9 @@ def report(model: Model, previous: Model | None = None, audit: Audit | None = No
     ]
     if picked is not None:
         drawn.append(draw.picks_chart(picked))
-    if not model.backtest.is_empty():
-        drawn.append(draw.backtest_chart(model.backtest, model.features.timezone))
+    if model.past is not None and model.past.cuts:
+        timezone, retrained = model.features.timezone, model.past.retrained
+        drawn.append(draw.backtest_chart(model.backtest, timezone, retrained))
     if best is not None:
         drawn.append(draw.drivers_chart(best, [feature_words(text) for text in best["expression"]]))
     known = {chart.name: chart for chart in drawn}

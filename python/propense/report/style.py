@@ -16,7 +16,7 @@ section, header { background: #fff; border: 1px solid var(--line); border-radius
   padding: 16px; margin: 0 0 16px; }
 .badge { display: inline-block; border-radius: 999px; padding: 2px 14px; font-weight: 600; color: #fff; }
 .strong, .pass { background: #1e7d4f; } .usable { background: #2f5fa8; }
-.preliminary, .warn { background: #9a6700; } .not-usable, .block { background: #b3261e; }
+.preliminary, .not-known, .warn { background: #9a6700; } .not-usable, .block { background: #b3261e; }
 .figures { display: grid; grid-template-columns: repeat(2, minmax(0, 1fr)); gap: 10px; margin: 12px 0 0; }
 .figure { border: 1px solid var(--line); border-radius: 8px; padding: 8px 10px; }
 .figure b { display: block; font-size: 1.35rem; line-height: 1.25; }

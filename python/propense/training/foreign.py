@@ -13,7 +13,8 @@ from propense.cuts import backtest_us, choose_cuts
 from propense.events import EventLog
 from propense.features import FeatureSet
 from propense.goal import Goal
-from propense.instants import Instant, in_words
+from propense.instants import Instant, in_words, to_us
+from propense.measured import HELD_OUT, MAY_HAVE_SEEN
 from propense.model import Model
 from propense.tiers import TierPolicy
 from propense.training.backtest import past_cuts
@@ -32,6 +33,7 @@ def adopt(
     as_of: Instant | None,
     positive_class: int | str | None,
     tiers: TierPolicy | None,
+    trained_before: Instant | None,
 ) -> Model:
     """Build a model around a foreign ONNX file; see :meth:`propense.Model.from_onnx`."""
     require_train_extra("onnx")
@@ -42,6 +44,7 @@ def adopt(
     found = canonical(source, width=len(declared), positive_class=positive_class)
     question = Question(log, goal, declared.timezone)
     cut_us = question.cut_us(as_of)
+    before_us = None if trained_before is None else to_us(trained_before, question.timezone)
     cuts = choose_cuts(log.span_us[0], cut_us, goal.horizon_us)
     chosen = resolve_features(question, declared, cut_us)
     # A value is calibrated on the date before the test, so that the test stays unseen; where the log
@@ -51,14 +54,20 @@ def adopt(
     test = rows.of([cuts.test_us])
     check_classes(test, goal, cut_us)
     model, calibration = found.model, {"method": "none: the model's own probability"}
-    kind = "held_out"
+    kind = HELD_OUT
     if found.kind == "value":
         earlier = earlier if enough(rows.of(earlier)) else ()
         learnt = rows.of(earlier) if earlier else test
-        kind = "held_out" if earlier else "calibrated_on_test"
+        kind = HELD_OUT if earlier else "calibrated_on_test"
         slope, intercept = calibrate_values(model.SerializeToString(), learnt)
         model = with_calibration(model, "value", slope=slope, intercept=intercept)
         calibration = described_calibration(learnt, slope, intercept)
+    # Nobody but the caller knows what the model learnt from: unsaid, it may be the test itself.
+    if before_us is None or before_us > cuts.test_us:
+        kind, seen_us = MAY_HAVE_SEEN, log.span_us[0]
+    else:
+        calibrated_us = [instant + goal.horizon_us for instant in earlier]
+        seen_us = max([before_us, *calibrated_us])
     onnx: bytes = model.SerializeToString(deterministic=True)
     scores = run_onnxruntime(onnx, test.matrix)
     candidate = Candidate(
@@ -66,21 +75,29 @@ def adopt(
         goal=goal,
         features=chosen,
         as_of_us=cut_us,
-        training=described(test, cuts, chosen) | {"trained": "elsewhere", "held_out_run": []},
+        training=described(test, cuts, chosen)
+        | {
+            "trained": "elsewhere",
+            "trained_before": None if before_us is None else in_words(before_us),
+            "held_out_run": [],
+        },
         calibration=calibration,
         metrics=evaluate(test.label, scores) | {"kind": kind, "as_of": in_words(cuts.test_us)},
         test=TestPeriod(scores, test.label),
-        backtest=same_model(question, chosen, cut_us, onnx),
+        backtest=same_model(question, chosen, cut_us, onnx, seen_us),
     )
     checks = {"against": "the model's own scores in plain ONNX Runtime"}
     return finish(candidate, question, onnx, checks, test.matrix, tiers or TierPolicy.quantile())
 
 
-def same_model(question: Question, chosen: FeatureSet, cut_us: int, onnx: bytes) -> Backtest:
-    """Ask the one model of every past date; what it learnt from is not known here."""
+def same_model(
+    question: Question, chosen: FeatureSet, cut_us: int, onnx: bytes, seen_us: int
+) -> Backtest:
+    """Ask the one model of every past date from ``seen_us`` on, before which it may have learnt."""
     from propense.onnx_model.check import run_onnxruntime
 
-    instants = backtest_us(question.log.span_us[0], cut_us, question.goal.horizon_us)
+    known = backtest_us(question.log.span_us[0], cut_us, question.goal.horizon_us)
+    instants = [instant for instant in known if instant >= seen_us]
     cuts = past_cuts(
         question, chosen, instants, lambda _at, rows: run_onnxruntime(onnx, rows.matrix), seed=0
     )

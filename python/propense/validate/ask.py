@@ -13,6 +13,7 @@ from propense.events import EventLog
 from propense.exceptions import DataError, ModelError
 from propense.features import compute_matrix, members
 from propense.instants import DAY_US, Instant, from_us, in_words, to_us
+from propense.measured import kind_of
 from propense.reach import require_passed
 from propense.training.metrics import evaluate
 from propense.training.rows import Question
@@ -52,7 +53,7 @@ def validate(
         labels=found.labels,
         unknown=found.unknown,
         metrics=evaluate(found.labels, values),
-        then=model.metrics,
+        then=model.metrics | {"kind": kind_of(model._parts)},
         drift=spread,
         model_digest=model.digest,
     )

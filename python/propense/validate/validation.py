@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from propense.forecast import Forecast
 from propense.goal import Goal
+from propense.measured import MAY_HAVE_SEEN
 from propense.tiers import TIERS
 from propense.validate.published import write_published
 
@@ -168,6 +169,8 @@ class Validation:
         if lost <= chance:
             return None
         words = f"users are ranked worse: AUC {now['value']:.3f}, {then['value']:.3f} at training"
+        if self.then.get("kind") == MAY_HAVE_SEEN:
+            words += ", but of users from whom the model may have learnt"
         return ("retrain" if lost > LOST_AUC else "watch"), words
 
     def _drift_finding(self) -> tuple[Verdict, str] | None:
