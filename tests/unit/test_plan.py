@@ -147,6 +147,16 @@ def test_a_target_that_is_expected_needs_nobody() -> None:
     assert plan.forecast.needed["uplift"].to_list() == [0.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize(("cost", "said"), [(0.0, "contacts close"), (0.5, "contacts for ")])
+def test_contacts_that_cost_nothing_are_not_said_to_cost_zero(cost: float, said: str) -> None:
+    p = np.random.default_rng(2).beta(1, 3, size=500)
+    plan = forecast_of(p, float(p.sum()) + 3).plan(cost=cost, uplift=0.2)
+    assert plan.closes_gap
+    advice = " ".join(in_words(plan))
+    assert said in advice
+    assert "for 0.00" not in advice
+
+
 def test_the_comparison_is_the_sum_over_those_contacted() -> None:
     rng = np.random.default_rng(3)
     p = np.sort(rng.beta(1, 3, size=900))[::-1]

@@ -437,6 +437,17 @@ def test_goals_and_features_in_words() -> None:
     assert feature_words("a / b + {1}") == "a / b + {1}"
 
 
+def test_a_legend_has_the_colours_of_what_it_explains(made: pp.Report) -> None:
+    for name in ("tiers", "gains", "scores", "backtest"):
+        pale = re.findall(r'(?:fill-|stroke-)?opacity="0?\.[1-9]\d*"', made.charts[name].svg)
+        assert pale == [], name
+
+
+def test_the_page_leaves_the_engine_to_whom_it_concerns(made: pp.Report, model: pp.Model) -> None:
+    assert model.runs_on not in Page(made.html).text
+    assert "trees of up to" not in made.html
+
+
 def test_no_chart_is_so_wide_that_a_phone_shows_its_texts_too_small(model: pp.Model) -> None:
     gain = {"days since the first of very many views of one item or another at the weekend": 1.0}
     report = without(model, training=model.training | {"gain": gain}).report()

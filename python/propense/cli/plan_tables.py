@@ -148,7 +148,8 @@ def advice(plan: Plan) -> str:
         return "no contact is needed for the target to be expected"
     short = f"{gap:,.0f} users short" if plan.forecast.wanted > 0 else f"{gap:,.0f} users too many"
     if plan.closes_gap:
-        return f"{short}; {plan.contacts:,} contacts for {plan.cost:,.2f} close the gap"
+        price = f" for {plan.cost:,.2f}" if plan.cost else ""
+        return f"{short}; {plan.contacts:,} contacts{price} close the gap"
     within = "" if plan.budget is None else " within the budget"
     return (
         f"{short}; contacts{within} close {plan.gain:,.0f} of them, and the target is still missed"

@@ -198,7 +198,8 @@ def tiers_chart(tiers: Sequence[TierFacts]) -> Chart:
     )
     bars = base.mark_bar(height=24).encode(x=rate, color=_colours(alt, colour, field="what"))
     whiskers = base.mark_rule(strokeWidth=1.5).encode(x="low:Q", x2="high:Q")
-    said = base.mark_tick(thickness=3, size=32).encode(
+    # A tick is pale unless told otherwise, and with it the legend of both.
+    said = base.mark_tick(thickness=3, size=32, opacity=1).encode(
         x="said:Q", color=_colours(alt, colour, field="expected")
     )
     return drawn(
