@@ -13,8 +13,10 @@ import propense as pp
 from propense.backtest import Backtest, PastCut
 from propense.forecast import Forecast
 from propense.forecast.ask import rule_share, tiers_apart
+from propense.forecast.audience import tiers_at_training
 from propense.forecast.counts import DRAWS, Crowd, counted, drawn
 from propense.forecast.shift import NextShift, logit, next_shift, probability, shift
+from propense.parts import audience_points
 from propense.simulator import Simulation
 from propense.tiers import TIER_TYPE, TIERS, TierPolicy, cut_offs
 
@@ -284,3 +286,60 @@ def test_the_rule_is_spread_over_scores_as_on_the_newest_past_cut() -> None:
     # By construction the chance of being picked is the score itself.
     assert np.abs(share - p).mean() < 0.02
     assert rule_share(None, p) is None
+
+
+def test_training_counts_the_tiers_of_its_audience(
+    model: pp.Model, log: pp.EventLog, sim: Simulation
+) -> None:
+    scores = model.score(log, as_of=sim.as_of)
+    known = model.training["audience_tiers"]
+    assert (known["most_likely_from"], known["least_likely_below"]) == (
+        model.cut_offs.most,
+        model.cut_offs.least,
+    )
+    for tier in TIERS:
+        inside = scores.filter(pl.col("tier") == tier)["score"].cast(pl.Float64)
+        assert known["users"][tier] == len(inside)
+        assert known["expected"][tier] == pytest.approx(inside.sum())
+
+
+def large(model: pp.Model, scores: NDArray[np.float32], **known: object) -> pp.Model:
+    """Give the model as if these had been the scores of its audience at training."""
+    cuts = cut_offs(TierPolicy.quantile(), scores, len(scores), scores, scores > 2)
+    training = {k: v for k, v in model.training.items() if k != "audience_tiers"}
+    training |= {"audience": len(scores)} | known
+    return pp.Model(
+        replace(model._parts, audience=audience_points(scores), cut_offs=cuts, training=training)
+    )
+
+
+def test_tiers_of_a_large_audience_are_as_large_as_they_were(model: pp.Model) -> None:
+    scores = np.random.default_rng(8).beta(0.5, 8, 31_007).astype(np.float32)
+    cuts = large(model, scores).cut_offs
+    exact = large(model, scores, audience_tiers=tiers_at_training(scores, cuts))
+    frame = pl.DataFrame({"score": scores, "tier": cuts.tiers(scores)})
+    asked, of_users = exact.forecast(), exact.forecast(frame)
+    for name, each in {**asked.by_tier, "all": asked.total}.items():
+        whole = of_users.total if name == "all" else of_users.by_tier[name]
+        assert each.users == whole.users
+        assert each.expected == pytest.approx(whole.expected, abs=0.05)
+    assert asked.crowd.at(0.0) == pytest.approx(scores.sum(dtype=np.float64), abs=0.01)
+    # What earlier versions wrote does not say how large tiers were, nor do other cut-offs.
+    older = large(model, scores).forecast()
+    assert older.total.users == len(scores)
+    assert older.by_tier != asked.by_tier
+    exact.tiers = TierPolicy.quantile(most=0.1)
+    other = exact.forecast()
+    assert other.total.users == len(scores)
+    assert other.by_tier["most_likely"].users == pytest.approx(3_100, abs=5)
+
+
+def test_tiers_of_which_no_score_is_kept_are_as_before(model: pp.Model) -> None:
+    scores = np.full(30_000, 1e-6, np.float32)
+    cuts = large(model, scores).cut_offs
+    known = tiers_at_training(scores, cuts)
+    few = large(model, scores, audience_tiers=known).forecast()
+    # Less than half a user is expected: nothing to shift the scores to.
+    assert few.crowd.at(0.0) == pytest.approx(0.03, rel=0.2)
+    known["users"] = dict.fromkeys(TIERS, 10_000)
+    assert large(model, scores, audience_tiers=known).forecast().total.users == 30_000

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 
 import propense as pp
+from propense.forecast.corrected import corrected
 from propense.instants import to_us
 from propense.report.changes import changes
 from propense.report.facts import drivers, gains, histogram, picks, tier_facts, wilson
@@ -106,6 +107,22 @@ def test_the_page_says_what_the_model_knows(made: pp.Report, model: pp.Model) ->
     assert f"{total.low:,}–{total.high:,}" in page.text
     for row in model.backtest.iter_rows(named=True):
         assert f"{row['as_of']:%Y-%m-%d}" in page.text
+
+
+def test_the_page_says_why_the_scores_add_up_to_something_else(model: pp.Model) -> None:
+    past = model.past
+    assert past is not None
+    right = judgeable(model, {"auc": 0.9}, [0.1]).past
+    assert right is not None
+    for cuts in ((), right.cuts):
+        made = without(model, backtest=replace(past, cuts=cuts))
+        said = corrected(made.forecast())
+        assert (said is None) == (not cuts)
+        text = Page(made.report().html).text
+        assert ("scores add up to" in text) == bool(cuts)
+        if said is not None:
+            assert f"{said[0].upper()}{said[1:]}." in text
+            assert f"{made.forecast().total.expected:,.0f} makes up for" in text
 
 
 def test_tiers_add_up_and_their_intervals_are_the_peers(model: pp.Model) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from rich.table import Table
 
 from propense.forecast import Forecast, Plan
+from propense.forecast.corrected import corrected
 from propense.instants import DAY_US
 
 VERDICTS = {
@@ -129,15 +130,9 @@ def basis(forecast: Forecast) -> list[str]:
     lines = [f"interval: how far the model was off on {dates} ({days} each), and chance"]
     if forecast.may_have_seen:
         lines.append("the model may have learnt from them: then the interval may be too narrow")
-    scores, expected = (
-        f"{each:,.0f}" for each in (forecast.crowd.at(0.0), forecast.total.expected)
-    )
-    if scores != expected:
-        missed = "fewer than came true" if forecast.ahead.centre > 0 else "more than came true"
-        lines.append(
-            f"expected: the scores add up to {scores}; on past dates they said {missed}, which "
-            f"{expected} makes up for"
-        )
+    said = corrected(forecast)
+    if said is not None:
+        lines.append(f"expected: {said}")
     return lines
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from propense.backtest import Backtest
 from propense.exceptions import ModelError, PlanError
 from propense.forecast.amounts import check_amount
+from propense.forecast.audience import audience_at_training
 from propense.forecast.counts import Crowd
 from propense.forecast.forecast import Forecast
 from propense.forecast.shift import Floats, apart, logit, next_shift
@@ -33,16 +34,16 @@ def forecast(
         raise PlanError(f"level is {level:g}; expected a share between 0 and 1, such as 0.9")
     parts = model._parts
     if scores is None:
-        values, weight, users = audience_at_training(model)
+        values, crowd, users = parts.audience, audience_at_training(model), None
         tier = model.cut_offs.tiers(values)
     else:
         values = checked_scores(scores)
-        weight, users = np.ones(len(values)), scores
+        crowd, users = Crowd(logit(values), np.ones(len(values))), scores
         tier = checked_tiers(scores) if "tier" in scores.columns else model.retier(scores)["tier"]
     return Forecast(
         goal=model.goal,
         ahead=next_shift(parts.backtest, model.goal.horizon_us),
-        crowd=Crowd(logit(values), weight),
+        crowd=crowd,
         tier=tier,
         users=users,
         rule_share=rule_share(parts.backtest, values),
@@ -61,17 +62,6 @@ def tiers_apart(backtest: Backtest | None, cuts: CutOffs, horizon_us: int) -> di
         tier: apart(backtest, [code == place for code in codes], horizon_us)
         for place, tier in enumerate(TIERS)
     }
-
-
-def audience_at_training(model: Model) -> tuple[NDArray[np.float32], Floats, None]:
-    """Give the scores of the audience at training, and how many users each stands for."""
-    values = model._parts.audience
-    users = model.training.get("audience")
-    if users is None:
-        raise ModelError(
-            "this model does not say how large its audience was; give scores, or train it again"
-        )
-    return values, np.full(len(values), int(users) / len(values)), None
 
 
 def checked_scores(scores: pl.DataFrame) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from propense.forecast.corrected import corrected
 from propense.instants import in_words, local_day
 from propense.measured import (
     MEASURED_ON,
@@ -182,6 +183,9 @@ def _ahead(contents: Contents) -> str:
         "horizon. The 95 % interval holds chance and how far past dates were off as a whole; that of a "
         "tier also how far it was off beside that."
     )
+    said = corrected(ahead)
+    if said is not None:
+        text += f" {said[0].upper()}{said[1:]}."
     if ahead.may_have_seen:
         text += " The model may have learnt from those dates: then the interval may be too narrow."
     return section(

@@ -14,6 +14,7 @@ from propense.backtest import Backtest
 from propense.columns_read import columns_read
 from propense.exceptions import ModelError, TrainingError
 from propense.features import FeatureSet
+from propense.forecast.audience import tiers_at_training
 from propense.goal import Goal
 from propense.instants import in_words
 from propense.model import Model
@@ -102,6 +103,8 @@ def finish(
     scores = audience_scores(candidate, question, core)
     test = candidate.test
     cuts = cut_offs(policy, scores, len(scores), test.scores, test.labels)
+    # Some foreign models have no answer where a feature is missing: there is no sum of that.
+    finite = bool(np.isfinite(scores).all())
     return Model(
         ModelParts(
             onnx=onnx,
@@ -113,6 +116,7 @@ def finish(
             training=candidate.training
             | {
                 "audience": len(scores),
+                **({"audience_tiers": tiers_at_training(scores, cuts)} if finite else {}),
                 "backtest": candidate.backtest.described(),
                 "usual": usual(matrix, candidate.features.names),
             },
