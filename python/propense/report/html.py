@@ -43,3 +43,8 @@ def numbers(shown: Sequence[tuple[str, str]]) -> str:
         for label, value in shown
     )
     return f"<div class='figures'>{''.join(cells)}</div>"
+
+
+def or_dash(value: float | None, style: str) -> str:
+    """Give a number in a format, or a dash for none."""
+    return "–" if value is None else format(value, style)

@@ -11,18 +11,13 @@ import polars as pl
 
 from propense.forecast.corrected import corrected
 from propense.instants import in_words, local_day
-from propense.measured import (
-    MEASURED_ON,
-    kind_of,
-    may_have_seen_past,
-    may_have_seen_test,
-    trained_elsewhere,
-)
+from propense.measured import may_have_seen_past, may_have_seen_test
 from propense.report.changes import Change
 from propense.report.charts import Chart
+from propense.report.data import data
 from propense.report.facts import Picks, TierFacts
 from propense.report.fairness import fairness
-from propense.report.html import figure, numbers, section, table
+from propense.report.html import figure, numbers, or_dash, section, table
 from propense.report.quality import Quality
 from propense.report.style import STYLE
 from propense.report.words import (
@@ -67,7 +62,7 @@ def page(contents: Contents) -> str:
         _drivers(contents),
         fairness(contents.audit),
         _changes(contents),
-        _data(contents),
+        data(contents.model),
     ]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -83,7 +78,7 @@ def _head(contents: Contents) -> str:
     top, everyone = tiers[0], tiers[-1]
     shown = [
         ("users in the audience", _audience(model)),
-        ("AUC", _or_dash(model.metrics["auc"]["value"], ".2f")),
+        ("AUC", or_dash(model.metrics["auc"]["value"], ".2f")),
     ]
     if contents.ahead is not None:
         total = contents.ahead.total
@@ -133,7 +128,7 @@ def _calibration(contents: Contents) -> str:
             f"{row['n']:,}",
             f"{row['mean_score']:.2%}",
             f"{row['rate']:.2%}",
-            _or_dash(row["lift"], ".2f"),
+            or_dash(row["lift"], ".2f"),
         )
         for row in metrics["deciles"]
     ]
@@ -205,8 +200,8 @@ def _backtest(contents: Contents) -> str:
             f"<small>{row['users']:,} users</small>",
             f"{row['expected']:,.0f}",
             f"{row['actual']:,}",
-            _or_dash(row["auc"], ".3f"),
-            f"{_or_dash(row['top_rate'], '.1%')}<small>{_or_dash(row['rule_rate'], '.1%')}</small>",
+            or_dash(row["auc"], ".3f"),
+            f"{or_dash(row['top_rate'], '.1%')}<small>{or_dash(row['rule_rate'], '.1%')}</small>",
         )
         for row in past.iter_rows(named=True)
     ]
@@ -251,60 +246,6 @@ def _changes(contents: Contents) -> str:
     return section("What changed since the last model", "", table(("", "before", "now"), rows))
 
 
-def _data(contents: Contents) -> str:
-    model = contents.model
-    training, metrics = model.training, model.metrics
-    kind = kind_of(model._parts)
-    measured = MEASURED_ON.get(kind, kind)
-    rows = [
-        (f"{period['as_of']}", f"{period['rows']:,}", f"{period['positives']:,}")
-        for period in training["periods"]
-    ]
-    facts = [
-        f"Goal: {model.goal.when} within {model.goal.horizon} (as it is computed).",
-        _learnt(model),
-        f"Quality was measured on {measured}: {metrics['n']:,} users as of {metrics['as_of']}.",
-        f"{len(model.features)} features; days and hours are those of {model.features.timezone}.",
-    ]
-    protected = training.get("protected")
-    if protected:
-        facts.append(
-            f"Protected attributes, kept out of automatic features: {', '.join(protected)}."
-        )
-    measures = [
-        (label, _or_dash(metrics[name]["value"], ".4f"))
-        for name, label in (
-            ("auc", "AUC"),
-            ("average_precision", "average precision"),
-            ("brier", "Brier score"),
-            ("log_loss", "log loss"),
-            ("expected_calibration_error", "expected calibration error"),
-        )
-    ]
-    role = "measured" if trained_elsewhere(model._parts) else "trained"
-    items = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
-    body = (
-        f"<ul>{items}</ul><details><summary>For data scientists</summary>"
-        f"{table(('measure, test period', 'value'), measures)}"
-        f"{table((f'as_of that {role}', 'rows', 'reached the goal'), rows)}</details>"
-    )
-    return section("The data behind it", "", body)
-
-
-def _learnt(model: Model) -> str:
-    """Say what the model learnt from, as far as it is known."""
-    training = model.training
-    if not trained_elsewhere(model._parts):
-        return (
-            f"Learnt from {training['rows']:,} rows of users and dates, {training['positives']:,} of "
-            f"which reached the goal; nothing at or after {in_words(model.as_of_us)} was seen."
-        )
-    before = training.get("trained_before")
-    if before is None:
-        return "Trained elsewhere, on what is not known here."
-    return f"Trained elsewhere, as was said on nothing at or after {before}."
-
-
 def _seen(model: Model) -> str:
     """Warn of numbers that are of users from whom the model may have learnt."""
     if not may_have_seen_test(model._parts):
@@ -320,7 +261,3 @@ def _beside(contents: Contents, chart: str, body: str) -> str:
 def _audience(model: Model) -> str:
     known = model.training.get("audience")
     return f"{known:,}" if known is not None else f"{len(model.audience):,}"
-
-
-def _or_dash(value: float | None, style: str) -> str:
-    return "–" if value is None else format(value, style)
