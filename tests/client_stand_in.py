@@ -20,6 +20,7 @@ from google.rpc.status_pb2 import Status
 from propense._proto import (
     events_pb2,
     events_pb2_grpc,
+    models_pb2,
     models_pb2_grpc,
     scoring_pb2,
     scoring_pb2_grpc,
@@ -95,6 +96,16 @@ class StandIn(
                 scoring_pb2.ModelScore(model=other, score=outside),
             ],
         )
+
+    def ExplainUser(self, request: Any, context: Any) -> Any:
+        self._enter(request, context)
+        return scoring_pb2.ExplainUserResponse(user_id=request.user_id, model=VERSION)
+
+    def ListModels(self, request: Any, context: Any) -> Any:
+        self._enter(request, context)
+        named = ("buys", "leaves")
+        models = [models_pb2.Model(version=types_pb2.ModelVersion(name=name)) for name in named]
+        return models_pb2.ListModelsResponse(models=models)
 
     def BatchScoreUsers(self, request: Any, context: Any) -> Any:
         self._enter(request, context)

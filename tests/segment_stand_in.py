@@ -113,6 +113,8 @@ class StandIn(segments_pb2_grpc.SegmentServiceServicer):
         self.seen.append(request)
         if request.HasField("after_number") and request.after_number + 1 < self.first_kept:
             refuse_as_gone(context, self.first_kept)
+        if list(request.segments) == ["vip", "nope"]:
+            refuse_as_unknown(context, "segments[1]")
         if request.after_number > 10:
             context.abort(grpc.StatusCode.OUT_OF_RANGE, "the last transition is 10")
         context.add_callback(self.gone.set)
@@ -129,6 +131,14 @@ class StandIn(segments_pb2_grpc.SegmentServiceServicer):
                 return
         while context.is_active():
             time.sleep(0.01)
+
+
+def refuse_as_unknown(context: Any, field: str) -> None:
+    text = f"{field}: there is no such segment; ListSegments names those that there are"
+    told = Status(code=grpc.StatusCode.NOT_FOUND.value[0], message=text)
+    told.details.add().Pack(ErrorInfo(reason="SEGMENT_UNKNOWN", metadata={"field": field}))
+    context.set_trailing_metadata([("grpc-status-details-bin", told.SerializeToString())])
+    context.abort(grpc.StatusCode.NOT_FOUND, text)
 
 
 def refuse_as_gone(context: Any, first: int) -> None:

@@ -203,6 +203,13 @@ def test_what_connecting_again_does_not_help_is_raised(
         client.watch_transitions(after=11)
 
 
+def test_a_segment_that_is_not_there_is_named_as_it_was_asked_for(client: pp.Client) -> None:
+    said = r"^no segment 'nope'; list_segments\(\) names those that there are \("
+    with pytest.raises(pp.NotFoundError, match=said) as raised:
+        client.watch_transitions(["vip", "nope"])
+    assert (raised.value.reason, raised.value.field) == ("SEGMENT_UNKNOWN", "segments[1]")
+
+
 def test_a_server_that_stays_away_is_an_error_in_the_end(client: pp.Client) -> None:
     first = segments_pb2.WatchTransitionsResponse(up_to=1)
     away = pp.UnavailableError("away", code="UNAVAILABLE")

@@ -162,7 +162,7 @@ def test_options_are_named_and_not_parameters(columns: list[str], named: str) ->
     said = in_shell(str(caught.value))
     assert named in said
     assert "=" not in said
-    assert in_shell("gone; ListSegments names all") == "gone; propense segments names all"
+    assert in_shell("gone; list_segments() names all") == "gone; propense segments names all"
 
 
 @pytest.mark.parametrize(

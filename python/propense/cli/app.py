@@ -145,7 +145,7 @@ def hint(error: PropenseError, arguments: list[str]) -> str:
 
 def in_shell(text: str) -> str:
     """Name options and commands where the library and servers name parameters and calls."""
-    text = text.replace("ListSegments names", "propense segments names")
+    text = text.replace("list_segments() names", "propense segments names")
     return _PARAMETER.sub(lambda found: f"--{found[1].replace('_', '-')} ", text)
 
 

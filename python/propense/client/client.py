@@ -28,7 +28,8 @@ class Client(ScoringCalls, EventCalls, ModelCalls, SegmentCalls):
         True for the usual authorities, :class:`propense.TLS` for your own; left out: none.
     timeout
         Seconds after which a call of one answer fails with :class:`propense.DeadlineError`,
-        retries included; every method takes another.
+        retries included, or with :class:`propense.UnavailableError` where no server was reached in
+        that time; every method takes another.
     stream_timeout
         The same for calls that stream.
 

@@ -14,8 +14,9 @@ from typing import TypeVar
 
 import grpc
 
+from propense.client.retries import SERVICE_CONFIG
 from propense.client.rpc_errors import from_rpc
-from propense.exceptions import DataError, ServiceError, UnavailableError
+from propense.exceptions import DataError, DeadlineError, ServiceError, UnavailableError
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -23,63 +24,9 @@ Response = TypeVar("Response")
 _MESSAGE_BYTES = 64 * 2**20
 _END_S = 5.0
 _WATCHED_S = 0.25
-# Five attempts, the most that gRPC allows, within about 5 s: a restart takes less.
-_BACKOFF = {
-    "maxAttempts": 5,
-    "initialBackoff": "0.2s",
-    "maxBackoff": "4s",
-    "backoffMultiplier": 2.5,
-}
-_BUSY, _GONE = "RESOURCE_EXHAUSTED", "UNAVAILABLE"
 _STARTING = "STARTING"
 _STARTS_S = 0.5
-
-
-def _methods(*names: str) -> list[dict[str, str]]:
-    """Give ``Service/Method`` as the service config writes it."""
-    parts = (name.split("/") for name in names)
-    return [{"service": f"propense.v1.{service}", "method": method} for service, method in parts]
-
-
-# What changes nothing, or the same thing however often it is sent, is retried wherever it failed.
-# The rest is retried only where nothing was taken: a second write of attributes could undo someone
-# else's, a segment deleted twice is not found, and a clock advanced twice is too far.
-SERVICE_CONFIG = {
-    "methodConfig": [
-        {
-            "name": [
-                {"service": "propense.v1.ScoringService"},
-                {"service": "propense.v1.ModelService"},
-                *_methods(
-                    "EventService/IngestEvents",
-                    "UserService/GetUser",
-                    "UserService/ExportUser",
-                    "UserService/EraseUser",
-                    "SegmentService/ListSegments",
-                    "SegmentService/GetSegment",
-                    "SegmentService/ListMembers",
-                    "SegmentService/GetUserSegments",
-                    "SegmentService/WatchTransitions",
-                    "SegmentService/PutSegment",
-                    "SegmentService/GetClock",
-                ),
-            ],
-            "retryPolicy": _BACKOFF | {"retryableStatusCodes": [_GONE, _BUSY]},
-        },
-        {
-            "name": _methods(
-                "UserService/PutProfiles",
-                "SegmentService/DeleteSegment",
-                "SegmentService/AdvanceClock",
-            ),
-            "retryPolicy": _BACKOFF | {"retryableStatusCodes": [_BUSY]},
-        },
-    ],
-    # Where more attempts fail than succeed, for long, retries stop, so that they do not keep a server
-    # down. gRPC counts over all of a process's connections to a server: a restart that takes a while
-    # must not use that up.
-    "retryThrottling": {"maxTokens": 1000, "tokenRatio": 1.0},
-}
+_LOOK_S = 0.05
 
 
 @dataclass(frozen=True)
@@ -155,6 +102,7 @@ class Connection:
     ) -> Response:
         """Make a call of one answer; one that meets a server at its start waits until it has started."""
         deadline = time.monotonic() + timeout
+        started: UnavailableError | None = None
         while True:
             try:
                 with self.explained():
@@ -164,7 +112,13 @@ class Connection:
                 wait_s = error.retry_after or _STARTS_S
                 if not starts(error) or time.monotonic() + wait_s >= deadline:
                     raise
+                started = error
                 time.sleep(wait_s)
+            except DeadlineError as error:
+                met = started or self.away()
+                if met is None:
+                    raise
+                raise met from error
 
     def stream(
         self,
@@ -175,6 +129,24 @@ class Connection:
         """Make a call of many answers; what they raise is not explained yet."""
         with self.explained():
             return method(request, timeout=timeout, metadata=self.metadata)
+
+    def away(self) -> UnavailableError | None:
+        """Give why nobody can be reached, for a call that ran into its deadline; None if somebody can.
+
+        gRPC tells of the deadline alone, also where every attempt until then met nobody. A call that
+        it does not try again is told at once what the last of them met.
+        """
+        look: grpc.UnaryUnaryMultiCallable[bytes, bytes] = self.channel.unary_unary(
+            "/grpc.health.v1.Health/Check"
+        )
+        try:
+            with self.explained():
+                look(b"", timeout=_LOOK_S, metadata=self.metadata)
+        except UnavailableError as error:
+            return error
+        except ServiceError:
+            pass
+        return None
 
     def wait_ready(self, timeout: float) -> None:
         """Wait until the server can be reached: for calls that gRPC does not try again."""

@@ -12,7 +12,7 @@ from propense._proto.events_pb2 import IngestEventsRequest, IngestEventsResponse
 from propense._proto.events_pb2_grpc import EventServiceStub
 from propense.client.answers import receipt
 from propense.client.connection import Connection, end, starts
-from propense.exceptions import ServiceError, UnavailableError
+from propense.exceptions import DeadlineError, ServiceError, UnavailableError
 from propense.progress import track
 from propense.receipt import NOTHING_WRITTEN, Receipt
 from propense.store_rows import StoreRows
@@ -68,6 +68,11 @@ def _answer(
     except UnavailableError as error:
         if not starts(error):
             raise
+    except DeadlineError as error:
+        met = connection.away()
+        if met is None:
+            raise
+        raise met from error
     method = EventServiceStub(connection.channel).IngestEvents
     return connection.call(method, request, timeout)
 

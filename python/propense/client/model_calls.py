@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
 
 from propense._proto import models_pb2
@@ -10,6 +11,7 @@ from propense._proto.models_pb2_grpc import ModelServiceStub
 from propense.client import answers
 from propense.client.answers import ReloadedModel, ServedModel
 from propense.client.calls import Calls, names_of
+from propense.client.unknown_names import models_named
 
 
 class ModelCalls(Calls):
@@ -33,7 +35,8 @@ class ModelCalls(Calls):
             It is not served.
         """
         request = models_pb2.GetModelRequest(name=name)
-        answer = self._call(self._models.GetModel, request, timeout)
+        with self._named([name]):
+            answer = self._call(self._models.GetModel, request, timeout)
         return answers.served_model(answer.model)
 
     def reload_models(
@@ -51,3 +54,7 @@ class ModelCalls(Calls):
         request = models_pb2.ReloadModelsRequest(names=names_of(names))
         answer = self._call(self._models.ReloadModels, request, timeout)
         return [answers.reloaded_model(model) for model in answer.models]
+
+    def _named(self, models: Sequence[str]) -> AbstractContextManager[None]:
+        """Have a call that asks for models name the one that is not served."""
+        return models_named(models, self.list_models)

@@ -39,7 +39,7 @@ _DETAILS = "grpc-status-details-bin"
 def from_rpc(error: grpc.RpcError, address: str) -> ServiceError:
     """Give the exception for a call that failed."""
     call = cast("grpc.Call", error)
-    code, text = call.code(), call.details() or ""
+    code, text = call.code(), _in_python(call.details() or "")
     reason, field, retry_after = _details(call)
     message = f"{text or code.name.lower().replace('_', ' ')} ({address})"
     if code is grpc.StatusCode.UNIMPLEMENTED:
@@ -71,6 +71,13 @@ def first_kept(error: ServiceError) -> int | None:
         if detail.Unpack(info) and info.metadata.get("first", "").isdecimal():
             return int(info.metadata["first"])
     return None
+
+
+def _in_python(text: str) -> str:
+    """Name the client's methods where a server names calls."""
+    for call, method in (("ListModels", "list_models()"), ("ListSegments", "list_segments()")):
+        text = text.replace(f"{call} names", f"{method} names")
+    return text
 
 
 def _details(call: grpc.Call) -> tuple[str | None, str | None, float | None]:

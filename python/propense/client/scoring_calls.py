@@ -11,9 +11,10 @@ from propense._proto import scoring_pb2, types_pb2
 from propense._proto.scoring_pb2_grpc import ScoringServiceStub
 from propense.client import answers, explanation, score_frames
 from propense.client.answers import UserScores, timestamp
-from propense.client.calls import Calls, names_of
+from propense.client.calls import names_of
 from propense.client.explanation import UserExplanation
 from propense.client.messages import event_messages, profile_messages
+from propense.client.model_calls import ModelCalls
 from propense.client.score_stream import ScoreStream
 from propense.event_table import EventColumns
 from propense.exceptions import DataError
@@ -31,7 +32,7 @@ MAX_TOP = 1_000
 _TIERS = {name: number for number, name in answers.TIER_NAMES.items()}
 
 
-class ScoringCalls(Calls):
+class ScoringCalls(ModelCalls):
     """Scores of one user, of many, of events sent along, of a whole audience."""
 
     @cached_property
@@ -73,7 +74,8 @@ class ScoringCalls(Calls):
             as_of=timestamp(as_of),
             include_features=features,
         )
-        answer = self._call(self._scoring.ScoreUser, request, timeout)
+        with self._named(request.models):
+            answer = self._call(self._scoring.ScoreUser, request, timeout)
         return answers.user_scores(answer, features)
 
     def explain(
@@ -126,7 +128,8 @@ class ScoringCalls(Calls):
             since=timestamp(since),
             top=top,
         )
-        answer = self._call(self._scoring.ExplainUser, request, timeout)
+        with self._named([model]):
+            answer = self._call(self._scoring.ExplainUser, request, timeout)
         return explanation.user_explanation(answer)
 
     def batch_score_users(
@@ -164,7 +167,8 @@ class ScoringCalls(Calls):
                     models=names_of(models),
                     as_of=instant,
                 )
-                answer = self._call(self._scoring.BatchScoreUsers, request, timeout)
+                with self._named(request.models):
+                    answer = self._call(self._scoring.BatchScoreUsers, request, timeout)
                 instant = answer.as_of
                 rows.extend(score_frames.batch_rows(answer))
                 report(start + len(request.user_ids))
@@ -218,7 +222,8 @@ class ScoringCalls(Calls):
             as_of=timestamp(as_of),
             include_features=features,
         )
-        answer = self._call(self._scoring.ScoreEvents, request, timeout)
+        with self._named(request.models):
+            answer = self._call(self._scoring.ScoreEvents, request, timeout)
         scored = score_frames.event_rows(answer, features)
         return score_frames.score_frame(scored, features=features)
 
@@ -255,7 +260,8 @@ class ScoringCalls(Calls):
             model=model, as_of=timestamp(as_of), tiers=_tiers(tiers), batch_rows=batch_rows
         )
         call = self._stream(self._scoring.StreamScores, request, timeout)
-        return ScoreStream(call, self._connection)
+        with self._named([model]):
+            return ScoreStream(call, self._connection)
 
     def score_audience(
         self,

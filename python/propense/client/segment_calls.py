@@ -28,6 +28,7 @@ from propense.client.segment_answers import (
     definition_message,
 )
 from propense.client.transition_stream import TransitionStream
+from propense.client.unknown_names import segments_named
 from propense.exceptions import DataError, DeadlineError
 from propense.instants import Instant
 from propense.progress import track
@@ -72,7 +73,8 @@ class SegmentCalls(Calls):
             There is none of that name.
         """
         request = segments_pb2.GetSegmentRequest(name=name)
-        answer = self._call(self._segments.GetSegment, request, timeout)
+        with segments_named([name]):
+            answer = self._call(self._segments.GetSegment, request, timeout)
         return segment_answers.live_segment(answer.segment)
 
     def members(self, segment: str, *, timeout: float | None = None) -> pl.Series:
@@ -111,7 +113,7 @@ class SegmentCalls(Calls):
             segment=segment, after_user_id=after or "", page_users=page_users
         )
         call = self._stream(self._segments.ListMembers, request, timeout)
-        with self._connection.explained():
+        with segments_named([segment]), self._connection.explained():
             for message in call:
                 yield _ids(message.user_ids)
 
@@ -148,7 +150,8 @@ class SegmentCalls(Calls):
             segments=names_of(segments),
             without_since=not since,
         )
-        answer = self._call(self._segments.GetUserSegments, request, timeout)
+        with segments_named(request.segments):
+            answer = self._call(self._segments.GetUserSegments, request, timeout)
         return segment_answers.user_segments(answer)
 
     def watch_transitions(
@@ -188,7 +191,8 @@ class SegmentCalls(Calls):
             request = segments_pb2.WatchTransitionsRequest(segments=names, after_number=number)
             return self._stream(self._segments.WatchTransitions, request, None)
 
-        return TransitionStream(self._connection, opened, after, patience)
+        with segments_named(names):
+            return TransitionStream(self._connection, opened, after, patience)
 
     def transition_pages(
         self,
@@ -302,7 +306,8 @@ class SegmentCalls(Calls):
             Another segment's rule reads it, or it is a model's tier.
         """
         request = segments_pb2.DeleteSegmentRequest(name=name)
-        return self._call(self._segments.DeleteSegment, request, timeout).members
+        with segments_named([name]):
+            return self._call(self._segments.DeleteSegment, request, timeout).members
 
     def clock(self, *, timeout: float | None = None) -> Clock:
         """Give the instant that the server takes for now."""
