@@ -44,7 +44,7 @@ def run(
     def call(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.chdir(tmp_path)
         monkeypatch.setenv("COLUMNS", "150")
-        monkeypatch.setattr("sys.argv", ["propense", *arguments, "--address", address])
+        monkeypatch.setattr("sys.argv", ["propense", *arguments, "--server", address])
         monkeypatch.setattr("warnings.showwarning", None)
         with pytest.raises(SystemExit) as left:
             cli.main()
@@ -102,6 +102,27 @@ def test_one_segment_is_shown_as_its_file(run: Run) -> None:
     assert "no segment 'absent'" in error
 
 
+@pytest.mark.parametrize(
+    "command", [["watch", "--after", "0", "--count", "1"], ["clock"], ["segments"]]
+)
+def test_a_server_may_still_be_called_an_address(
+    command: list[str],
+    address: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("sys.argv", ["propense", *command, "--address", address])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert not left.value.code
+    monkeypatch.setattr("sys.argv", ["propense", *command, "--help"])
+    with pytest.raises(SystemExit):
+        cli.main()
+    shown = capsys.readouterr().out
+    assert "--server" in shown
+    assert "--address" not in shown
+
+
 def test_members_are_csv_or_a_file(run: Run, tmp_path: Path) -> None:
     assert run("segments", "members", "vip")[1] == "user_id\na\nb\nc\n"
     assert run("segments", "members", "vip", "--out", "vip.parquet")[0] == 0
@@ -130,11 +151,13 @@ def test_files_are_put_together(run: Run, servicer: StandIn, tmp_path: Path) -> 
 def test_what_is_said_before_the_subcommand_counts(
     run: Run, address: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("sys.argv", ["propense", "segments", "--address", address, "show", "vip"])
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    assert not left.value.code
-    assert "# 3 members" in capsys.readouterr().out
+    # --address is what the option was called at first.
+    for option in ("--server", "--address"):
+        monkeypatch.setattr("sys.argv", ["propense", "segments", option, address, "show", "vip"])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        assert not left.value.code
+        assert "# 3 members" in capsys.readouterr().out
     assert json.loads(run("segments", "--json", "show", "vip")[1])["members"] == 3
 
 

@@ -138,6 +138,8 @@ def test_how_deliveries_stand_fits_a_terminal(width: int) -> None:
 def test_a_store_that_is_open_says_how_to_go_on() -> None:
     held = pp.DataError("store/ is open elsewhere; a store has one writer at a time")
     assert "--server" in hint(held, ["propense", "ingest"])
+    only = "; stop the server that has it open"
+    assert hint(held, ["propense", "store", "check", "ingest"]) == only
 
 
 def test_where_no_server_answers_one_is_to_be_started() -> None:

@@ -21,6 +21,7 @@ from propense.cli.demo import demo
 from propense.cli.ending import by_closed_pipe, flush_for_whoever_reads, interruption
 from propense.cli.explain import explain
 from propense.cli.ingest import ingest
+from propense.cli.options import ADDRESS_IS_SERVER
 from propense.cli.plan import plan
 from propense.cli.report import report
 from propense.cli.segment import segment
@@ -92,8 +93,8 @@ app.command()(validate)
 app.command()(ingest)
 app.command()(serve)
 app.add_typer(segments)
-app.command()(watch)
-app.command()(clock)
+app.command(context_settings=ADDRESS_IS_SERVER)(watch)
+app.command(context_settings=ADDRESS_IS_SERVER)(clock)
 app.add_typer(deliveries)
 app.add_typer(store)
 app.command()(demo)
@@ -135,7 +136,10 @@ def hint(error: PropenseError, arguments: list[str]) -> str:
     if isinstance(error, UnavailableError) and error.reason is None:
         return "; is a server running there? propense serve starts one"
     if isinstance(error, DataError) and "is open elsewhere" in str(error):
-        return "; stop the server that has it open, or ingest with --server instead of --store"
+        instead = (
+            ", or ingest with --server instead of --store" if arguments[1:2] == ["ingest"] else ""
+        )
+        return f"; stop the server that has it open{instead}"
     if isinstance(error, ExpressionError | SegmentError):
         for what, option in (("attribute", "--profiles"), ("model", "--models")):
             if f"unknown {what} " in str(error) and option not in arguments:

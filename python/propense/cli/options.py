@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -90,8 +90,12 @@ Authority = Annotated[
 
 LOCAL_ADDRESS = "127.0.0.1:50051"
 Address = Annotated[
-    str, typer.Option("--address", help="host:port of the running server.", metavar="A")
+    str, typer.Option("--server", help="host:port of the running server.", metavar="A")
 ]
+ADDRESS_IS_SERVER: dict[str, Any] = {
+    "token_normalize_func": lambda name: "server" if name == "address" else name
+}
+"""Context settings of commands that once called the option ``--address``: it goes on to work."""
 AsJson = Annotated[bool, typer.Option("--json", help="JSON, for programs.")]
 
 

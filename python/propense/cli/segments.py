@@ -24,13 +24,14 @@ segments = typer.Typer(
     name="segments",
     help="Show, put and delete the segments of a running server.",
     invoke_without_command=True,
+    context_settings=options.ADDRESS_IS_SERVER,
 )
 
 Name = Annotated[str, typer.Argument(help="The segment's name.", metavar="NAME")]
 OptionalAddress = Annotated[
     str | None,
     typer.Option(
-        "--address",
+        "--server",
         help="host:port of the running server.",
         metavar="A",
         show_default=options.LOCAL_ADDRESS,
