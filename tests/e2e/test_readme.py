@@ -81,4 +81,6 @@ def test_shell_examples_run(demo: Path) -> None:
         path = Path(sys.executable).with_name(program)
         done = subprocess.run([path, *arguments], cwd=demo, capture_output=True, text=True)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
-    assert (demo / "scores.parquet").exists()
+    assert (demo / "demo" / "my_scores.parquet").exists()
+    # The root of a clone has models of its own, which tests read.
+    assert {path.name for path in demo.iterdir()} == {"demo"}
