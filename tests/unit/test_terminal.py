@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 import shlex
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +22,8 @@ from propense.cli.app import app, hint, in_shell
 from propense.cli.audit import CHOSEN, HIT, group_table
 from propense.cli.deliveries import show
 from propense.cli.demo import next_commands
+from propense.cli.demo_serve import asking
+from propense.cli.explain import user_table
 from propense.cli.validate import drift_table
 from propense.delivery.control import DestinationState
 from propense.event_table import EventColumns
@@ -74,11 +79,38 @@ def test_the_demo_names_commands_that_there_are() -> None:
     assert {line.split()[1] for line in lines} == {"explain", "plan", "audit", "validate"}
     assert " u2 " in lines[0]
     assert " --target 3 " in lines[1]
+    # Of the scores alone an audit cannot say what the model reads.
+    assert lines[2].startswith("propense audit demo/models/buys --events ")
     for line in lines:
         _, name, *arguments = shlex.split(line)
         command = group.commands[name]  # type: ignore[attr-defined]
         # An option that there is not is an error.
         command.make_context(name, arguments)
+
+
+def test_the_demo_asks_a_server_as_of_the_instant_that_it_compared_at() -> None:
+    grpcurl, python = asking("127.0.0.1:50051", "u2", datetime(2025, 5, 25, tzinfo=UTC))
+    request = json.loads(shlex.split(grpcurl)[3])
+    assert request == {"user_id": "u2", "as_of": "2025-05-25T00:00:00Z"}
+    assert ".score_user('u2', as_of='2025-05-25T00:00:00Z')" in shlex.split(python)[2]
+
+
+@pytest.mark.parametrize(("others", "said"), [(0.5, False), (-2.0, True)])
+def test_an_explanation_keeps_odds_and_probabilities_apart(others: float, said: bool) -> None:
+    frame = pl.DataFrame(
+        {
+            "feature": ["(base)", "count_all", "(others)"],
+            "contribution": [-3.5, 1.0, others],
+            "words": ["where everyone starts", "9 events", "all other features"],
+        },
+        schema_overrides={"contribution": pl.Float32},
+    )
+    table = user_table("u1", "most likely", frame)
+    cells = {str(column.header): list(column.cells) for column in table.columns}
+    total = 1 / (1 + math.exp(3.5 - 1.0 - others))
+    assert cells["odds"] == ["", "× 2.72", f"× {math.exp(others):.2f}", ""]
+    assert cells["probability"] == ["2.9%", "", "", f"{total:.1%}"]
+    assert ("--top" in str(table.caption)) is said
 
 
 def test_attributes_without_profiles_are_asked_for() -> None:

@@ -75,11 +75,11 @@ def demo(
     console.print(tier_table(tier_summary(scores, reached), title))
     console.print(rule_table(log, sim, scores, reached))
     console.print(ranking_table(sim, scores, reached))
-    files = ["events.parquet", "profiles.parquet", "goal.toml"]
+    files = ["events.parquet", "profiles.parquet", "truth.parquet", "goal.toml"]
     files += [f"models/{goal.name}", "scores.parquet"]
     try:
         model.report().save(out / "report.html")
-        files.append("report.html")
+        files += ["report.html", "report_charts"]
     except ModelError as error:
         console.print(f"no report: {error}", soft_wrap=True)
     for name in files:
@@ -98,13 +98,12 @@ def next_commands(
     """Give commands that show what else there is to know about the demo's model."""
     user = scores.sort("score", descending=True)["user_id"][0]
     target = round(1.1 * expected)  # by the forecast, not the scores: with a gap to plan for
-    model, profiles = out / "models" / name, f"--profiles {out / 'profiles.parquet'}"
-    log = f"--events {out / 'events.parquet'} {profiles}"
-    scored = out / "scores.parquet"
+    model, scored = out / "models" / name, out / "scores.parquet"
+    log = f"--events {out / 'events.parquet'} --profiles {out / 'profiles.parquet'}"
     return [
         f"propense explain {model} {user} {log} --as-of {as_of}",
         f"propense plan {model} --scores {scored} --target {target} --budget 5000 --cost 0.1",
-        f"propense audit {scored} {profiles} --protected country --protected age:30,45",
+        f"propense audit {model} {log} --protected country --protected age:30,45 --as-of {as_of}",
         f"propense validate {model} {log}",
     ]
 

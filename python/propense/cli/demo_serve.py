@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from datetime import datetime
 from pathlib import Path
@@ -10,7 +11,8 @@ import polars as pl
 from rich.console import Console
 
 from propense.cli.demo_folder import STORE
-from propense.server import Server, serve
+from propense.instants import in_words, to_us
+from propense.server import serve
 from propense.tables import tier_summary, tier_table
 from propense.terminal import verbatim_console
 
@@ -52,7 +54,8 @@ def serve_demo(out: Path, model: str, scores: pl.DataFrame, as_of: datetime, kee
             served = client.score_audience(model, as_of=as_of)
         console.print(tier_table(tier_summary(served), "the whole audience by gRPC"))
         _compare(console, served, scores)
-        _how_to_go_on(console, server, store, out, best, keep)
+        where = server.address if keep else ADDRESS
+        _how_to_go_on(console, store, out, asking(where, best, as_of), keep)
         if keep:
             server.wait()
             console.print("stopped")
@@ -65,18 +68,25 @@ def _compare(console: Console, served: pl.DataFrame, scores: pl.DataFrame) -> No
     console.print(f"{different:,} of {both.height:,} scores differ from those computed here")
 
 
-def _how_to_go_on(
-    console: Console, server: Server, store: Path, out: Path, user: str, keep: bool
-) -> None:
-    address = server.address if keep else ADDRESS
-    ask = f'grpcurl -plaintext -d \'{{"user_id": "{user}"}}\' {address} {_ASK}'
+def asking(address: str, user: str, as_of: datetime) -> list[str]:
+    """Give commands that ask for a user's score as of an instant.
+
+    Without it they would ask as of the server's clock, long after the simulated log's end.
+    """
+    when = in_words(to_us(as_of), always_time=True)
+    asked = json.dumps({"user_id": user, "as_of": when})
+    call = f"pp.Client('{address}').score_user('{user}', as_of='{when}')"
+    return [
+        f"grpcurl -plaintext -d '{asked}' {address} {_ASK}",
+        f'python -c "import propense as pp; print({call})"',
+    ]
+
+
+def _how_to_go_on(console: Console, store: Path, out: Path, asks: list[str], keep: bool) -> None:
     lines = ["", "go on with:" if keep else "go on with, once it serves again:"]
     if not keep:
         lines.append(f"  propense serve --store {store} --models {out / 'models'}")
-    lines += [
-        f"  {ask}",
-        f"  python -c \"import propense as pp; print(pp.Client('{address}').score_user('{user}'))\"",
-    ]
+    lines += [f"  {ask}" for ask in asks]
     lines += ["serving; Ctrl-C stops it"] if keep else []
     for line in lines:
         console.print(line, soft_wrap=True)

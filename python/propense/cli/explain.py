@@ -17,7 +17,7 @@ from propense.cli.options import LogOptions
 from propense.cli.watch import printable
 from propense.events import EventLog
 from propense.exceptions import DataError, ModelError
-from propense.explain import BASE
+from propense.explain import BASE, OTHERS
 from propense.instants import from_us, in_words, to_us
 from propense.model import Model, load_model
 from propense.output import check_writable
@@ -171,22 +171,35 @@ def said(standing: Standing) -> str:
 
 
 def user_table(user: str, standing: str, frame: pl.DataFrame) -> Table:
-    """Show what moved one user's score, as factors of the odds."""
+    """Show what moved one user's score, as factors of the odds, from one probability to another."""
     table = Table(title=f"{printable(user)}: {standing}", title_justify="left")
     table.add_column("what")
-    table.add_column("logit", justify="right")
-    table.add_column("odds", justify="right")
+    for head in ("logit", "odds", "probability"):
+        table.add_column(head, justify="right")
     for row in frame.iter_rows(named=True):
         moved = row["contribution"]
-        odds = (
-            f"{1 / (1 + math.exp(-moved)):.1%}"
-            if row["feature"] == BASE
-            else f"× {math.exp(moved):.2f}"
-        )
-        table.add_row(printable(row["words"]), f"{moved:+.3f}", odds)
+        starts = row["feature"] == BASE
+        cells = ("", chance(moved)) if starts else (f"× {math.exp(moved):.2f}", "")
+        table.add_row(printable(row["words"]), f"{moved:+.3f}", *cells)
     table.add_section()
-    total = frame["contribution"].cast(pl.Float64).sum()
-    table.add_row("score", f"{total:+.3f}", f"{1 / (1 + math.exp(-total)):.1%}")
+    total = float(frame["contribution"].cast(pl.Float64).sum())
+    table.add_row("score", f"{total:+.3f}", "", chance(total))
+    return with_rest(table, frame, "contribution")
+
+
+def chance(logit: float) -> str:
+    """Say the probability that a logit is."""
+    return f"{1 / (1 + math.exp(-logit)):.1%}"
+
+
+def with_rest(table: Table, frame: pl.DataFrame, moved: str) -> Table:
+    """Say below a table when what it sums up weighs more than what it lists."""
+    rest = pl.col("feature").cast(pl.String) == OTHERS
+    listed = ~rest & (pl.col("feature").cast(pl.String) != BASE)
+    unsaid, said = (float(frame.filter(rows)[moved].sum()) for rows in (rest, listed))
+    if abs(unsaid) > abs(said):
+        table.caption = "all other features weigh more than those listed; --top N lists more"
+        table.caption_justify = "left"
     return table
 
 
@@ -219,7 +232,7 @@ def change_table(user: str, before: str, after: str, frame: pl.DataFrame) -> Tab
     table.add_section()
     total = float(frame["change"].sum())
     table.add_row("change", f"{total:+.3f}", f"× {math.exp(total):.2f}")
-    return table
+    return with_rest(table, frame, "change")
 
 
 def tiers_table(model: Model, frame: pl.DataFrame) -> Table:
