@@ -199,6 +199,7 @@ def test_too_few_people_are_never_guessed_at() -> None:
     }
     assert found.verdict == "pass"
     assert "not enough people in 1 of 2 groups" in found.notes[0]
+    assert "whether the model reads these attributes" in found.notes[-1]
     lower = pp.AuditPolicy(min_people=50)
     assert pp.audit(scores, profiles, ["group"], policy=lower).verdict == "block"
     # 500 people of whom 1 % would be chosen are too few as well.

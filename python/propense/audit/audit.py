@@ -260,5 +260,8 @@ def _notes(
     if not outcomes:
         notes.append("outcomes are not known: precision, recall and calibration are left out")
     if not features:
-        notes.append("no features were given: proxies are not looked for")
+        notes.append(
+            "no features were given: whether the model reads these attributes, or features that stand "
+            "in for them, is not looked at; an audit of the model itself does"
+        )
     return notes
