@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -11,16 +12,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 import pytest
-from postgres import database
-from receiver import receiver
 
 import propense as pp
 from serving import free_address, start
 
 README = Path(__file__).resolve().parents[2] / "README.md"
-SECRET = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
 ADDRESS = "127.0.0.1:50051"
 
 
@@ -33,8 +30,7 @@ def files() -> dict[str, str]:
     found = re.findall(r"`(demo/\S+)`:\n\n```\w+\n(.*?)```", section(), re.DOTALL)
     assert [name for name, _ in found] == [
         "demo/segments/at_risk.toml",
-        "demo/destinations/crm.toml",
-        "demo/destinations/sql.toml",
+        "demo/destinations/team.toml",
         "demo/contacts.csv",
     ]
     return dict(found)
@@ -54,6 +50,12 @@ def until(holds: Callable[[], bool], patience_s: float = 300.0) -> None:
         time.sleep(0.05)
 
 
+def told(path: Path) -> list[tuple[str, str, str, int]]:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    fields = ("user_id", "segment", "transition", "number")
+    return [tuple(json.loads(line)[field] for field in fields) for line in lines]
+
+
 def test_the_section_on_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     address = free_address()
     program = Path(sys.executable).with_name("propense")
@@ -64,45 +66,37 @@ def test_the_section_on_segments(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         pp.read_events(sim.events), goal, as_of=sim.as_of, features=["count(purchase)"]
     )
     model.save(tmp_path / "demo" / "models" / goal.name)
-    with database() as sql, receiver(secret=SECRET) as crm:
-        monkeypatch.setenv("CRM_DSN", sql.dsn)
-        for name, text in files().items():
-            path = tmp_path / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text.replace("http://127.0.0.1:8080/", crm.url))
-        (serve, _), *others = commands()
-        assert serve[:2] == ["propense", "serve"]
-        options = dict(zip(serve[2::2], serve[3::2], strict=True))
-        monkeypatch.chdir(tmp_path)
-        store, models = Path(options.pop("--store")), Path(options.pop("--models"))
-        more = [part for option in options.items() for part in option]
-        running = start(store, models, *more, address=address)
-        try:
-            for (_, *arguments), said in others:
-                asked = [part.replace(ADDRESS, address) for part in arguments]
-                if ADDRESS not in arguments:
-                    asked += ["--address", address]
-                done = subprocess.run(
-                    [program, *asked],
-                    capture_output=True,
-                    text=True,
-                    env=os.environ | {"TERM": "dumb"},
-                )
-                assert done.returncode == 0, (arguments, done.stderr)
-                assert done.stdout.strip() == said.replace(ADDRESS, address), arguments
-            both = [("ada", "at_risk", "enter"), ("ada", "at_risk", "exit")]
-            until(lambda: crm.moves() == both)
-            assert crm.unverified == 0
-            with psycopg.connect(sql.dsn, autocommit=True) as connection:
-                ask = (
-                    "SELECT user_id, segment, is_member, transition_number FROM propense_membership"
-                )
-                until(lambda: connection.execute(ask).fetchall() == [("ada", "at_risk", False, 3)])
-            shown = subprocess.run(
-                [program, "deliveries", "--store", str(store)], capture_output=True, text=True
+    for name, text in files().items():
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+    (serve, _), *others = commands()
+    assert serve[:2] == ["propense", "serve"]
+    options = dict(zip(serve[2::2], serve[3::2], strict=True))
+    monkeypatch.chdir(tmp_path)
+    store, models = Path(options.pop("--store")), Path(options.pop("--models"))
+    more = [part for option in options.items() for part in option]
+    running = start(store, models, *more, address=address)
+    try:
+        for (_, *arguments), said in others:
+            asked = [part.replace(ADDRESS, address) for part in arguments]
+            if ADDRESS not in arguments:
+                asked += ["--server", address]
+            done = subprocess.run(
+                [program, *asked],
+                capture_output=True,
+                text=True,
+                env=os.environ | {"TERM": "dumb"},
             )
-            assert shown.returncode == 0, shown.stderr
-            assert re.search(r"crm +webhook", shown.stdout)
-            assert running.stop() == 0
-        finally:
-            running.kill()
+            assert done.returncode == 0, (arguments, done.stderr)
+            assert done.stdout.strip() == said.replace(ADDRESS, address), arguments
+        both = [("ada", "at_risk", "enter", 1), ("ada", "at_risk", "exit", 3)]
+        until(lambda: told(Path("demo/at_risk.jsonl")) == both)
+        shown = subprocess.run(
+            [program, "deliveries", "--store", str(store)], capture_output=True, text=True
+        )
+        assert shown.returncode == 0, shown.stderr
+        assert re.search(r"team +jsonl", shown.stdout)
+        assert running.stop() == 0
+    finally:
+        running.kill()
