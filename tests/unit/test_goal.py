@@ -163,3 +163,10 @@ def test_a_goal_that_does_not_fit_the_log_is_refused_before_any_work(
     with pytest.raises(pp.ExpressionError, match=message) as refused:
         pp.export_training(log, goal, features=["count(*)"])
     assert when in str(refused.value) or when.replace('"', '\\"') in str(refused.value)
+
+
+def test_an_audience_that_is_no_condition_is_refused(log: pp.EventLog) -> None:
+    audience = pp.Audience(where="count(purchase)")
+    goal = pp.Goal("x", "count(purchase) >= 1", horizon="30d", audience=audience)
+    with pytest.raises(pp.ExpressionError, match="is a number; an audience is a condition such as"):
+        pp.export_training(log, goal, features=["count(*)"])

@@ -14,7 +14,7 @@ pub fn check_goal(text: &str, log: &EventLog) -> Result<String, FeatureError> {
     if let Some(part) = windowed(&expr) {
         return Err(FeatureError::WindowInGoal { text: text.to_owned(), part });
     }
-    check(text, &expr, log, "goal")
+    check(text, &expr, log, "a goal")
 }
 
 /// Checks that a text is a condition that an audience can be. Gives the canonical text.
@@ -22,7 +22,7 @@ pub fn check_goal(text: &str, log: &EventLog) -> Result<String, FeatureError> {
 /// # Errors
 /// The text is not an expression, does not fit the log, or is not a condition.
 pub fn check_audience(text: &str, log: &EventLog) -> Result<String, FeatureError> {
-    check(text, &parse(text)?, log, "audience")
+    check(text, &parse(text)?, log, "an audience")
 }
 
 fn check(text: &str, expr: &Expr, log: &EventLog, role: &'static str) -> Result<String, FeatureError> {

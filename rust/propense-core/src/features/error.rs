@@ -40,13 +40,13 @@ pub enum FeatureError {
         name: String,
     },
     /// A goal or audience that is not a condition.
-    #[error("{text:?} is a {found}; a {role} is a condition such as count(purchase) >= 1")]
+    #[error("{text:?} is a {found}; {role} is a condition such as count(purchase) >= 1")]
     NotACondition {
         /// The expression.
         text: String,
         /// Its type.
         found: &'static str,
-        /// What it should be.
+        /// What it should be, with its article.
         role: &'static str,
     },
     /// A goal with a window of its own.
