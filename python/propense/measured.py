@@ -21,6 +21,15 @@ MEASURED_ON = {
 }
 """What quality was measured on, by the kind that the manifest names."""
 
+MEASURES = {
+    "auc": "AUC",
+    "average_precision": "average precision",
+    "brier": "Brier score",
+    "log_loss": "log loss",
+    "expected_calibration_error": "expected calibration error",
+}
+"""The measures of a manifest's metrics, in the order in which they are shown."""
+
 
 def kind_of(parts: ModelParts) -> str:
     """Give the kind of a model's metrics.

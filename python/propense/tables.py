@@ -10,6 +10,7 @@ import polars as pl
 from numpy.typing import NDArray
 from rich.table import Table
 
+from propense.measured import MEASURES
 from propense.tiers import TIERS
 
 
@@ -71,13 +72,7 @@ def quality_table(metrics: Mapping[str, Any], title: str) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("metric")
     table.add_column("value", justify="right")
-    for name, label in (
-        ("auc", "AUC"),
-        ("average_precision", "average precision"),
-        ("brier", "Brier score"),
-        ("log_loss", "log loss"),
-        ("expected_calibration_error", "expected calibration error"),
-    ):
+    for name, label in MEASURES.items():
         value = metrics[name]["value"]
         table.add_row(label, "–" if value is None else f"{value:.4f}")
     table.add_row("base rate", f"{metrics['base_rate']:.4f}")

@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from propense.instants import in_words
-from propense.measured import MEASURED_ON, kind_of, trained_elsewhere
+from propense.measured import MEASURED_ON, MEASURES, kind_of, trained_elsewhere
 from propense.report.html import or_dash, section, table
 
 if TYPE_CHECKING:
@@ -33,16 +33,7 @@ def data(model: Model) -> str:
         facts.append(
             f"Protected attributes, kept out of automatic features: {', '.join(protected)}."
         )
-    measures = [
-        (label, or_dash(metrics[name]["value"], ".4f"))
-        for name, label in (
-            ("auc", "AUC"),
-            ("average_precision", "average precision"),
-            ("brier", "Brier score"),
-            ("log_loss", "log loss"),
-            ("expected_calibration_error", "expected calibration error"),
-        )
-    ]
+    measures = [(label, or_dash(metrics[name]["value"], ".4f")) for name, label in MEASURES.items()]
     role = "measured" if trained_elsewhere(model._parts) else "trained"
     items = "".join(f"<li>{escape(fact)}</li>" for fact in facts)
     body = (

@@ -7,6 +7,7 @@ mod served;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
+use propense_server::proto::event_service_client::EventServiceClient;
 use propense_server::proto::{
     BatchScoreUsersRequest, Event, ExportUserRequest, IngestEventsRequest, ScoreUserRequest, StreamEventsRequest,
     StreamScoresRequest, stream_events_response,
@@ -15,6 +16,7 @@ use prost::Message;
 use served::{PATIENCE, Peer, Served, event, framed};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
 use tonic::{Code, Request};
 use tonic_types::StatusExt;
 
@@ -216,6 +218,29 @@ async fn calls_that_wait_for_a_thread_hold_places() {
     }
     assert!(answered >= 8 && refused >= 60, "{answered} answered, {refused} refused");
     served.metric_becomes(QUICK_FREE, 8.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_that_wait_for_the_disk_keep_no_reader_out() {
+    let served = Served::with(|options| {
+        options.limits.quick_calls = 1;
+        options.limits.write_calls = 2;
+    });
+    ingest(&served, "a").await;
+    served.knobs.hold_writes.store(true, SeqCst);
+    let write = async |mut events: EventServiceClient<Channel>, user: &str| {
+        let request = IngestEventsRequest { events: vec![event(user, 1, "view", 1.0)], ..Default::default() };
+        events.ingest_events(request).await.map(|_| ()).map_err(|refused| refused.code())
+    };
+    let events = served.events().await;
+    let (first, second) = (write(events.clone(), "b"), write(events.clone(), "c"));
+    let others = async {
+        served.metric_becomes(WRITE_FREE, 0.0).await;
+        served.scoring().await.score_user(score("a")).await.expect("a reader waits for no disk");
+        assert_eq!(write(events.clone(), "d").await, Err(Code::ResourceExhausted));
+        served.knobs.hold_writes.store(false, SeqCst);
+    };
+    assert_eq!(tokio::join!(first, second, others), (Ok(()), Ok(()), ()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
